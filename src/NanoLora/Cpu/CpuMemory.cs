@@ -1,0 +1,100 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace NanoLora;
+
+/// <summary>A block of native memory, of the pool or borrowed from a mapped file.</summary>
+internal sealed class CpuStorage : Storage
+{
+    private readonly CpuPool? _pool;
+    private readonly IDisposable? _lender;
+
+    /// <summary>A block of the pool.</summary>
+    internal CpuStorage(CpuPool pool, Backend backend, nint address, long bytes, int sizeClass) : base(backend, bytes) => (_pool, Address, SizeClass) = (pool, address, sizeClass);
+
+    /// <summary>Memory that belongs to <paramref name="lender"/>, which is disposed when the last holder lets go.</summary>
+    internal CpuStorage(Backend backend, nint address, long bytes, IDisposable lender) : base(backend, bytes) => (Address, _lender) = (address, lender);
+
+    internal nint Address { get; }
+
+    internal int SizeClass { get; }
+
+    protected override void Free()
+    {
+        if (_pool is null) _lender!.Dispose();
+        else _pool.Return(this);
+    }
+}
+
+/// <summary>
+/// Native blocks, 64-byte aligned, in size classes of four steps an octave (at most a quarter is wasted). A block that is let go waits in its class for
+/// the next tensor of that size, so after the first training step nothing is asked of the system.
+/// </summary>
+internal sealed unsafe class CpuPool(Backend backend) : IDisposable
+{
+    private const int Smallest = 8;                                   // log2 of the smallest block
+    private readonly Stack<CpuStorage>[] _free = NewClasses();
+    private readonly Lock _lock = new();
+    private bool _closed;
+
+    internal int LiveBlocks { get; private set; }
+
+    internal long ReservedBytes { get; private set; }
+
+    internal CpuStorage Take(long bytes)
+    {
+        var (sizeClass, size) = Class(bytes);
+        lock (_lock)
+        {
+            LiveBlocks++;
+            if (_free[sizeClass].TryPop(out var block)) return block;
+            ReservedBytes += size;
+        }
+        return new CpuStorage(this, backend, (nint)NativeMemory.AlignedAlloc((nuint)size, 64), size, sizeClass);
+    }
+
+    internal void Return(CpuStorage block)
+    {
+        lock (_lock)
+        {
+            LiveBlocks--;
+            block.IsWeight = false;
+            if (!_closed) { _free[block.SizeClass].Push(block); return; }
+            ReservedBytes -= block.Bytes;
+        }
+        NativeMemory.AlignedFree((void*)block.Address);
+    }
+
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _closed = true;
+            foreach (var stack in _free)
+            {
+                while (stack.TryPop(out var block))
+                {
+                    ReservedBytes -= block.Bytes;
+                    NativeMemory.AlignedFree((void*)block.Address);
+                }
+            }
+        }
+    }
+
+    /// <summary>Class 4e + s holds 2^(e + Smallest) (1 + s / 4) bytes.</summary>
+    private static (int SizeClass, long Size) Class(long bytes)
+    {
+        var n = (ulong)Math.Max(bytes, 1L << Smallest);
+        var e = BitOperations.Log2(n);
+        var step = (1ul << e) / 4;
+        var s = (int)((n - (1ul << e) + step - 1) / step);
+        return (4 * (e - Smallest) + s, (long)((1ul << e) + (ulong)s * step));
+    }
+
+    private static Stack<CpuStorage>[] NewClasses()
+    {
+        var classes = new Stack<CpuStorage>[4 * 40];
+        for (var i = 0; i < classes.Length; i++) classes[i] = new Stack<CpuStorage>();
+        return classes;
+    }
+}
