@@ -92,7 +92,7 @@ public partial class CpuBackend
         if (dx is null && da is null) return;
         var u = Gated(t, gate);
         if (da is not null) Gemm.Multiply(Threads, rank, da.Cols, rows, u.Pointer<float>(), rank, true, x!.Pointer<byte>(), da.Cols, false, DType.F32, da.Pointer<float>(), da.Cols, accumulate: false);
-        if (dx is not null) Gemm.Multiply(Threads, rows, dx.Cols, rank, u.Pointer<float>(), rank, false, a!.Pointer<byte>(), dx.Cols, false, a.DType, dx.Pointer<float>(), dx.Cols, accumulate: false);
+        if (dx is not null) Gemm.Multiply(Threads, rows, dx.Cols, rank, u.Pointer<float>(), rank, false, a!.Pointer<byte>(), dx.Cols, false, a!.DType, dx.Pointer<float>(), dx.Cols, accumulate: false);
     }
 
     /// <summary>h ∘ gate, or h itself where the gate is 1.</summary>
