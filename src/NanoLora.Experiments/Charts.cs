@@ -5,7 +5,7 @@ namespace NanoLora.Experiments;
 // Draws the report's figures as inline SVG. Colours are classes, so the page's style sheet gives them for light, dark and print.
 internal static class Charts
 {
-    private const double Width = 860, Left = 190, Right = 170, Row = 24;
+    private const double Width = 860, Left = 200, Right = 182, Row = 24;
 
     /// <summary>One row of a dot plot: values in percent or points, the raw values as faint ticks, a mean with whiskers, and what stands at the right.</summary>
     public sealed record Dot(string Label, Estimate Value, IReadOnlyList<double> Raw, string Class, string Says);
@@ -51,7 +51,7 @@ internal static class Charts
     {
         var at = Text.At(y);
         svg.Append($"<g class=\"{dot.Class}\"><title>{Text.Html($"{dot.Label}: {dot.Says}")}</title>");
-        svg.Append($"<text class=\"label\" text-anchor=\"end\" x=\"{Text.At(Left - 14)}\" y=\"{Text.At(y + 4.5)}\">{Text.Html(dot.Label)}</text>");
+        svg.Append($"<text class=\"label\" x=\"0\" y=\"{Text.At(y + 4.5)}\">{Text.Html(dot.Label)}</text>");
         foreach (var value in dot.Raw)
         {
             svg.Append($"<line class=\"raw\" x1=\"{Text.At(x(value))}\" x2=\"{Text.At(x(value))}\" y1=\"{Text.At(y - 6)}\" y2=\"{Text.At(y + 6)}\"/>");
@@ -99,12 +99,17 @@ internal static class Charts
         return Svg(about, Math.Max(Width, labels + modules.Count * cell + overhang), head + weights.Length * CellHeight + 4, svg);
     }
 
-    /// <summary>The colour scale of the heat maps, with 1/N marked in its middle.</summary>
-    public static string HeatLegend(int modules, double span)
+    /// <summary>The colour scale of the heat maps, with 1/N marked in its middle; null for maps of different N: then the ends are distances to it.</summary>
+    public static string HeatLegend(int? modules, double span)
     {
         const double Bar = 28;
         const int Steps = 9;
-        var equal = 1.0 / modules;
+        var (low, middleText, high) = ($"1/N - {Text.Weight(span)}", "1/N", $"1/N + {Text.Weight(span)}");
+        if (modules is { } n)
+        {
+            var equal = 1.0 / n;
+            (low, middleText, high) = (equal - span < 0.005 ? "0" : Text.Weight(equal - span), $"1/N = {Text.Weight(equal)}", Text.Weight(equal + span));
+        }
         var svg = new StringBuilder();
         for (var i = 0; i < Steps; i++)
         {
@@ -113,11 +118,10 @@ internal static class Charts
         }
         var middle = 20 + Steps * Bar / 2;
         svg.Append($"<line class=\"mark\" x1=\"{Text.At(middle)}\" x2=\"{Text.At(middle)}\" y1=\"0\" y2=\"18\"/>");
-        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(middle)}\" y=\"31\">1/N = {Text.Weight(equal)}</text>");
-        var lowest = equal - span < 0.005 ? "0" : Text.Weight(equal - span);
-        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(20 + Bar / 2)}\" y=\"31\">{lowest}</text>");
-        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(20 + (Steps - 0.5) * Bar)}\" y=\"31\">{Text.Weight(equal + span)}</text>");
-        return Svg($"Colour scale: 1/N = {Text.Weight(equal)} is blank, more is blue, less is orange", 20 + Steps * Bar + 40, 36, svg, fixedSize: true);
+        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(middle)}\" y=\"31\">{middleText}</text>");
+        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(20 + Bar / 2)}\" y=\"31\">{Text.Number(low)}</text>");
+        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(20 + (Steps - 0.5) * Bar)}\" y=\"31\">{high}</text>");
+        return Svg($"Colour scale: {middleText} is blank, more is blue, less is orange", 20 + Steps * Bar + 40, 36, svg, fixedSize: true);
     }
 
     private static string Svg(string about, double width, double height, StringBuilder body, bool fixedSize = false)

@@ -30,7 +30,7 @@ public static class Conclusion
         }
         if (clauses.Count == 0) return "There is nothing to conclude: no composition was run together with an arm to compare it with.";
         var tasks = Summary.TasksIn(cells);
-        var where = tasks.Count == 1 ? $"On {tasks[0]}" : $"Over {tasks.Count} held-out tasks";
+        var where = tasks.Count == 1 ? $"On {tasks[0]}, over {Summary.SampleOf(cells)}" : $"Over {Summary.SampleOf(cells)}, each held out in turn";
         return $"{where} (differences in accuracy points, 95 % confidence): {string.Join("; ", clauses)}.";
     }
 

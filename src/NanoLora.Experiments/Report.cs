@@ -109,7 +109,7 @@ public static class Report
             var dots = new List<Charts.Dot>();
             foreach (var row in summary)
             {
-                if (row.Shots != shots || row.Difference is not { } d) continue;
+                if (row.Shots != shots || row.Difference is not { } d || row.Arm == ArmNames.PixelProbe) continue; // far off, it would squeeze the scale
                 dots.Add(new(ArmNames.Label(row.Arm), d, [], Class(d), $"{Text.Points(d.Mean)} {Text.Ends(d)}".TrimEnd()));
             }
             if (dots.Count > 0) panels.Add(new(Text.Shots(shots), 0, dots));
@@ -118,7 +118,8 @@ public static class Report
         page.Append("<section>\n<h2>Difference to the linear probe</h2>\n<figure>\n");
         page.Append(Charts.DotPlot("Difference to the linear probe by shots and arm, in accuracy points", panels, "points", x => Text.Points(x).Replace(".0", "", StringComparison.Ordinal)));
         page.Append("<figcaption>Paired difference in accuracy points with its 95 % interval. <span class=\"better\">● better</span> and <span class=\"worse\">● worse</span> ");
-        page.Append("than the probe where the interval excludes 0; <span class=\"unclear\">○ no clear difference</span> where it does not.</figcaption>\n</figure>\n</section>\n");
+        var pixels = results.Cells.Any(cell => cell.Arm == ArmNames.PixelProbe);
+        page.Append($"than the probe where the interval excludes 0; <span class=\"unclear\">○ no clear difference</span> where it does not.{(pixels ? " The probe on raw pixels is left to the table above." : "")}</figcaption>\n</figure>\n</section>\n");
     }
 
     // With several tasks, a mean hides on which of them an arm helps.
@@ -131,7 +132,7 @@ public static class Report
         {
             var arms = new List<string>(ArmNames.In(results.Cells));
             arms.Remove(ArmNames.LinearProbe);
-            page.Append($"<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">{Text.Shots(shots)}</th>");
+            page.Append($"<div class=\"wide\"><table class=\"matrix\">\n<thead><tr><th scope=\"col\">{Text.Shots(shots)}</th>");
             foreach (var arm in arms) page.Append($"<th scope=\"col\">{Text.Html(ArmNames.Label(arm))}</th>");
             page.Append("</tr></thead>\n<tbody>\n");
             foreach (var task in tasks)

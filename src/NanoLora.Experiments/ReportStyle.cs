@@ -31,6 +31,8 @@ internal static class ReportStyle
         th:first-child, .text { text-align: left; }
         th:first-child { padding-left: 0; }
         thead th { color: var(--soft); font-size: 13.5px; border-bottom: 1px solid var(--rule); vertical-align: bottom; }
+        .matrix { width: 100%; }
+        .matrix thead th + th { white-space: normal; max-width: 9em; }
         .group th { padding-top: 14px; font-style: italic; }
         .star { display: inline-block; width: .6em; text-align: left; }
         .wide { overflow-x: auto; margin-bottom: 18px; }

@@ -35,7 +35,7 @@ internal static class ReportWeights
         page.Append("<section>\n<h2>What was learned</h2>\n");
         page.Append("<p>Mixing weights of the learned composition, a row per adapted matrix and a column per module, mean over the draws. Training starts at 1/N everywhere, which is the uniform composition; ");
         page.Append("<span class=\"better\">blue</span> is more, <span class=\"worse\">orange</span> less.</p>\n");
-        page.Append("<div class=\"legend\">").Append(Charts.HeatLegend(maps[0].Modules.Count, span)).Append("</div>\n");
+        page.Append("<div class=\"legend\">").Append(Charts.HeatLegend(maps.All(map => map.Modules.Count == maps[0].Modules.Count) ? maps[0].Modules.Count : null, span)).Append("</div>\n");
         var many = Summary.TasksIn(results.Cells).Count > 1;
         foreach (var map in maps)
         {

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Unicode;
 
 namespace NanoLora.Experiments;
 
@@ -46,8 +48,11 @@ public sealed record Results(
     IReadOnlyList<Cell> Cells,
     string Conclusion = "")
 {
+    // Letters of every script are written as they are, not as \u escapes.
+    private static readonly ResultsJson Readable = new(new JsonSerializerOptions(ResultsJson.Default.Options) { Encoder = JavaScriptEncoder.Create(UnicodeRanges.All) });
+
     /// <summary>The results as indented JSON.</summary>
-    public string ToJson() => JsonSerializer.Serialize(this, ResultsJson.Default.Results);
+    public string ToJson() => JsonSerializer.Serialize(this, Readable.Results);
 
     /// <summary>Reads what <see cref="ToJson"/> wrote.</summary>
     /// <exception cref="InvalidDataException">The text is not JSON, or a field is missing or of the wrong kind; the message names <paramref name="source"/>.</exception>

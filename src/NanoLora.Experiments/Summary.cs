@@ -57,6 +57,16 @@ public sealed record Summary(int Shots, string Arm, Estimate Accuracy, Estimate?
         return [.. shots];
     }
 
+    /// <summary>What an interval is over: "5 draws" of the only task, or "8 tasks".</summary>
+    internal static string SampleOf(IReadOnlyList<Cell> cells)
+    {
+        var tasks = TasksIn(cells).Count;
+        if (tasks > 1) return $"{tasks} tasks";
+        var draws = new HashSet<int>();
+        foreach (var cell in cells) draws.Add(cell.Draw);
+        return draws.Count == 1 ? "1 draw" : $"{draws.Count} draws";
+    }
+
     /// <summary>The tasks that occur, in the order of their first cell.</summary>
     public static IReadOnlyList<string> TasksIn(IReadOnlyList<Cell> cells)
     {

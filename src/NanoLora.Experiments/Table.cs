@@ -31,11 +31,8 @@ public static class Table
     }
 
     /// <summary>What the intervals are over, and what the mark means.</summary>
-    private static string Note(IReadOnlyList<Cell> cells)
-    {
-        var unit = Summary.TasksIn(cells).Count > 1 ? "task" : "draw";
-        return $"± and [ ]: 95 % intervals over {unit}s (Student's t); differences paired by draw; * excludes 0";
-    }
+    private static string Note(IReadOnlyList<Cell> cells) =>
+        $"± and [ ]: 95 % intervals over {Summary.SampleOf(cells)} (Student's t); differences paired by draw; * excludes 0";
 
     private static void Line(StringBuilder table, string arm, string accuracy, string difference, string mark, string trained, string seconds)
     {

@@ -4,7 +4,7 @@ namespace NanoLora.Tests.Experiments;
 
 public class ConclusionTests
 {
-    private const string Head = "On Futurama (differences in accuracy points, 95 % confidence): ";
+    private const string Head = "On Futurama, over 5 draws (differences in accuracy points, 95 % confidence): ";
 
     [Fact]
     public void Both_compositions_win_and_the_control_does_not() => Assert.Equal(
@@ -46,7 +46,7 @@ public class ConclusionTests
 
     [Fact]
     public void One_draw_decides_nothing() => Assert.Equal(
-        Head + "at 1 shot per class, learned and uniform composition both have too few draws to be compared with the linear probe (+5.3, +5.3), LoRA from scratch (+5.3, +5.3) and full fine-tuning (+5.8, +5.8).",
+        Head.Replace("5 draws", "1 draw", StringComparison.Ordinal) + "at 1 shot per class, learned and uniform composition both have too few draws to be compared with the linear probe (+5.3, +5.3), LoRA from scratch (+5.3, +5.3) and full fine-tuning (+5.8, +5.8).",
         Conclusion.Of(MadeUp.Cells(full: 0, lora: 0, uniform: 5, learned: 5, random: 0, draws: 1)));
 
     [Fact]
@@ -60,7 +60,7 @@ public class ConclusionTests
 
     [Fact]
     public void Several_tasks_are_counted() => Assert.StartsWith(
-        "Over 2 held-out tasks (", Conclusion.Of([.. MadeUp.Cells(0, 0, 5, 5, 0, task: "a"), .. MadeUp.Cells(0, 0, 5, 5, 0, task: "b")]), StringComparison.Ordinal);
+        "Over 2 tasks, each held out in turn (", Conclusion.Of([.. MadeUp.Cells(0, 0, 5, 5, 0, task: "a"), .. MadeUp.Cells(0, 0, 5, 5, 0, task: "b")]), StringComparison.Ordinal);
 
     [Fact]
     public void Without_a_composition_there_is_nothing_to_conclude() =>

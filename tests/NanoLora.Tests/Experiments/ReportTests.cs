@@ -71,6 +71,17 @@ public class ReportTests
     }
 
     [Fact]
+    public void The_pixel_probe_does_not_squeeze_the_differences()
+    {
+        var html = Report.Html(MadeUp.Study([.. MadeUp.Cells(0, 0, 5, 5, 0), .. MadeUp.Arm(ArmNames.PixelProbe, -13)]));
+        var start = html.IndexOf("<h2>Difference", StringComparison.Ordinal);
+        var figure = html[start..html.IndexOf("</figure>", start, StringComparison.Ordinal)];
+        Assert.DoesNotContain(ArmNames.Label(ArmNames.PixelProbe), figure, StringComparison.Ordinal);
+        Assert.Contains("left to the table above", figure, StringComparison.Ordinal);
+        Assert.DoesNotContain("left to the table above", Report.Html(MadeUp.Study()), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_module_outside_the_mix_has_no_column()
     {
         var study = MadeUp.Study();

@@ -19,6 +19,8 @@ public class ResultsTests
         var learned = back.Cells.First(c => c.Arm == ArmNames.Learned);
         Assert.Equal([0.25f, 0.7f, 0.05f], learned.Weights![1]);
         Assert.Null(back.Cells.First(c => c.Arm == ArmNames.Uniform).Weights);
+        Assert.Contains("[0.25, 0.7, 0.05]", json, StringComparison.Ordinal); // a row of weights on one line
+        Assert.Contains("Ελληνικά", (study with { Title = "Ελληνικά" }).ToJson(), StringComparison.Ordinal);
     }
 
     [Theory]
