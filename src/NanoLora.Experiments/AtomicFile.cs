@@ -2,10 +2,13 @@ using System.Text;
 
 namespace NanoLora.Experiments;
 
-/// <summary>Writes a file so that a reader sees the old content or the new one, never half of it: a temporary name in the same folder, a flush to disk, a rename.</summary>
+/// <summary>Writes a file so that a reader sees the old content or the new one, never half of it.</summary>
+/// <remarks>A temporary name in the same folder, a flush to disk, a rename.</remarks>
 public static class AtomicFile
 {
-    /// <summary>Creates or replaces <paramref name="path"/> with what <paramref name="write"/> puts into the stream; if it throws, the old file stays as it was.</summary>
+    /// <summary>Creates or replaces a file; if <paramref name="write"/> throws, the old file stays as it was.</summary>
+    /// <param name="path">The file; its folder is created where it is missing.</param>
+    /// <param name="write">Puts the content into the stream it is given.</param>
     public static void Write(string path, Action<Stream> write)
     {
         ArgumentNullException.ThrowIfNull(write);

@@ -1,4 +1,5 @@
 using System.Text;
+using static NanoLora.Experiments.Text;
 
 namespace NanoLora.Experiments;
 
@@ -7,7 +8,7 @@ internal static class Charts
 {
     private const double Width = 860, Left = 200, Right = 182, Row = 24;
 
-    /// <summary>One row of a dot plot: values in percent or points, the raw values as faint ticks, a mean with whiskers, and what stands at the right.</summary>
+    /// <summary>One row of a dot plot: shares, the raw ones as faint ticks, a mean with whiskers, and what stands at the right.</summary>
     public sealed record Dot(string Label, Estimate Value, IReadOnlyList<double> Raw, string Class, string Says);
 
     /// <summary>Rows under one heading; <paramref name="Reference"/> is where the vertical line stands.</summary>
@@ -27,19 +28,20 @@ internal static class Charts
         var y = 4.0;
         foreach (var panel in panels)
         {
-            svg.Append($"<text class=\"head\" x=\"0\" y=\"{Text.At(y + 14)}\">{Text.Html(panel.Heading)}</text>\n");
+            svg.Append($"""<text class="head" x="0" y="{At(y + 14)}">{Html(panel.Heading)}</text>""").Append('\n');
             var top = y + 24;
             var bottom = top + Row * panel.Dots.Count;
             for (var i = 0; low + i * step <= high + step / 2; i++)
             {
                 var tick = low + i * step;
-                svg.Append($"<line class=\"grid\" x1=\"{Text.At(X(tick))}\" x2=\"{Text.At(X(tick))}\" y1=\"{Text.At(top)}\" y2=\"{Text.At(bottom)}\"/>");
-                svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(X(tick))}\" y=\"{Text.At(bottom + 15)}\">{Text.Number(number(tick))}</text>\n");
+                svg.Append($"""<line class="grid" x1="{At(X(tick))}" x2="{At(X(tick))}" y1="{At(top)}" y2="{At(bottom)}"/>""");
+                svg.Append($"""<text class="tick" text-anchor="middle" x="{At(X(tick))}" y="{At(bottom + 15)}">{Number(number(tick))}</text>""").Append('\n');
             }
-            svg.Append($"<text class=\"tick\" x=\"{Text.At(Width - Right + 22)}\" y=\"{Text.At(bottom + 15)}\">{Text.Html(unit)}</text>\n");
+            svg.Append($"""<text class="tick" x="{At(Width - Right + 22)}" y="{At(bottom + 15)}">{Html(unit)}</text>""").Append('\n');
             if (panel.Reference is { } reference)
             {
-                svg.Append($"<line class=\"reference\" x1=\"{Text.At(X(reference))}\" x2=\"{Text.At(X(reference))}\" y1=\"{Text.At(top - 4)}\" y2=\"{Text.At(bottom + 3)}\"/>\n");
+                var x = At(X(reference));
+                svg.Append($"""<line class="reference" x1="{x}" x2="{x}" y1="{At(top - 4)}" y2="{At(bottom + 3)}"/>""").Append('\n');
             }
             for (var i = 0; i < panel.Dots.Count; i++) DrawDot(svg, panel.Dots[i], top + Row * (i + 0.5), X);
             y = bottom + 30;
@@ -49,22 +51,22 @@ internal static class Charts
 
     private static void DrawDot(StringBuilder svg, Dot dot, double y, Func<double, double> x)
     {
-        var at = Text.At(y);
-        svg.Append($"<g class=\"{dot.Class}\"><title>{Text.Html($"{dot.Label}: {dot.Says}")}</title>");
-        svg.Append($"<text class=\"label\" x=\"0\" y=\"{Text.At(y + 4.5)}\">{Text.Html(dot.Label)}</text>");
+        var at = At(y);
+        svg.Append($"""<g class="{dot.Class}"><title>{Html($"{dot.Label}: {dot.Says}")}</title>""");
+        svg.Append($"""<text class="label" x="0" y="{At(y + 4.5)}">{Html(dot.Label)}</text>""");
         foreach (var value in dot.Raw)
         {
-            svg.Append($"<line class=\"raw\" x1=\"{Text.At(x(value))}\" x2=\"{Text.At(x(value))}\" y1=\"{Text.At(y - 6)}\" y2=\"{Text.At(y + 6)}\"/>");
+            svg.Append($"""<line class="raw" x1="{At(x(value))}" x2="{At(x(value))}" y1="{At(y - 6)}" y2="{At(y + 6)}"/>""");
         }
         if (dot.Value.HasInterval)
         {
-            svg.Append($"<line class=\"whisker\" x1=\"{Text.At(x(dot.Value.Low))}\" x2=\"{Text.At(x(dot.Value.High))}\" y1=\"{at}\" y2=\"{at}\"/>");
+            svg.Append($"""<line class="whisker" x1="{At(x(dot.Value.Low))}" x2="{At(x(dot.Value.High))}" y1="{at}" y2="{at}"/>""");
         }
-        svg.Append($"<circle class=\"dot\" cx=\"{Text.At(x(dot.Value.Mean))}\" cy=\"{at}\" r=\"4.5\"/>");
-        svg.Append($"<text class=\"value\" x=\"{Text.At(Width - Right + 22)}\" y=\"{Text.At(y + 4.5)}\">{Text.Number(dot.Says)}</text></g>\n");
+        svg.Append($"""<circle class="dot" cx="{At(x(dot.Value.Mean))}" cy="{at}" r="4.5"/>""");
+        svg.Append($"""<text class="value" x="{At(Width - Right + 22)}" y="{At(y + 4.5)}">{Number(dot.Says)}</text></g>""").Append('\n');
     }
 
-    /// <summary>Mixing weights, a row per matrix and a column per module; colour is the distance to 1/N, on a scale that <paramref name="span"/> fixes.</summary>
+    /// <summary>Mixing weights, a row per matrix and a column per module; colour is the distance to 1/N, full at <paramref name="span"/>.</summary>
     public static string HeatMap(string about, double[][] weights, IReadOnlyList<string> matrices, IReadOnlyList<string> modules, double equal, double span)
     {
         const double CellHeight = 19;
@@ -77,20 +79,20 @@ internal static class Charts
         for (var j = 0; j < modules.Count; j++)
         {
             var (x, y) = (labels + (j + 0.5) * cell, head - 6);
-            svg.Append($"<text class=\"tick\" transform=\"translate({Text.At(x)} {Text.At(y)}) rotate(-40)\">{Text.Html(modules[j])}</text>\n");
+            svg.Append($"""<text class="tick" transform="translate({At(x)} {At(y)}) rotate(-40)">{Html(modules[j])}</text>""").Append('\n');
         }
         for (var i = 0; i < weights.Length; i++)
         {
             var y = head + i * CellHeight;
-            svg.Append($"<text class=\"tick\" text-anchor=\"end\" x=\"{Text.At(labels - 8)}\" y=\"{Text.At(y + 13.5)}\">{Text.Html(matrices[i])}</text>");
+            svg.Append($"""<text class="tick" text-anchor="end" x="{At(labels - 8)}" y="{At(y + 13.5)}">{Html(matrices[i])}</text>""");
             for (var j = 0; j < modules.Count; j++)
             {
                 var w = weights[i][j];
                 var x = labels + j * cell;
                 var opacity = Math.Min(1, Math.Abs(w - equal) / span);
-                svg.Append($"<g><title>{Text.Html($"{matrices[i]}, {modules[j]}: {Text.Weight(w)}")}</title>");
-                svg.Append($"<rect class=\"{(w < equal ? "below" : "above")}\" x=\"{Text.At(x)}\" y=\"{Text.At(y)}\" width=\"{Text.At(cell - 1)}\" height=\"{Text.At(CellHeight - 1)}\" fill-opacity=\"{Text.At(opacity)}\"/>");
-                if (numbers) svg.Append($"<text class=\"cell\" text-anchor=\"middle\" x=\"{Text.At(x + cell / 2)}\" y=\"{Text.At(y + 13.5)}\">{Text.Weight(w)}</text>");
+                svg.Append($"<g><title>{Html($"{matrices[i]}, {modules[j]}: {Weight(w)}")}</title>");
+                Swatch(svg, w - equal, opacity, x, y, cell - 1, CellHeight - 1);
+                if (numbers) svg.Append($"""<text class="cell" text-anchor="middle" x="{At(x + cell / 2)}" y="{At(y + 13.5)}">{Weight(w)}</text>""");
                 svg.Append("</g>");
             }
             svg.Append('\n');
@@ -104,30 +106,36 @@ internal static class Charts
     {
         const double Bar = 28;
         const int Steps = 9;
-        var (low, middleText, high) = ($"1/N - {Text.Weight(span)}", "1/N", $"1/N + {Text.Weight(span)}");
+        var (low, middleText, high) = ($"1/N - {Weight(span)}", "1/N", $"1/N + {Weight(span)}");
         if (modules is { } n)
         {
             var equal = 1.0 / n;
-            (low, middleText, high) = (equal - span < 0.005 ? "0" : Text.Weight(equal - span), $"1/N = {Text.Weight(equal)}", Text.Weight(equal + span));
+            (low, middleText, high) = (equal - span < 0.005 ? "0" : Weight(equal - span), $"1/N = {Weight(equal)}", Weight(equal + span));
         }
         var svg = new StringBuilder();
         for (var i = 0; i < Steps; i++)
         {
             var offset = (2.0 * i / (Steps - 1)) - 1;
-            svg.Append($"<rect class=\"{(offset < 0 ? "below" : "above")}\" x=\"{Text.At(20 + i * Bar)}\" y=\"2\" width=\"{Text.At(Bar)}\" height=\"12\" fill-opacity=\"{Text.At(Math.Abs(offset))}\"/>");
+            Swatch(svg, offset, Math.Abs(offset), 20 + i * Bar, 2, Bar, 12);
         }
         var middle = 20 + Steps * Bar / 2;
-        svg.Append($"<line class=\"mark\" x1=\"{Text.At(middle)}\" x2=\"{Text.At(middle)}\" y1=\"0\" y2=\"18\"/>");
-        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(middle)}\" y=\"31\">{middleText}</text>");
-        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(20 + Bar / 2)}\" y=\"31\">{Text.Number(low)}</text>");
-        svg.Append($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Text.At(20 + (Steps - 0.5) * Bar)}\" y=\"31\">{high}</text>");
+        svg.Append($"""<line class="mark" x1="{At(middle)}" x2="{At(middle)}" y1="0" y2="18"/>""");
+        svg.Append($"""<text class="tick" text-anchor="middle" x="{At(middle)}" y="31">{middleText}</text>""");
+        svg.Append($"""<text class="tick" text-anchor="middle" x="{At(20 + Bar / 2)}" y="31">{Number(low)}</text>""");
+        svg.Append($"""<text class="tick" text-anchor="middle" x="{At(20 + (Steps - 0.5) * Bar)}" y="31">{high}</text>""");
         return Svg($"Colour scale: {middleText} is blank, more is blue, less is orange", 20 + Steps * Bar + 40, 36, svg, fixedSize: true);
+    }
+
+    private static void Swatch(StringBuilder svg, double distance, double opacity, double x, double y, double width, double height)
+    {
+        var side = distance < 0 ? "below" : "above";
+        svg.Append($"""<rect class="{side}" x="{At(x)}" y="{At(y)}" width="{At(width)}" height="{At(height)}" fill-opacity="{At(opacity)}"/>""");
     }
 
     private static string Svg(string about, double width, double height, StringBuilder body, bool fixedSize = false)
     {
-        var size = fixedSize ? $" width=\"{Text.At(width)}\" height=\"{Text.At(height)}\"" : "";
-        return $"<svg role=\"img\" aria-label=\"{Text.Html(about)}\" viewBox=\"0 0 {Text.At(width)} {Text.At(height)}\"{size}>\n{body}</svg>\n";
+        var size = fixedSize ? $" width=\"{At(width)}\" height=\"{At(height)}\"" : "";
+        return $"<svg role=\"img\" aria-label=\"{Html(about)}\" viewBox=\"0 0 {At(width)} {At(height)}\"{size}>\n{body}</svg>\n";
     }
 
     private static (double Low, double High) Range(IReadOnlyList<Panel> panels)

@@ -104,7 +104,7 @@ public static class Conclusion
             var said = over is { } o ? $"{Short(arm)} {Text.Points(o.Mean)}" : Short(arm);
             (over is { } e && Judge(e) == Verdict.Beats ? shown : open).Add(said);
         }
-        if (shown.Count == 0) return $", but the gain is not shown to be transfer, as random modules do about as well ({Text.Join(open)} over them)";
+        if (shown.Count == 0) return $", but the gain is not shown to be transfer, as it is not clear over random modules ({Text.Join(open)})";
         var part = Judge(control) == Verdict.Beats
             ? $"part of the gain is transfer, as random modules also beat the probe ({Text.Points(control.Mean)}) but by less"
             : "the gain is transfer, as random modules do not have it";

@@ -3,8 +3,9 @@ using System.Text;
 
 namespace NanoLora.Experiments;
 
-/// <summary>Reports long work as it goes: share done, time spent, time left. A terminal sees one line rewritten in place, a log one plain line every few seconds.</summary>
+/// <summary>Reports long work as it goes: share done, time spent, time left.</summary>
 /// <remarks>
+/// A terminal sees one line rewritten in place, a log at most one plain line every five seconds.
 /// Thread-safe, and it never stops the work: a console without a width or a closed pipe is borne in silence. The rate is done units over time spent, both
 /// forgetting exponentially, so it follows work whose units grow or shrink, and is right from the first unit on.
 /// </remarks>
@@ -33,7 +34,7 @@ public sealed class Progress : IDisposable
     /// <param name="what">What is being done, the head of each line.</param>
     /// <param name="total">Units of work in all; 0 or less where it is not known: then no share and no time left are shown.</param>
     /// <param name="writer">Where lines go; standard error by default, so that results on standard output stay clean.</param>
-    /// <param name="terminal">Whether the line can be rewritten in place; by default whether standard error is a terminal, and false for any other writer.</param>
+    /// <param name="terminal">Whether the line can be rewritten in place; by default, true for standard error on a terminal only.</param>
     /// <param name="time">The clock; the system's by default.</param>
     public Progress(string what, long total, TextWriter? writer = null, bool? terminal = null, TimeProvider? time = null)
     {

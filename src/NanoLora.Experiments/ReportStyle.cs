@@ -70,7 +70,10 @@ internal static class ReportStyle
         summary { cursor: pointer; }
         @media (max-width: 600px) { body { font-size: 16px; } main { padding-top: 32px; } dl div { grid-template-columns: 1fr; gap: 0; } }
         @media print {
-          :root { --paper: #fff; --ink: #000; --soft: #444; --rule: #999; --grid: #ddd; --blue: #0067a8; --orange: #b84a00; --grey: #666; --heat-blue: #5aa5d6; --heat-orange: #ee9a5c; }
+          :root {
+            --paper: #fff; --ink: #000; --soft: #444; --rule: #999; --grid: #ddd;
+            --blue: #0067a8; --orange: #b84a00; --grey: #666; --heat-blue: #5aa5d6; --heat-orange: #ee9a5c;
+          }
           html { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
           body { font-size: 11pt; }
           main { max-width: none; padding: 0; }

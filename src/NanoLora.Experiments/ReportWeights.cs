@@ -32,17 +32,24 @@ internal static class ReportWeights
                 foreach (var w in row) span = Math.Max(span, Math.Abs(w - map.Equal));
             }
         }
-        page.Append("<section>\n<h2>What was learned</h2>\n");
-        page.Append("<p>Mixing weights of the learned composition, a row per adapted matrix and a column per module, mean over the draws. Training starts at 1/N everywhere, which is the uniform composition; ");
-        page.Append("<span class=\"better\">blue</span> is more, <span class=\"worse\">orange</span> less.</p>\n");
-        page.Append("<div class=\"legend\">").Append(Charts.HeatLegend(maps.All(map => map.Modules.Count == maps[0].Modules.Count) ? maps[0].Modules.Count : null, span)).Append("</div>\n");
+        int? modules = maps.All(map => map.Modules.Count == maps[0].Modules.Count) ? maps[0].Modules.Count : null;
+        page.Append($"""
+            <section>
+            <h2>What was learned</h2>
+            <p>Mixing weights of the learned composition, a row per adapted matrix and a column per module, mean over the draws.
+            Training starts at 1/N everywhere, which is the uniform composition; <span class="better">blue</span> is more,
+            <span class="worse">orange</span> less.</p>
+            <div class="legend">{Charts.HeatLegend(modules, span)}</div>
+
+            """);
         var many = Summary.TasksIn(results.Cells).Count > 1;
         foreach (var map in maps)
         {
             var name = (many ? map.Task + ", " : "") + Text.Shots(map.Shots);
             var heat = Charts.HeatMap($"Mean mixing weights, {name}", map.Weights, results.Matrices, map.Modules, map.Equal, span);
-            page.Append(many ? $"<details>\n<summary>{Text.Html(name)}</summary>\n" : "").Append("<figure>\n");
-            page.Append($"<figcaption class=\"above\">{Text.Html(name)}, mean of {(map.Draws == 1 ? "1 draw" : $"{Text.Count(map.Draws)} draws")}</figcaption>\n{heat}</figure>\n");
+            var draws = map.Draws == 1 ? "1 draw" : $"{Text.Count(map.Draws)} draws";
+            page.Append(many ? $"<details>\n<summary>{Text.Html(name)}</summary>\n" : "");
+            page.Append($"""<figure><figcaption class="above">{Text.Html(name)}, mean of {draws}</figcaption>""").Append(heat).Append("</figure>\n");
             page.Append(many ? "</details>\n" : "");
         }
         page.Append("</section>\n");
@@ -81,7 +88,8 @@ internal static class ReportWeights
         var wrong = cell.Weights!.Length != results.Matrices.Count || cell.Weights.Any(row => row.Length != results.Modules.Count);
         if (!wrong) return;
         throw new InvalidDataException(
-            $"Report: the weights of task '{cell.Task}', arm '{cell.Arm}', {cell.Shots} shots, draw {cell.Draw} are not [{results.Matrices.Count}][{results.Modules.Count}], "
+            $"Report: the weights of task '{cell.Task}', arm '{cell.Arm}', {cell.Shots} shots, draw {cell.Draw} "
+            + $"are not [{results.Matrices.Count}][{results.Modules.Count}], "
             + "a row per name in Matrices and a column per name in Modules; make the names and the weights agree");
     }
 }

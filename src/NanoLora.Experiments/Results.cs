@@ -49,18 +49,22 @@ public sealed record Results(
     string Conclusion = "")
 {
     // Letters of every script are written as they are, not as \u escapes.
-    private static readonly ResultsJson Readable = new(new JsonSerializerOptions(ResultsJson.Default.Options) { Encoder = JavaScriptEncoder.Create(UnicodeRanges.All) });
+    private static readonly ResultsJson Readable =
+        new(new JsonSerializerOptions(ResultsJson.Default.Options) { Encoder = JavaScriptEncoder.Create(UnicodeRanges.All) });
 
     /// <summary>The results as indented JSON.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Readable.Results);
 
     /// <summary>Reads what <see cref="ToJson"/> wrote.</summary>
-    /// <exception cref="InvalidDataException">The text is not JSON, or a field is missing or of the wrong kind; the message names <paramref name="source"/>.</exception>
+    /// <param name="json">The text.</param>
+    /// <param name="source">What an error calls the text, its file for instance.</param>
+    /// <exception cref="InvalidDataException">The text is not JSON, or a field is missing or of the wrong kind.</exception>
     public static Results FromJson(string json, string source = "results")
     {
         try
         {
-            return JsonSerializer.Deserialize(json, ResultsJson.Default.Results) ?? throw new InvalidDataException($"{source}: the file holds null instead of results");
+            return JsonSerializer.Deserialize(json, ResultsJson.Default.Results)
+                ?? throw new InvalidDataException($"{source}: the file holds null instead of results");
         }
         catch (JsonException error)
         {
@@ -130,7 +134,7 @@ internal sealed class WeightRows : JsonConverter<float[][]>
             var text = new StringBuilder("[");
             for (var i = 0; i < row.Length; i++)
             {
-                if (!float.IsFinite(row[i])) throw new InvalidDataException($"Results: mixing weight {i} is {row[i]}, which JSON cannot hold; the run diverged");
+                if (!float.IsFinite(row[i])) throw new InvalidDataException($"Results: a mixing weight is {row[i]}, which JSON cannot hold; the run diverged");
                 text.Append(i == 0 ? "" : ", ").Append(row[i].ToString("R", CultureInfo.InvariantCulture));
             }
             writer.WriteRawValue(text.Append(']').ToString());

@@ -128,7 +128,8 @@ public sealed record Summary(int Shots, string Arm, Estimate Accuracy, Estimate?
         {
             if (!seen.Add((c.Task, c.Arm, c.Shots, c.Draw)))
             {
-                throw new ArgumentException($"Summary: two cells for task '{c.Task}', arm '{c.Arm}', {c.Shots} shots, draw {c.Draw}; keep one of them", nameof(cells));
+                throw new ArgumentException(
+                    $"Summary: two cells for task '{c.Task}', arm '{c.Arm}', {c.Shots} shots, draw {c.Draw}; keep one of them", nameof(cells));
             }
         }
     }

@@ -5,7 +5,8 @@ namespace NanoLora.Tests.Experiments;
 // Cells with chosen accuracies, so that a test knows what the statistics and the sentence must say.
 internal static class MadeUp
 {
-    public static readonly string[] Names = [ArmNames.LinearProbe, ArmNames.FullFinetune, ArmNames.Lora, ArmNames.Uniform, ArmNames.Learned, ArmNames.RandomModules];
+    public static readonly string[] Names =
+        [ArmNames.LinearProbe, ArmNames.FullFinetune, ArmNames.Lora, ArmNames.Uniform, ArmNames.Learned, ArmNames.RandomModules];
 
     // Small differences between draws that sum to zero, so a mean is exactly what was asked for but an interval has a width.
     private static readonly double[] Wobble = [0.004, -0.002, 0.003, -0.005, 0.000];
@@ -21,7 +22,8 @@ internal static class MadeUp
         }
     }
 
-    public static List<Cell> Cells(double full, double lora, double uniform, double learned, double? random, int shots = 1, string task = "Futurama", int draws = 5)
+    public static List<Cell> Cells(
+        double full, double lora, double uniform, double learned, double? random, int shots = 1, string task = "Futurama", int draws = 5)
     {
         var cells = new List<Cell>();
         cells.AddRange(Arm(ArmNames.LinearProbe, 0, shots, task, draws: draws));
@@ -39,8 +41,9 @@ internal static class MadeUp
         string[] matrices = ["blocks.0.attn.qkv", "blocks.0.mlp.f1"];
         var all = cells ?? [.. Cells(-0.2, -0.7, 5.0, 5.1, 0.0), .. Cells(3.0, 2.4, 6.1, 7.2, 0.2, shots: 5)];
         var withWeights = all.Select(c => c.Arm == ArmNames.Learned ? c with { Weights = [[0.5f, 0.3f, 0.2f], [0.25f, 0.7f, 0.05f]] } : c).ToList();
-        var results = new Results("Few shots & modules", "NanoViT <454,080>", modules, matrices, [new Fact("Processor", "some \"fast\" chip"), new Fact("Runtime", ".NET 10")],
-            ulong.MaxValue, new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), [new Fact("Steps", "60")], withWeights);
+        var results = new Results("Few shots & modules", "NanoViT <454,080>", modules, matrices,
+            [new Fact("Processor", "some \"fast\" chip"), new Fact("Runtime", ".NET 10")], ulong.MaxValue,
+            new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), [new Fact("Steps", "60")], withWeights);
         return results with { Conclusion = Conclusion.Of(results) };
     }
 }

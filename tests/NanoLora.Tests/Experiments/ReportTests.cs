@@ -25,10 +25,16 @@ public class ReportTests
     public void Report_encodes_what_comes_from_data()
     {
         const string Attack = "<script>alert('x')</script>&\"";
-        var study = MadeUp.Study([.. MadeUp.Arm(ArmNames.LinearProbe, 0, task: Attack), .. MadeUp.Arm("arm" + Attack, 1, task: Attack), .. MadeUp.Arm(ArmNames.Learned, 1, task: Attack)]);
+        string[] arms = [ArmNames.LinearProbe, ArmNames.Learned, "arm" + Attack];
+        var study = MadeUp.Study([.. arms.SelectMany(arm => MadeUp.Arm(arm, 1, task: Attack))]);
         study = study with
         {
-            Title = Attack, Model = Attack, Modules = [Attack, "b", "c"], Matrices = [Attack, "d"], Machine = [new Fact(Attack, Attack)], Settings = [new Fact(Attack, Attack)],
+            Title = Attack,
+            Model = Attack,
+            Modules = [Attack, "b", "c"],
+            Matrices = [Attack, "d"],
+            Machine = [new Fact(Attack, Attack)],
+            Settings = [new Fact(Attack, Attack)],
         };
         var html = Report.Html(study);
         Assert.DoesNotContain("<script", html, StringComparison.Ordinal);
