@@ -39,11 +39,9 @@ public readonly record struct Augment(float Rotation, float Scale, float Shift)
             for (var y = 0; y < size.Height; y++)
             {
                 var row = target.Slice(c * plane + y * size.Width, size.Width);
+                float uRow = u0 - u0 * cos + (y - v0) * sin - tx, vRow = v0 + u0 * sin + (y - v0) * cos - ty;
                 for (var x = 0; x < row.Length; x++)
-                {
-                    float u = u0 + (x - u0) * cos + (y - v0) * sin - tx, v = v0 - (x - u0) * sin + (y - v0) * cos - ty;
-                    row[x] = Sample(source, size.Height, size.Width, u, v) * gain - offset;
-                }
+                    row[x] = Sample(source, size.Height, size.Width, uRow + x * cos, vRow - x * sin) * gain - offset;
             }
         }
     }

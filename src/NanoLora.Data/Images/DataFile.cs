@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO.Compression;
 
 namespace NanoLora.Data;
@@ -11,6 +12,8 @@ internal sealed class DataFile : IDisposable
     public const int MaxBytes = 1 << 30;
 
     private readonly Stream _stream;
+    private readonly uint? _gzipLength;                     // the length before packing, modulo 2^32: the last four bytes of a gzip file
+    private long _read;
 
     public DataFile(string path)
     {
@@ -18,6 +21,13 @@ internal sealed class DataFile : IDisposable
         var file = File.OpenRead(path);
         Span<byte> magic = stackalloc byte[2];
         var zipped = file.ReadAtLeast(magic, 2, throwOnEndOfStream: false) == 2 && magic[0] == 0x1F && magic[1] == 0x8B;
+        if (zipped)
+        {
+            Span<byte> length = stackalloc byte[4];
+            file.Position = Math.Max(0, file.Length - 4);
+            file.ReadAtLeast(length, 4, throwOnEndOfStream: false);
+            _gzipLength = BinaryPrimitives.ReadUInt32LittleEndian(length);
+        }
         file.Position = 0;
         _stream = zipped ? new GZipStream(file, CompressionMode.Decompress) : file;
     }
@@ -50,6 +60,8 @@ internal sealed class DataFile : IDisposable
         }
         Span<byte> more = stackalloc byte[1];
         if (Fill(more) != 0) throw Error($"bytes are left over after the {field} of {claimed} bytes.");
+        // The checksum at the end is verified by the platform, but only if it is there.
+        if (_gzipLength is { } length && length != (uint)_read) throw Error("the gzip data is cut short in its last bytes, or made of several parts; pack it again as one.");
         return bytes;
     }
 
@@ -59,7 +71,9 @@ internal sealed class DataFile : IDisposable
     {
         try
         {
-            return _stream.ReadAtLeast(target, target.Length, throwOnEndOfStream: false);
+            var read = _stream.ReadAtLeast(target, target.Length, throwOnEndOfStream: false);
+            _read += read;
+            return read;
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
