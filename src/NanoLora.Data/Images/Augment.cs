@@ -1,7 +1,8 @@
 namespace NanoLora.Data;
 
 /// <summary>
-/// Light augmentation: turns, scales and shifts an image by a little, at random. What image <c>index</c> of a stream becomes depends on (seed, stream, index) alone.
+/// Light augmentation: turns, scales and shifts an image by a little, at random. What image <c>index</c> of a stream becomes depends on (seed, stream,
+/// index) alone.
 /// </summary>
 /// <param name="Rotation">The largest turn either way, in radians.</param>
 /// <param name="Scale">The largest relative growth or shrinking: 0.1 is 0.9 to 1.1.</param>
@@ -59,7 +60,8 @@ public readonly record struct Augment(float Rotation, float Scale, float Shift)
         }
         else
         {
-            (a, b, c, d) = (At(plane, height, width, x, y), At(plane, height, width, x + 1, y), At(plane, height, width, x, y + 1), At(plane, height, width, x + 1, y + 1));
+            (a, b) = (At(plane, height, width, x, y), At(plane, height, width, x + 1, y));
+            (c, d) = (At(plane, height, width, x, y + 1), At(plane, height, width, x + 1, y + 1));
         }
         float above = a + (b - a) * s, below = c + (d - c) * s;
         return above + (below - above) * t;

@@ -4,7 +4,8 @@ using System.IO.Compression;
 namespace NanoLora.Data;
 
 /// <summary>
-/// A file of data, plain or gzip (by its first two bytes), read front to back. What a header claims is believed only once the bytes are there: buffers grow with what has been read.
+/// A file of data, plain or gzip (by its first two bytes), read front to back. What a header claims is believed only once the bytes are there: buffers grow
+/// with what has been read.
 /// </summary>
 internal sealed class DataFile : IDisposable
 {
@@ -61,7 +62,8 @@ internal sealed class DataFile : IDisposable
         Span<byte> more = stackalloc byte[1];
         if (Fill(more) != 0) throw Error($"bytes are left over after the {field} of {claimed} bytes.");
         // The checksum at the end is verified by the platform, but only if it is there.
-        if (_gzipLength is { } length && length != (uint)_read) throw Error("the gzip data is cut short in its last bytes, or made of several parts; pack it again as one.");
+        if (_gzipLength is { } length && length != (uint)_read)
+            throw Error("the gzip data is cut short in its last bytes, or made of several parts; pack it again as one.");
         return bytes;
     }
 

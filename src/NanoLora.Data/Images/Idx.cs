@@ -3,7 +3,8 @@ using System.Buffers.Binary;
 namespace NanoLora.Data;
 
 /// <summary>
-/// Reads IDX files, the format of MNIST: two zero bytes, the element type (8: unsigned bytes), the number of axes, the sizes as big-endian 32-bit numbers, then the elements. Plain or gzip.
+/// Reads IDX files, the format of MNIST: two zero bytes, the element type (8: unsigned bytes), the number of axes, the sizes as big-endian 32-bit numbers,
+/// then the elements. Plain or gzip.
 /// </summary>
 public static class Idx
 {
@@ -44,7 +45,8 @@ public static class Idx
     public static ImageSet ReadImages(string name, string imagesPath, string labelsPath, string[] classes)
     {
         var (values, sizes) = Read(imagesPath);
-        if (sizes.Length is not (3 or 4)) throw new InvalidDataException($"{imagesPath}: images have three axes, or four with colours last; this file has {sizes.Length}.");
+        if (sizes.Length is not (3 or 4))
+            throw new InvalidDataException($"{imagesPath}: images have three axes, or four with colours last; this file has {sizes.Length}.");
         var labels = ReadLabels(labelsPath);
         if (labels.Length != sizes[0]) throw new InvalidDataException($"{labelsPath}: {labels.Length} labels, but {imagesPath} has {sizes[0]} images.");
         for (var i = 0; i < labels.Length; i++)
@@ -53,7 +55,8 @@ public static class Idx
         }
 
         var channels = sizes.Length == 4 ? sizes[3] : 1;
-        if (channels < 1 || sizes[1] < 1 || sizes[2] < 1) throw new InvalidDataException($"{imagesPath}: images of size [{string.Join(", ", sizes[1..])}] have no pixels.");
+        if (channels < 1 || sizes[1] < 1 || sizes[2] < 1)
+            throw new InvalidDataException($"{imagesPath}: images of size [{string.Join(", ", sizes[1..])}] have no pixels.");
         var size = new ImageSize(channels, sizes[1], sizes[2]);
         return new(name, size, channels == 1 ? values : PlanesFirst(values, sizes[0], size), labels, classes);
     }

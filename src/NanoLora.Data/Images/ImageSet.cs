@@ -18,12 +18,14 @@ public sealed class ImageSet
     public ImageSet(string name, ImageSize size, byte[] pixels, int[] labels, string[] classes, int[]? groups = null)
     {
         if (size.Channels < 1 || size.Height < 1 || size.Width < 1) throw new ArgumentException($"{name}: an image of {size} has no pixels.");
-        if (pixels.LongLength != (long)labels.Length * size.Length)
-            throw new ArgumentException($"{name}: {labels.Length} labels and images of {size} need {(long)labels.Length * size.Length} bytes of pixels; there are {pixels.LongLength}.");
+        var need = (long)labels.Length * size.Length;
+        if (pixels.Length != need)
+            throw new ArgumentException($"{name}: {labels.Length} images of {size} need {need} bytes of pixels; there are {pixels.Length}.");
         if (groups is not null && groups.Length != labels.Length) throw new ArgumentException($"{name}: {labels.Length} labels, but {groups.Length} groups.");
         for (var i = 0; i < labels.Length; i++)
         {
-            if ((uint)labels[i] >= (uint)classes.Length) throw new ArgumentException($"{name}: image {i} has the label {labels[i]}; there are {classes.Length} classes.");
+            if ((uint)labels[i] >= (uint)classes.Length)
+                throw new ArgumentException($"{name}: image {i} has the label {labels[i]}; there are {classes.Length} classes.");
         }
         (Name, Size, Pixels, Labels, Classes, Groups) = (name, size, pixels, labels, classes, groups);
     }
@@ -82,8 +84,8 @@ public sealed class ImageSet
     }
 
     /// <summary>
-    /// One set after the other. Classes of the same name become one class, others are appended, so that it serves both for more images of the same classes and for
-    /// further classes. Groups are kept if every set has them.
+    /// One set after the other. Classes of the same name become one class, others are appended, so that it serves both for more images of the same classes
+    /// and for further classes. Groups are kept if every set has them.
     /// </summary>
     /// <exception cref="ArgumentException">No set at all, or images of different sizes.</exception>
     public static ImageSet Concat(string name, params ReadOnlySpan<ImageSet> sets)
@@ -93,7 +95,8 @@ public sealed class ImageSet
         var grouped = true;
         foreach (var set in sets)
         {
-            if (set.Size != sets[0].Size) throw new ArgumentException($"{name}: {set.Name} has images of {set.Size}, {sets[0].Name} of {sets[0].Size}; resize one.");
+            if (set.Size != sets[0].Size)
+                throw new ArgumentException($"{name}: {set.Name} has images of {set.Size}, {sets[0].Name} of {sets[0].Size}; resize one.");
             count = checked(count + set.Count);
             grouped &= set.Groups is not null;
         }
@@ -121,7 +124,10 @@ public sealed class ImageSet
         return new(name, sets[0].Size, pixels, labels, [.. classes], groups) { Licence = Joined(sets, s => s.Licence), Source = Joined(sets, s => s.Source) };
     }
 
-    /// <summary>Names the content of an image: the first 128 bits of the SHA-256 of its pixels. Equal images have equal hashes; unequal ones, for all practical purposes, do not.</summary>
+    /// <summary>
+    /// Names the content of an image: the first 128 bits of the SHA-256 of its pixels. Equal images have equal hashes; unequal ones, for all practical
+    /// purposes, do not.
+    /// </summary>
     public UInt128 ContentHash(int index)
     {
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
@@ -129,7 +135,9 @@ public sealed class ImageSet
         return BinaryPrimitives.ReadUInt128BigEndian(hash);
     }
 
-    /// <summary>Mean and standard deviation of all pixels, on the scale 0 to 1. A set of one gray value has the deviation 1, so that dividing by it is safe.</summary>
+    /// <summary>
+    /// Mean and standard deviation of all pixels, on the scale 0 to 1. A set of one gray value has the deviation 1, so that dividing by it is safe.
+    /// </summary>
     public (float Mean, float Deviation) Statistics()
     {
         long sum = 0, squares = 0;

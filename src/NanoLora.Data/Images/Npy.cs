@@ -5,7 +5,10 @@ using System.Text.RegularExpressions;
 
 namespace NanoLora.Data;
 
-/// <summary>Reads NumPy's .npy files of unsigned bytes, plain or gzip: magic, version, the length of a header, the header (a Python dictionary), the elements in C order.</summary>
+/// <summary>
+/// Reads NumPy's .npy files of unsigned bytes, plain or gzip: magic, version, the length of a header, the header (a Python dictionary), the elements in C
+/// order.
+/// </summary>
 public static partial class Npy
 {
     private const int MaxHeader = 1 << 16;
@@ -31,8 +34,10 @@ public static partial class Npy
         var header = Encoding.UTF8.GetString(bytes);
 
         var type = TypeField().Match(header);
-        if (!type.Success || type.Groups[1].Value is not ("|u1" or "u1" or "<u1")) throw file.Error($"descr '{type.Groups[1].Value}' in the header; only '|u1', unsigned bytes, is read.");
-        if (!header.Contains("'fortran_order': False", StringComparison.Ordinal)) throw file.Error("fortran_order is not False in the header; only C order is read.");
+        if (!type.Success || type.Groups[1].Value is not ("|u1" or "u1" or "<u1"))
+            throw file.Error($"descr '{type.Groups[1].Value}' in the header; only '|u1', unsigned bytes, is read.");
+        if (!header.Contains("'fortran_order': False", StringComparison.Ordinal))
+            throw file.Error("fortran_order is not False in the header; only C order is read.");
         var shape = ShapeField().Match(header);
         if (!shape.Success) throw file.Error("the header has no shape.");
 
@@ -40,7 +45,8 @@ public static partial class Npy
         long count = 1;
         foreach (var text in shape.Groups[1].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
-            if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var size)) throw file.Error($"the size '{text}' in shape ({shape.Groups[1].Value}) is no size.");
+            if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var size))
+                throw file.Error($"the size '{text}' in shape ({shape.Groups[1].Value}) is no size.");
             sizes.Add(size);
             count = size == 0 ? 0 : count > DataFile.MaxBytes ? count : count * size;
         }

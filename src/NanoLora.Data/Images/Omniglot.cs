@@ -4,8 +4,8 @@ using System.IO.Compression;
 namespace NanoLora.Data;
 
 /// <summary>
-/// Reads Omniglot (Lake et al., 2015): zip files of 105 x 105 black and white PNGs named .../alphabet/characterNN/NNNN_DD.png, where DD says who drew it. Each alphabet
-/// becomes a set: its characters are the classes, its drawers the groups, and ink is 255 on a ground of 0, as in MNIST.
+/// Reads Omniglot (Lake et al., 2015): zip files of 105 x 105 black and white PNGs named .../alphabet/characterNN/NNNN_DD.png, where DD says who drew it.
+/// Each alphabet becomes a set: its characters are the classes, its drawers the groups, and ink is 255 on a ground of 0, as in MNIST.
 /// </summary>
 public static class Omniglot
 {
@@ -39,8 +39,9 @@ public static class Omniglot
         {
             if (!entry.Name.EndsWith(".png", StringComparison.Ordinal)) continue;
             var parts = entry.FullName.Split('/');
-            var mark = entry.Name.IndexOf('_', StringComparison.Ordinal);
-            if (parts.Length < 3 || mark < 0 || !int.TryParse(entry.Name.AsSpan(mark + 1, entry.Name.Length - mark - 5), NumberStyles.None, CultureInfo.InvariantCulture, out var drawer))
+            var number = entry.Name.AsSpan(entry.Name.IndexOf('_', StringComparison.Ordinal) + 1)[..^".png".Length];
+            if (parts.Length < 3 || !entry.Name.Contains('_', StringComparison.Ordinal)
+                || !int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var drawer))
                 throw new InvalidDataException($"{path}: the entry {entry.FullName} is not named alphabet/character/NNNN_DD.png.");
             if (!alphabets.TryGetValue(parts[^3], out var drawings)) alphabets.Add(parts[^3], drawings = []);
             drawings.Add(new(parts[^2], drawer, Ink(path, entry)));
@@ -75,6 +76,6 @@ public static class Omniglot
             labels[i] = classes.Count - 1;
             drawers[i] = drawings[i].Drawer;
         }
-        return new(alphabet, new(1, Side, Side), pixels, labels, [.. classes], drawers);
+        return new(alphabet, new(1, Side, Side), pixels, labels, [.. classes], drawers) { Licence = "MIT", Source = "https://github.com/brendenlake/omniglot" };
     }
 }

@@ -96,7 +96,8 @@ public static class Png
             if (header.Colour == 3)
             {
                 var entry = 3 * ((lines[row + first / 8] >> (8 - header.Depth - first % 8)) & most);
-                if (entry + 3 > palette.Length) throw new InvalidDataException($"{name}: a pixel has the colour {entry / 3}; the palette (PLTE) has {palette.Length / 3}.");
+                if (entry + 3 > palette.Length)
+                    throw new InvalidDataException($"{name}: a pixel has the colour {entry / 3}; the palette (PLTE) has {palette.Length / 3}.");
                 for (var c = 0; c < 3; c++) pixels[c * plane + p] = palette[entry + c];
                 continue;
             }
@@ -122,7 +123,8 @@ public static class Png
         {
             if (data.Length != 13) throw new InvalidDataException($"{name}: the header (IHDR) has {data.Length} bytes; 13 were expected.");
             uint width = BinaryPrimitives.ReadUInt32BigEndian(data), height = BinaryPrimitives.ReadUInt32BigEndian(data[4..]);
-            if (width is 0 or > MaxSide || height is 0 or > MaxSide) throw new InvalidDataException($"{name}: {width} x {height} pixels; sides of 1 to {MaxSide} are read.");
+            if (width is 0 or > MaxSide || height is 0 or > MaxSide)
+                throw new InvalidDataException($"{name}: {width} x {height} pixels; sides of 1 to {MaxSide} are read.");
             int depth = data[8], colour = data[9];
             if (!(colour is 0 or 3 ? depth is 1 or 2 or 4 or 8 : colour is 2 or 4 or 6 && depth == 8))
                 throw new InvalidDataException($"{name}: {depth} bits and colour type {colour} are not read; at most 8 bits a value are.");

@@ -1,6 +1,8 @@
 namespace NanoLora.Data;
 
-/// <summary>Brings 8-bit images to another size, to a square, to gray, to ink on black. Each method makes a new array and rounds to the nearest value.</summary>
+/// <summary>
+/// Brings 8-bit images to another size, to a square, to gray, to ink on black. Each method makes a new array and rounds to the nearest value.
+/// </summary>
 public static class Resize
 {
     // Area:      y[o] = Σ_i |pixel i ∩ [o s, (o + 1) s]| x[i] / s        s = in / out, the width of an output pixel in input pixels
@@ -52,7 +54,8 @@ public static class Resize
     public static ImageSet Gray(ImageSet set)
     {
         if (set.Size.Channels == 1) return set;
-        if (set.Size.Channels != 3) throw new ArgumentException($"Gray: {set.Name} has {set.Size.Channels} channels; 1 or 3 (red, green, blue) are understood.");
+        if (set.Size.Channels != 3)
+            throw new ArgumentException($"Gray: {set.Name} has {set.Size.Channels} channels; 1 or 3 (red, green, blue) are understood.");
         var plane = set.Size.Height * set.Size.Width;
         var pixels = new byte[set.Count * plane];
         for (var i = 0; i < set.Count; i++)
@@ -81,7 +84,8 @@ public static class Resize
 
     private static void Check(ReadOnlySpan<byte> plane, int height, int width)
     {
-        if (height < 1 || width < 1 || plane.Length != (long)height * width) throw new ArgumentException($"Resize: {plane.Length} bytes are no plane of {height} x {width}.");
+        if (height < 1 || width < 1 || plane.Length != (long)height * width)
+            throw new ArgumentException($"Resize: {plane.Length} bytes are no plane of {height} x {width}.");
     }
 
     private static byte[] Separable(ReadOnlySpan<byte> plane, int height, int width, Taps down, Taps across)
@@ -94,7 +98,8 @@ public static class Resize
             for (var x = 0; x < cols; x++)
             {
                 var sum = 0f;
-                for (var t = 0; t < across.Length; t++) sum += across.Weight[x * across.Length + t] * plane[y * width + Math.Min(across.Start[x] + t, width - 1)];
+                for (var t = 0; t < across.Length; t++)
+                    sum += across.Weight[x * across.Length + t] * plane[y * width + Math.Min(across.Start[x] + t, width - 1)];
                 middle[y * cols + x] = sum;
             }
         }
@@ -112,7 +117,10 @@ public static class Resize
         return result;
     }
 
-    /// <summary>For each output pixel of one axis, the first input pixel it reads and the weights of that and the following ones; weights of pixels it does not read are 0.</summary>
+    /// <summary>
+    /// For each output pixel of one axis, the first input pixel it reads and the weights of that and the following ones; weights of pixels it does not read
+    /// are 0.
+    /// </summary>
     private readonly record struct Taps(int[] Start, float[] Weight, int Length)
     {
         public static Taps Area(int from, int to)

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace NanoLora.Data;
 
 /// <summary>One few-shot problem: a handful of labelled images per class, and the images that measure what was learned from them.</summary>
@@ -13,8 +15,9 @@ public sealed record FewShotDraw(ImageTask Task, int Shots, int Draw, ImageSet S
 /// lies inside that of more shots.
 /// </summary>
 /// <remarks>
-/// If the images say who made them, people are held out: their order is drawn, the last <see cref="TestGroups"/> of it make the test set, and supports come from the others, in
-/// this order for every class, so that one shot is one person's hand. Otherwise supports are drawn class by class from the training images and the test set is the task's own.
+/// If the images say who made them, people are held out: their order is drawn, the last <see cref="TestGroups"/> of it make the test set, and supports come
+/// from the others, in this order for every class, so that one shot is one person's hand. Otherwise supports are drawn class by class from the training
+/// images and the test set is the task's own.
 /// </remarks>
 public static class FewShot
 {
@@ -26,11 +29,13 @@ public static class FewShot
     /// <param name="shots">Support images per class, at least 1.</param>
     /// <param name="seed">Names the study.</param>
     /// <param name="draw">The number of the draw.</param>
-    /// <param name="testPerClass">If given, only so many test images of each class, chosen once for all draws of a seed when the test set is the task's own.</param>
+    /// <param name="testPerClass">If given, only so many test images of each class, chosen once for all draws of a seed when the test set is the task's
+    /// own.</param>
     /// <exception cref="ArgumentException">A class has too few images for so many shots, or too few people are there.</exception>
     public static FewShotDraw Draw(ImageTask task, int shots, ulong seed, int draw, int? testPerClass = null)
     {
-        if (shots < 1 || draw < 0 || testPerClass < 1) throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images per class; shots and images start at 1, draws at 0.");
+        if (shots < 1 || draw < 0 || testPerClass < 1)
+            throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images a class; draws start at 0, the others at 1.");
         var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
         var support = Take(task, pool, candidates, shots);
         var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;
@@ -42,7 +47,8 @@ public static class FewShot
     {
         if (!task.HasGroups) throw new ArgumentException($"Few-shot: {task.Name} does not say who made its images.");
         int[] order = [.. task.Train.Groups!.Concat(task.Test.Groups!).Distinct().Order()];
-        if (order.Length <= TestGroups) throw new ArgumentException($"Few-shot: {task.Name} has images by {order.Length} people; {TestGroups} for the test set and at least one more are needed.");
+        if (order.Length <= TestGroups)
+            throw new ArgumentException($"Few-shot: {task.Name} has images by {order.Length} people; {TestGroups} for the test set and one more are needed.");
         new Philox(seed, Stream(task.Name, draw, -1)).Shuffle(order.AsSpan());
         return order;
     }
@@ -86,9 +92,9 @@ public static class FewShot
         var taken = new int[checked(candidates.Length * shots)];
         for (var c = 0; c < candidates.Length; c++)
         {
-            var where = task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from";
+            var have = $"{candidates[c].Count} images {(task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from")}";
             if (candidates[c].Count < shots)
-                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[c]} has {candidates[c].Count} images {where}; {shots} shots need {shots}.");
+                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[c]} has {have}; {shots} shots need {shots}.");
             candidates[c].CopyTo(0, taken, c * shots, shots);
         }
         return taken;
@@ -116,7 +122,7 @@ public static class FewShot
         return lists;
     }
 
-    private static void Shuffle(List<int> items, ulong seed, ulong stream) => new Philox(seed, stream).Shuffle(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(items));
+    private static void Shuffle(List<int> items, ulong seed, ulong stream) => new Philox(seed, stream).Shuffle(CollectionsMarshal.AsSpan(items));
 
     /// <summary>One stream for each task, draw and class: FNV-1a over the name and both numbers.</summary>
     private static ulong Stream(string task, int draw, int label)

@@ -1,8 +1,8 @@
 namespace NanoLora.Data;
 
 /// <summary>
-/// Several tasks learned at once: first a task is drawn by weight, then one of its images. The classes stand one after the other; with quarter turns, each image also
-/// comes turned by 90 degrees to the left, as one of as many further classes.
+/// Several tasks learned at once: first a task is drawn by weight, then one of its images. The classes stand one after the other; with quarter turns, each
+/// image also comes turned by 90 degrees to the left, as one of as many further classes.
 /// </summary>
 public sealed class Mixture
 {
@@ -16,7 +16,8 @@ public sealed class Mixture
     /// <exception cref="ArgumentException">The lists do not match, a weight is not positive, sizes differ, or images to turn are not square.</exception>
     public Mixture(IReadOnlyList<ImageTask> tasks, IReadOnlyList<float> weights, bool quarterTurns)
     {
-        if (tasks.Count == 0 || tasks.Count != weights.Count) throw new ArgumentException($"Mixture: {tasks.Count} tasks, but {weights.Count} weights; both must be equal and at least 1.");
+        if (tasks.Count == 0 || tasks.Count != weights.Count)
+            throw new ArgumentException($"Mixture: {tasks.Count} tasks, but {weights.Count} weights; both must be equal and at least 1.");
         (Tasks, QuarterTurns, Size) = (tasks, quarterTurns, tasks[0].Train.Size);
         if (quarterTurns && Size.Height != Size.Width) throw new ArgumentException($"Mixture: images of {Size} cannot be turned; pad them to a square.");
         _firstClass = new int[tasks.Count + 1];
@@ -25,7 +26,8 @@ public sealed class Mixture
         for (var t = 0; t < tasks.Count; t++)
         {
             if (!(weights[t] > 0)) throw new ArgumentException($"Mixture: {tasks[t].Name} has the weight {weights[t]}; it must be positive.");
-            if (tasks[t].Train.Size != Size) throw new ArgumentException($"Mixture: {tasks[t].Name} has images of {tasks[t].Train.Size}, {tasks[0].Name} of {Size}; resize one.");
+            if (tasks[t].Train.Size != Size)
+                throw new ArgumentException($"Mixture: {tasks[t].Name} has images of {tasks[t].Train.Size}, {tasks[0].Name} of {Size}; resize one.");
             if (tasks[t].Train.Count == 0) throw new ArgumentException($"Mixture: {tasks[t].Name} has no training image.");
             _firstClass[t + 1] = _firstClass[t] + tasks[t].Classes.Length;
             _upTo[t] = (float)((sum += weights[t]) / total);
@@ -52,8 +54,8 @@ public sealed class Mixture
     }
 
     /// <summary>
-    /// Draws training image <paramref name="index"/> of a stream, turns and augments it, and writes it as normalised floats. The same (seed, stream, index) gives the same
-    /// image, whoever asks and in whichever order. Allocates nothing.
+    /// Draws training image <paramref name="index"/> of a stream, turns and augments it, and writes it as normalised floats. The same (seed, stream, index)
+    /// gives the same image, whoever asks and in whichever order. Allocates nothing.
     /// </summary>
     /// <param name="random">Numbers for this use.</param>
     /// <param name="index">Which image of the stream it is, such as step x batch size + position.</param>
@@ -102,7 +104,8 @@ public sealed class Mixture
         return ((float)mean, (float)Math.Sqrt(Math.Max(square - mean * mean, 1e-9)));
     }
 
-    private int Write(int task, ImageSet set, int chosen, bool turned, in Philox random, ulong index, in Augment augment, Span<float> target, float mean, float deviation)
+    private int Write(
+        int task, ImageSet set, int chosen, bool turned, in Philox random, ulong index, in Augment augment, Span<float> target, float mean, float deviation)
     {
         var label = _firstClass[task] + set.Labels[chosen];
         if (!turned)

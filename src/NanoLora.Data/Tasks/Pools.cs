@@ -7,7 +7,8 @@ public readonly record struct SampleId(ImageTask Task, bool InTest, int Index)
     public ImageSet Set => InTest ? Task.Test : Task.Train;
 
     /// <summary>As in "test image 17 (class 3) of MNIST (Pretraining)".</summary>
-    public override string ToString() => $"{(InTest ? "test" : "training")} image {Index} (class {Set.Classes[Set.Labels[Index]]}) of {Task.Name} ({Task.Pool})";
+    public override string ToString() =>
+        $"{(InTest ? "test" : "training")} image {Index} (class {Set.Classes[Set.Labels[Index]]}) of {Task.Name} ({Task.Pool})";
 }
 
 /// <summary>Two images of equal pixels that must not both be there.</summary>
@@ -18,8 +19,8 @@ public readonly record struct Overlap(SampleId First, SampleId Second)
 }
 
 /// <summary>
-/// Checks, by the content of every image, that no image is in two pools, and that no few-shot task has an image both to learn from and to measure with. Copies within one pool
-/// are allowed, between the training and test images of pretraining sets too: nothing is claimed about these.
+/// Checks, by the content of every image, that no image is in two pools, and that no few-shot task has an image both to learn from and to measure with.
+/// Copies within one pool are allowed, between the training and test images of pretraining sets too: nothing is claimed about these.
 /// </summary>
 public static class Pools
 {
@@ -29,7 +30,7 @@ public static class Pools
     {
         var overlaps = Overlaps(tasks);
         if (overlaps.Count > 0)
-            throw new InvalidDataException($"Pools: {overlaps[0]}; {overlaps.Count} such {(overlaps.Count == 1 ? "pair" : "pairs")} in all. Leave out the copies with Pools.Separate.");
+            throw new InvalidDataException($"Pools: {overlaps[0]}; copies of this kind: {overlaps.Count}. Leave them out with Pools.Separate.");
     }
 
     /// <summary>Checks one draw: no image of its support is a test image.</summary>
@@ -41,7 +42,7 @@ public static class Pools
         for (var i = 0; i < draw.Test.Count; i++)
         {
             if (support.TryGetValue(draw.Test.ContentHash(i), out var same))
-                throw new InvalidDataException($"Pools: draw {draw.Draw} of {draw.Task.Name} with {draw.Shots} shots: support image {same} is the same image as test image {i}.");
+                throw new InvalidDataException($"Pools: {draw.Task.Name}, draw {draw.Draw} with {draw.Shots} shots: support image {same} is the same as test image {i}.");
         }
     }
 
@@ -77,7 +78,8 @@ public static class Pools
         return [.. tasks.Select(task => new ImageTask(task.Name, Without(task, inTest: false, leftOut), Without(task, inTest: true, leftOut), task.Pool))];
     }
 
-    private static bool Forbidden(SampleId a, SampleId b) => a.Task.Pool != b.Task.Pool || (a.Task == b.Task && a.InTest != b.InTest && a.Task.Pool != Pool.Pretraining);
+    private static bool Forbidden(SampleId a, SampleId b) =>
+        a.Task.Pool != b.Task.Pool || (a.Task == b.Task && a.InTest != b.InTest && a.Task.Pool != Pool.Pretraining);
 
     private static ImageSet Without(ImageTask task, bool inTest, HashSet<SampleId> leftOut)
     {

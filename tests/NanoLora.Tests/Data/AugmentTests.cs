@@ -46,12 +46,14 @@ public class AugmentTests
         double Signed(ulong i) => 2.0 * random.Uniform(i) - 1;
         for (var index = 0ul; index < 20; index++)
         {
-            double angle = Light.Rotation * Signed(4 * index), zoom = 1 + Light.Scale * Signed(4 * index + 1), tx = Light.Shift * Signed(4 * index + 2), ty = Light.Shift * Signed(4 * index + 3);
+            double angle = Light.Rotation * Signed(4 * index), zoom = 1 + Light.Scale * Signed(4 * index + 1);
+            double tx = Light.Shift * Signed(4 * index + 2), ty = Light.Shift * Signed(4 * index + 3);
             var actual = Apply(Light, index);
             for (var i = 0; i < actual.Length; i++)
             {
                 int c = i / 784, y = i / 28 % 28, x = i % 28;
-                double dx = (x - 13.5) / zoom, dy = (y - 13.5) / zoom, u = 13.5 + dx * Math.Cos(angle) + dy * Math.Sin(angle) - tx, v = 13.5 - dx * Math.Sin(angle) + dy * Math.Cos(angle) - ty, sum = 0;
+                double dx = (x - 13.5) / zoom, dy = (y - 13.5) / zoom, sum = 0;
+                double u = 13.5 + dx * Math.Cos(angle) + dy * Math.Sin(angle) - tx, v = 13.5 - dx * Math.Sin(angle) + dy * Math.Cos(angle) - ty;
                 for (var q = 0; q < 28; q++)
                 {
                     for (var p = 0; p < 28; p++) sum += Math.Max(0, 1 - Math.Abs(u - p)) * Math.Max(0, 1 - Math.Abs(v - q)) * Image[c * 784 + q * 28 + p];

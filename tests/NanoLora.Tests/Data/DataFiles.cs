@@ -37,7 +37,8 @@ public sealed class DataFiles : IDisposable
         return [0x93, .. "NUMPY"u8, 1, 0, (byte)padded.Length, (byte)(padded.Length >> 8), .. Encoding.ASCII.GetBytes(padded), .. values];
     }
 
-    public static byte[] Npy(int[] sizes, ReadOnlySpan<byte> values) => Npy($"{{'descr': '|u1', 'fortran_order': False, 'shape': ({string.Join(", ", sizes)},), }}", values);
+    public static byte[] Npy(int[] sizes, ReadOnlySpan<byte> values) =>
+        Npy($"{{'descr': '|u1', 'fortran_order': False, 'shape': ({string.Join(", ", sizes)},), }}", values);
 
     public static byte[] GZip(byte[] bytes)
     {
@@ -70,8 +71,9 @@ public sealed class DataFiles : IDisposable
             raw.WriteByte((byte)filter(y));
             for (var i = 0; i < stride; i++)
             {
-                int a = i >= step ? lines[y * stride + i - step] : 0, b = y > 0 ? lines[(y - 1) * stride + i] : 0, c = i >= step && y > 0 ? lines[(y - 1) * stride + i - step] : 0, p = a + b - c;
-                var nearest = new[] { a, b, c }.MinBy(v => Math.Abs(v - p));                     // the first of equals, as the format asks
+                int a = i >= step ? lines[y * stride + i - step] : 0, b = y > 0 ? lines[(y - 1) * stride + i] : 0;
+                var c = i >= step && y > 0 ? lines[(y - 1) * stride + i - step] : 0;
+                var nearest = new[] { a, b, c }.MinBy(v => Math.Abs(v - (a + b - c)));           // the first of equals, as the format asks
                 raw.WriteByte((byte)(lines[y * stride + i] - filter(y) switch { 0 => 0, 1 => a, 2 => b, 3 => (a + b) / 2, _ => nearest }));
             }
         }
@@ -84,7 +86,9 @@ public sealed class DataFiles : IDisposable
         BinaryPrimitives.WriteInt32BigEndian(header.AsSpan(4), height);
         (header[8], header[9], header[12]) = ((byte)depth, (byte)colour, (byte)interlace);
         byte[] signature = [0x89, .. "PNG"u8, 0x0D, 0x0A, 0x1A, 0x0A];
-        return [.. signature, .. Chunk("IHDR", header), .. palette is null ? [] : Chunk("PLTE", palette), .. Chunk("IDAT", idat[..(idat.Length / 2)]), .. Chunk("IDAT", idat[(idat.Length / 2)..]), .. Chunk("IEND", [])];
+        byte[] colours = palette is null ? [] : Chunk("PLTE", palette);
+        byte[] pixels = [.. Chunk("IDAT", idat[..(idat.Length / 2)]), .. Chunk("IDAT", idat[(idat.Length / 2)..])];
+        return [.. signature, .. Chunk("IHDR", header), .. colours, .. pixels, .. Chunk("IEND", [])];
     }
 
     /// <summary>A black and white PNG of one bit a pixel: true is white.</summary>

@@ -4,7 +4,8 @@ namespace NanoLora.Tests.Data;
 
 public class FewShotTests
 {
-    private static readonly ImageTask ByPerson = new("Alphabet", DataFiles.Set("a", 6, 12, seed: 1, groups: true), DataFiles.Set("b", 6, 8, seed: 2, groups: true, firstGroup: 13), Pool.HeldOut);
+    private static readonly ImageTask ByPerson = new(
+        "Alphabet", DataFiles.Set("a", 6, 12, seed: 1, groups: true), DataFiles.Set("b", 6, 8, seed: 2, groups: true, firstGroup: 13), Pool.HeldOut);
     private static readonly ImageTask ByImage = new("Shapes", DataFiles.Set("a", 4, 9, seed: 3), DataFiles.Set("b", 4, 5, seed: 4), Pool.HeldOut);
 
     private static UInt128[] Hashes(ImageSet set) => [.. Enumerable.Range(0, set.Count).Select(set.ContentHash)];
@@ -72,11 +73,12 @@ public class FewShotTests
     [Fact]
     public void Too_few_examples_is_an_error_with_names_and_numbers()
     {
-        Assert.Equal("Few-shot: Shapes: class class 0 has 9 images to learn from; 10 shots need 10.", Assert.Throws<ArgumentException>(() => FewShot.Draw(ByImage, 10, 1, 0)).Message);
-        Assert.Equal("Few-shot: Alphabet: class class 0 has 10 images by people outside the 10 of the test set; 11 shots need 11.", Assert.Throws<ArgumentException>(() => FewShot.Draw(ByPerson, 11, 1, 0)).Message);
+        static string Message(ImageTask task, int shots) => Assert.Throws<ArgumentException>(() => FewShot.Draw(task, shots, 1, 0)).Message;
+        Assert.Equal("Few-shot: Shapes: class class 0 has 9 images to learn from; 10 shots need 10.", Message(ByImage, 10));
+        Assert.Equal("Few-shot: Alphabet: class class 0 has 10 images by people outside the 10 of the test set; 11 shots need 11.", Message(ByPerson, 11));
         var lone = new ImageTask("Lone", DataFiles.Set("a", 2, 6, 1, groups: true), DataFiles.Set("b", 2, 4, 2, groups: true, firstGroup: 7), Pool.HeldOut);
-        Assert.Contains("images by 10 people", Assert.Throws<ArgumentException>(() => FewShot.Draw(lone, 1, 1, 0)).Message);
-        Assert.Throws<ArgumentException>(() => FewShot.Draw(ByImage, 0, 1, 0));
+        Assert.Contains("images by 10 people", Message(lone, 1));
+        Assert.Contains("0 shots", Message(ByImage, 0));
     }
 
     [Fact]

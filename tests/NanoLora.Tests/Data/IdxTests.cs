@@ -22,7 +22,9 @@ public sealed class IdxTests : IDisposable
     public void Reads_gray_images_and_their_labels(bool zipped)
     {
         byte[] pixels = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], images = DataFiles.Idx([2, 2, 3], pixels), labels = DataFiles.Idx([2], [1, 0]);
-        var set = Idx.ReadImages("set", _files.Write("i", zipped ? DataFiles.GZip(images) : images), _files.Write("l", zipped ? DataFiles.GZip(labels) : labels), ["a", "b"]);
+        var imagesPath = _files.Write("i", zipped ? DataFiles.GZip(images) : images);
+        var labelsPath = _files.Write("l", zipped ? DataFiles.GZip(labels) : labels);
+        var set = Idx.ReadImages("set", imagesPath, labelsPath, ["a", "b"]);
         Assert.Equal(new ImageSize(1, 2, 3), set.Size);
         Assert.Equal(pixels, set.Pixels);
         Assert.Equal([1, 0], set.Labels);

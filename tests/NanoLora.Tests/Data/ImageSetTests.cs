@@ -4,7 +4,8 @@ namespace NanoLora.Tests.Data;
 
 public class ImageSetTests
 {
-    private static ImageSet Small(string name, byte[] pixels, int[] labels, string[] classes, int[]? groups = null) => new(name, new(1, 1, 2), pixels, labels, classes, groups) { Licence = name + "'s" };
+    private static ImageSet Small(string name, byte[] pixels, int[] labels, string[] classes, int[]? groups = null) =>
+        new(name, new(1, 1, 2), pixels, labels, classes, groups) { Licence = name + "'s" };
 
     [Fact]
     public void A_subset_keeps_the_order_asked_for()
@@ -52,8 +53,9 @@ public class ImageSetTests
     [Fact]
     public void Arrays_that_do_not_belong_together_are_refused()
     {
-        Assert.Contains("need 4 bytes of pixels; there are 3", Assert.Throws<ArgumentException>(() => Small("set", [1, 2, 3], [0, 0], ["a"])).Message);
-        Assert.Contains("image 1 has the label 2; there are 2 classes", Assert.Throws<ArgumentException>(() => Small("set", [1, 2, 3, 4], [0, 2], ["a", "b"])).Message);
-        Assert.Contains("2 labels, but 1 groups", Assert.Throws<ArgumentException>(() => Small("set", [1, 2, 3, 4], [0, 0], ["a"], [1])).Message);
+        static string Message(Func<ImageSet> make) => Assert.Throws<ArgumentException>(make).Message;
+        Assert.Contains("need 4 bytes of pixels; there are 3", Message(() => Small("set", [1, 2, 3], [0, 0], ["a"])));
+        Assert.Contains("image 1 has the label 2; there are 2 classes", Message(() => Small("set", [1, 2, 3, 4], [0, 2], ["a", "b"])));
+        Assert.Contains("2 labels, but 1 groups", Message(() => Small("set", [1, 2, 3, 4], [0, 0], ["a"], [1])));
     }
 }

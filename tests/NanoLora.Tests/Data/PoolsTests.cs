@@ -21,15 +21,8 @@ public class PoolsTests
     {
         ImageTask first = Base with { Pool = a }, second = Task("Thief", b, 4, moreTest: Base.Train.Subset([4]));
         var message = Assert.Throws<InvalidDataException>(() => Pools.Check([first, second])).Message;
-        Assert.Contains($"test image 4 (class class 1) of Thief ({b}) is the same image as training image 4 (class class 1) of Base ({a})", Turned(message));
-        Assert.Contains("1 such pair", message);
-
-        // "X is the same image as Y" with X and Y in the order of the tasks: turned around, so that the test reads as one sentence.
-        static string Turned(string text)
-        {
-            var parts = text["Pools: ".Length..text.IndexOf(';', StringComparison.Ordinal)].Split(" is the same image as ");
-            return $"{parts[1]} is the same image as {parts[0]}";
-        }
+        Assert.Contains($"training image 4 (class class 1) of Base ({a}) is the same image as test image 4 (class class 1) of Thief ({b})", message);
+        Assert.Contains("copies of this kind: 1", message);
     }
 
     [Fact]
@@ -46,7 +39,7 @@ public class PoolsTests
         var leaky = Task("Leaky", Pool.Upstream, 6, more: DataFiles.Set("", 2, 2, 1006).Subset([1]));
         Assert.Contains("training image 6", Assert.Throws<InvalidDataException>(() => Pools.Check([leaky])).Message);
         var few = new FewShotDraw(leaky, 1, 0, leaky.Train, leaky.Test);
-        Assert.Contains("support image 6 is the same image as test image 1", Assert.Throws<InvalidDataException>(() => Pools.Check(few)).Message);
+        Assert.Contains("support image 6 is the same as test image 1", Assert.Throws<InvalidDataException>(() => Pools.Check(few)).Message);
         Pools.Check(new FewShotDraw(Up, 1, 0, Up.Train, Up.Test));
     }
 

@@ -9,7 +9,8 @@ public class ResizeTests
     // The reference integrates over both axes at once, in double; a rounded byte may be off by half a gray level.
     private static double Area(byte[] plane, int h, int w, int newH, int newW, int row, int col)
     {
-        double top = (double)row * h / newH, bottom = (double)(row + 1) * h / newH, left = (double)col * w / newW, right = (double)(col + 1) * w / newW, sum = 0;
+        double top = (double)row * h / newH, bottom = (double)(row + 1) * h / newH, sum = 0;
+        double left = (double)col * w / newW, right = (double)(col + 1) * w / newW;
         for (var y = 0; y < h; y++)
         {
             for (var x = 0; x < w; x++)
@@ -30,7 +31,8 @@ public class ResizeTests
     }
 
     [Theory]
-    [InlineData(105, 105, 28, 28), InlineData(70, 70, 28, 28), InlineData(32, 32, 28, 28), InlineData(7, 13, 5, 4), InlineData(5, 4, 7, 13), InlineData(1, 1, 3, 2), InlineData(9, 6, 1, 1)]
+    [InlineData(105, 105, 28, 28), InlineData(70, 70, 28, 28), InlineData(32, 32, 28, 28)]
+    [InlineData(7, 13, 5, 4), InlineData(5, 4, 7, 13), InlineData(1, 1, 3, 2), InlineData(9, 6, 1, 1)]
     public void Both_ways_agree_with_a_reference_in_double(int h, int w, int newH, int newW)
     {
         var plane = Noise(h * w, (ulong)h);

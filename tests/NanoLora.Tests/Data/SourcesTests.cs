@@ -11,8 +11,10 @@ public sealed class SourcesTests : IDisposable
     private void WritePair(string folder, string part, int count, int[] size, int classes, Func<int, byte> pixel)
     {
         var length = size.Aggregate(1, (a, b) => a * b);
-        _files.Write($"{folder}/{part}-images-idx{size.Length + 1}-ubyte.gz", DataFiles.GZip(DataFiles.Idx([count, .. size], [.. Enumerable.Range(0, count * length).Select(i => pixel(i % length))])));
-        _files.Write($"{folder}/{part}-labels-idx1-ubyte.gz", DataFiles.GZip(DataFiles.Idx([count], [.. Enumerable.Range(0, count).Select(i => (byte)(i % classes))])));
+        byte[] pixels = [.. Enumerable.Range(0, count * length).Select(i => pixel(i % length))];
+        byte[] labels = [.. Enumerable.Range(0, count).Select(i => (byte)(i % classes))];
+        _files.Write($"{folder}/{part}-images-idx{size.Length + 1}-ubyte.gz", DataFiles.GZip(DataFiles.Idx([count, .. size], pixels)));
+        _files.Write($"{folder}/{part}-labels-idx1-ubyte.gz", DataFiles.GZip(DataFiles.Idx([count], labels)));
     }
 
     private string WriteAll()
@@ -23,12 +25,14 @@ public sealed class SourcesTests : IDisposable
             WritePair("img-mnist", part, 20, [28, 28], 10, i => (byte)(i / 2));
         }
         WritePair("img-notmnist", "t10k", 120, [28, 28], 10, i => (byte)(i / 3));
-        foreach (var name in new[] { "apple", "bicycle", "cat", "diamond", "eye", "fish" }) _files.Write($"img-quickdraw6/{name}.npy.gz", DataFiles.GZip(DataFiles.Npy([12, 1, 784], new byte[12 * 784])));
+        foreach (var name in new[] { "apple", "bicycle", "cat", "diamond", "eye", "fish" })
+            _files.Write($"img-quickdraw6/{name}.npy.gz", DataFiles.GZip(DataFiles.Npy([12, 1, 784], new byte[12 * 784])));
 
         // One character of one white-on-black dot pattern by twenty drawers; black ink at the left.
         var drawings = Enumerable.Range(1, 20).Select(d => ($"x/Tibetan/character01/0001_{d:00}.png", DataFiles.Png(105, 105, (x, y) => x > d))).ToArray();
         _files.Write("img-omniglot/images_background_small1.zip", DataFiles.Zip(drawings));
-        _files.Write("img-omniglot/images_background_small2.zip", DataFiles.Zip([.. drawings.Select(d => (d.Item1.Replace("Tibetan", "Angelic", StringComparison.Ordinal), d.Item2))]));
+        var renamed = drawings.Select(d => (d.Item1.Replace("Tibetan", "Angelic", StringComparison.Ordinal), d.Item2)).ToArray();
+        _files.Write("img-omniglot/images_background_small2.zip", DataFiles.Zip(renamed));
         foreach (var part in new[] { "train", "test" })
         {
             WritePair("img-hand-drawn-shapes", "hds-" + part, 8, [70, 70], 4, i => (byte)(i % 70 < 35 ? 0 : 255));         // black ink in the left half
