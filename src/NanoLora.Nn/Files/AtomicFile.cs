@@ -1,7 +1,7 @@
 namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
-internal static class AtomicFile
+public static class AtomicFile
 {
     private const int Buffer = 1 << 16;
 
