@@ -40,14 +40,14 @@ public sealed class SelfAttention : Module
     /// <summary>Mixes the tokens of each row of the batch.</summary>
     public Tensor Forward(Tensor x)                                                    // [B, T, C]
     {
-        if (Qkv is null) return O.Forward(Tensor.Attention(Split(Q!.Forward(x)), Split(K!.Forward(x)), Split(V!.Forward(x))).Reshape(x.Shape.With(-1, O.In)));
+        if (Qkv is null) return O.Forward(Q!.Forward(x).Attention(K!.Forward(x), V!.Forward(x), _heads));
         var qkv = Qkv.Forward(x);                                                      // [B, T, 3 H D]
         if (_qNorm is null && _kNorm is null) return O.Forward(qkv.SelfAttention(_heads));
         var width = Qkv.Out / 3;
         var q = Split(qkv.Slice(-1, 0, width));
         var k = Split(qkv.Slice(-1, width, 2 * width));
         var v = Split(qkv.Slice(-1, 2 * width, 3 * width));
-        return O.Forward(Tensor.Attention(_qNorm?.Forward(q) ?? q, _kNorm?.Forward(k) ?? k, v).Reshape(x.Shape.With(-1, width)));
+        return O.Forward((_qNorm?.Forward(q) ?? q).Attention(_kNorm?.Forward(k) ?? k, v).Reshape(x.Shape.With(-1, width)));
     }
 
     private Tensor Split(Tensor x) => x.Reshape(x.Shape[0], x.Shape[1], _heads, x.Cols / _heads);   // [B, T, H, D]

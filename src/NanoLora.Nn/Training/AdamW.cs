@@ -5,7 +5,7 @@ namespace NanoLora.Nn;
 /// <param name="Path">Its path, for messages and files.</param>
 /// <param name="Rate">Its full learning rate; the schedule multiplies it.</param>
 /// <param name="Decay">Its weight decay.</param>
-public sealed record Trained(Parameter Parameter, string Path, float Rate, float Decay);
+public sealed record Trained(Parameter Parameter, string Path, double Rate, double Decay);
 
 /// <summary>
 /// AdamW (Loshchilov and Hutter 2019) over parameters that each have a rate and a decay: p -= lr wd p, then p -= lr m̂ / (√v̂ + ε).
@@ -15,10 +15,10 @@ public sealed class AdamW : IDisposable
 {
     private readonly IReadOnlyList<Trained> _parameters;
     private readonly Tensor[] _m, _v;
-    private readonly float _beta1, _beta2, _eps;
+    private readonly double _beta1, _beta2, _eps;
 
     /// <summary>An optimiser whose moments start at zero.</summary>
-    public AdamW(IReadOnlyList<Trained> parameters, float beta1 = 0.9f, float beta2 = 0.999f, float eps = 1e-8f)
+    public AdamW(IReadOnlyList<Trained> parameters, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8)
     {
         (_parameters, _beta1, _beta2, _eps) = (parameters, beta1, beta2, eps);
         _m = [.. parameters.Select(Zeros)];
@@ -61,10 +61,7 @@ public sealed class AdamW : IDisposable
         {
             var (parameter, rate, decay) = (_parameters[i].Parameter, _parameters[i].Rate, _parameters[i].Decay);
             if (parameter.Gradient is not { } gradient) continue;
-            parameter.Value.Backend.AdamW(parameter, gradient, _m[i], _v[i], new AdamWStep
-            {
-                Rate = (float)(rate * share), Beta1 = _beta1, Beta2 = _beta2, Eps = _eps, WeightDecay = decay, Step = Steps, GradientScale = (float)gradientScale,
-            });
+            parameter.Value.Backend.AdamW(parameter, gradient, _m[i], _v[i], null, new AdamWStep(Steps, rate * share, _beta1, _beta2, _eps, decay, (float)gradientScale));
         }
     }
 

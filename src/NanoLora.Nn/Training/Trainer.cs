@@ -18,28 +18,28 @@ public sealed record FitOptions
     public int Accumulation { get; init; } = 1;
 
     /// <summary>The rate of mixing weights.</summary>
-    public float MixingRate { get; init; } = 0.1f;
+    public double MixingRate { get; init; } = 0.1;
 
     /// <summary>The rate of the head.</summary>
-    public float HeadRate { get; init; } = 3e-3f;
+    public double HeadRate { get; init; } = 3e-3;
 
     /// <summary>The rate of LoRA factors.</summary>
-    public float FactorRate { get; init; } = 3e-3f;
+    public double FactorRate { get; init; } = 3e-3;
 
     /// <summary>The rate of all other parameters that train.</summary>
-    public float BaseRate { get; init; } = 3e-4f;
+    public double BaseRate { get; init; } = 3e-4;
 
     /// <summary>Weight decay of matrices.</summary>
-    public float WeightDecay { get; init; }
+    public double WeightDecay { get; init; }
 
     /// <summary>Whether vectors (biases, norms, mixing weights) decay too.</summary>
     public bool DecayVectors { get; init; }
 
     /// <summary>AdamW's β₁.</summary>
-    public float Beta1 { get; init; } = 0.9f;
+    public double Beta1 { get; init; } = 0.9;
 
     /// <summary>AdamW's β₂.</summary>
-    public float Beta2 { get; init; } = 0.999f;
+    public double Beta2 { get; init; } = 0.999;
 
     /// <summary>The largest norm of all gradients together; null for no clipping.</summary>
     public float? Clip { get; init; } = 1;
@@ -155,7 +155,7 @@ public static class Trainer
                 workspace.Streams = number << 20;                       // a step's random numbers depend on its number alone
                 using var scope = workspace.Scope();
                 var batch = data.Read(workspace, sampler.Batch((long)number), options.Augment ? workspace.NextStream() : null);
-                var loss = model.Forward(batch.Inputs).CrossEntropy(batch.Targets, labelSmoothing: options.LabelSmoothing);
+                var loss = model.Forward(batch.Inputs).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
                 if (options.Accumulation > 1) loss = loss.Scale(1f / options.Accumulation);
                 loss.Backward();
                 sum += loss.Item();
@@ -168,10 +168,10 @@ public static class Trainer
     /// <summary>The parameters that train, each with the rate of its role.</summary>
     public static IReadOnlyList<Trained> Groups(Classifier model, FitOptions options)
     {
-        var roles = new Dictionary<Parameter, float>();
+        var roles = new Dictionary<Parameter, double>();
         foreach (var (_, module) in model.Modules())
         {
-            var rate = module is Mixer ? options.MixingRate : module is Lora ? options.FactorRate : module == model.Head ? options.HeadRate : (float?)null;
+            var rate = module is Mixer ? options.MixingRate : module is Lora ? options.FactorRate : module == model.Head ? options.HeadRate : (double?)null;
             if (rate is null) continue;
             foreach (var (path, parameter) in module.Parameters())
             {

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 
 namespace NanoLora.Nn;
 
@@ -57,7 +56,7 @@ public sealed class TrainingState
     /// <summary>Writes the state to a safetensors file.</summary>
     public void Save(string path)
     {
-        var tensors = new List<SafetensorsTensor>();
+        var tensors = new List<TensorSource>();
         foreach (var (entry, n) in _entries.Select((e, n) => (e, n)))
         {
             Add($"{n}.value", entry.Value);
@@ -73,7 +72,7 @@ public sealed class TrainingState
         for (var n = 0; n < _entries.Count; n++) metadata[$"path.{n}"] = _entries[n].Path;
         SafetensorsWriter.Write(path, tensors, metadata);
 
-        void Add(string name, float[] values) => tensors.Add(new SafetensorsTensor(name, FileDType.F32, [values.Length], MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
+        void Add(string name, float[] values) => tensors.Add(new TensorSource(name, [values.Length], values));
     }
 
     /// <summary>Reads what <see cref="Save"/> wrote.</summary>
