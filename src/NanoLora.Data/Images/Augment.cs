@@ -28,6 +28,7 @@ public readonly record struct Augment(float Rotation, float Scale, float Shift)
     {
         if (image.Length != size.Length || target.Length < size.Length)
             throw new ArgumentException($"Augment: an image of {size} has {size.Length} values; the source has {image.Length}, the target {target.Length}.");
+        if (!(Scale is >= 0 and < 1)) throw new ArgumentException($"Augment: the scale {Scale} must be at least 0 and below 1.");
         float angle = Rotation * Signed(random, 4 * index), zoom = 1 + Scale * Signed(random, 4 * index + 1);
         float tx = Shift * Signed(random, 4 * index + 2), ty = Shift * Signed(random, 4 * index + 3);
         float cos = MathF.Cos(angle) / zoom, sin = MathF.Sin(angle) / zoom, u0 = (size.Width - 1) / 2f, v0 = (size.Height - 1) / 2f;

@@ -37,12 +37,13 @@ public static class Pools
     /// <exception cref="InvalidDataException">An image is on both sides; the message names the task and both places.</exception>
     public static void Check(FewShotDraw draw)
     {
+        var name = $"{draw.Task.Name}, draw {draw.Draw} with {draw.Shots} shots";
         var support = new Dictionary<UInt128, int>();
         for (var i = 0; i < draw.Support.Count; i++) support.TryAdd(draw.Support.ContentHash(i), i);
         for (var i = 0; i < draw.Test.Count; i++)
         {
             if (support.TryGetValue(draw.Test.ContentHash(i), out var same))
-                throw new InvalidDataException($"Pools: {draw.Task.Name}, draw {draw.Draw} with {draw.Shots} shots: support image {same} is the same as test image {i}.");
+                throw new InvalidDataException($"Pools: {name}: support image {same} is the same as test image {i}.");
         }
     }
 
