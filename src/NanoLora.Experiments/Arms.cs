@@ -30,7 +30,7 @@ public static class Arms
         switch (key.Arm)
         {
             case ArmNames.LinearProbe: break;
-            case ArmNames.FullFineTuning: break;
+            case ArmNames.FullFinetune: break;
             case ArmNames.Lora:
                 Attach.Lora(model, protocol.LoraPattern, protocol.LoraRank, seed: Seed(key, protocol));
                 break;
@@ -51,7 +51,7 @@ public static class Arms
             if (key.Arm is ArmNames.LinearProbe or ArmNames.Uniform)
                 return HeadAlone(new FeatureDataset(support, model.FeaturesOf(support)), new FeatureDataset(test, model.FeaturesOf(test)));
             Heads.NearestMean(model, support);
-            if (key.Arm == ArmNames.FullFineTuning) model.Train();
+            if (key.Arm == ArmNames.FullFinetune) model.Train();
             var history = Trainer.Fit(model, support, Options());
             return Tested(model.Correct(test), history.TrainedCount, key.Arm == ArmNames.Learned ? mixture!.Weights() : null);
         }

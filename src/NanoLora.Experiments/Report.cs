@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using NanoLora.Nn;
 
 namespace NanoLora.Experiments;
 

@@ -29,7 +29,7 @@ public sealed class Sources
     public static IReadOnlyList<float> PretrainingWeights { get; } = [0.3f, 0.2f, 0.25f, 0.25f];
 
     /// <summary>The sets that train the base model, drawn by weight; with quarter turns the 36 classes become 72.</summary>
-    public Mixture PretrainingMixture(bool quarterTurns = true) => new(Pretraining, PretrainingWeights, quarterTurns);
+    public ImageMixture PretrainingMixture(bool quarterTurns = true) => new(Pretraining, PretrainingWeights, quarterTurns);
 
     /// <summary>
     /// Reads all sources from their folders img-fashion-mnist, img-mnist, img-quickdraw6, img-notmnist, img-omniglot, img-hand-drawn-shapes and

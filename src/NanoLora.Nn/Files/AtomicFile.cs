@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
@@ -32,6 +34,9 @@ public static class AtomicFile
             throw;
         }
     }
+
+    /// <summary>Writes a text file in UTF-8, as above.</summary>
+    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
     private static void Remove(string temporary)
     {

@@ -19,7 +19,7 @@ public class MixtureTests
     [Theory, InlineData(false), InlineData(true)]
     public void An_image_and_its_label_belong_together_and_tasks_come_by_weight(bool turns)
     {
-        var mixture = new Mixture(Tasks, [3, 1], turns);
+        var mixture = new ImageMixture(Tasks, [3, 1], turns);
         var random = new Philox(1, 1);
         var counts = new int[mixture.ClassCount];
         var target = new float[9];
@@ -45,7 +45,7 @@ public class MixtureTests
     [Fact]
     public void Draws_do_not_depend_on_their_order_and_allocate_nothing()
     {
-        var mixture = new Mixture(Tasks, [1, 1], quarterTurns: true);
+        var mixture = new ImageMixture(Tasks, [1, 1], quarterTurns: true);
         var light = new Augment(0.3f, 0.2f, 1);
         var random = new Philox(5, 6);
         var first = Enumerable.Range(0, 50).Select(Drawn).ToArray();
@@ -70,7 +70,7 @@ public class MixtureTests
     [Fact]
     public void Test_images_come_plain_then_turned()
     {
-        var mixture = new Mixture(Tasks, [1, 1], quarterTurns: true);
+        var mixture = new ImageMixture(Tasks, [1, 1], quarterTurns: true);
         Assert.Equal(10, mixture.TestCount);
         var target = new float[9];
         for (var i = 0; i < 10; i++)
@@ -86,7 +86,7 @@ public class MixtureTests
     [Fact]
     public void Statistics_weigh_the_tasks()
     {
-        var mixture = new Mixture(Tasks, [3, 1], quarterTurns: true);
+        var mixture = new ImageMixture(Tasks, [3, 1], quarterTurns: true);
         double[] one = [.. Tasks[0].Train.Pixels.Select(p => p / 255.0)], two = [.. Tasks[1].Train.Pixels.Select(p => p / 255.0)];
         double mean = 0.75 * one.Average() + 0.25 * two.Average(), square = 0.75 * one.Average(v => v * v) + 0.25 * two.Average(v => v * v);
         var (m, d) = mixture.Statistics();
@@ -97,9 +97,9 @@ public class MixtureTests
     [Fact]
     public void What_does_not_mix_is_refused()
     {
-        Assert.Contains("weight 0", Assert.Throws<ArgumentException>(() => new Mixture(Tasks, [1, 0], false)).Message);
-        Assert.Throws<ArgumentException>(() => new Mixture(Tasks, [1], false));
+        Assert.Contains("weight 0", Assert.Throws<ArgumentException>(() => new ImageMixture(Tasks, [1, 0], false)).Message);
+        Assert.Throws<ArgumentException>(() => new ImageMixture(Tasks, [1], false));
         var wide = new ImageSet("wide", new(1, 1, 2), [1, 2], [0], ["a"]);
-        Assert.Contains("1x1x2", Assert.Throws<ArgumentException>(() => new Mixture([new("wide", wide, wide, Pool.Pretraining)], [1], true)).Message);
+        Assert.Contains("1x1x2", Assert.Throws<ArgumentException>(() => new ImageMixture([new("wide", wide, wide, Pool.Pretraining)], [1], true)).Message);
     }
 }

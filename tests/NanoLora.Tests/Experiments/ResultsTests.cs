@@ -1,5 +1,6 @@
 using System.Globalization;
 using NanoLora.Experiments;
+using NanoLora.Nn;
 
 namespace NanoLora.Tests.Experiments;
 

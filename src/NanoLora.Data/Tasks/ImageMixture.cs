@@ -4,7 +4,7 @@ namespace NanoLora.Data;
 /// Several tasks learned at once: first a task is drawn by weight, then one of its images. The classes stand one after the other; with quarter turns, each
 /// image also comes turned by 90 degrees to the left, as one of as many further classes.
 /// </summary>
-public sealed class Mixture
+public sealed class ImageMixture
 {
     private readonly int[] _firstClass;
     private readonly float[] _upTo;
@@ -14,21 +14,21 @@ public sealed class Mixture
     /// <param name="weights">How often each task is drawn; scaled to sum 1.</param>
     /// <param name="quarterTurns">Whether to double the classes by turned images; these must be square.</param>
     /// <exception cref="ArgumentException">The lists do not match, a weight is not positive, sizes differ, or images to turn are not square.</exception>
-    public Mixture(IReadOnlyList<ImageTask> tasks, IReadOnlyList<float> weights, bool quarterTurns)
+    public ImageMixture(IReadOnlyList<ImageTask> tasks, IReadOnlyList<float> weights, bool quarterTurns)
     {
         if (tasks.Count == 0 || tasks.Count != weights.Count)
-            throw new ArgumentException($"Mixture: {tasks.Count} tasks, but {weights.Count} weights; both must be equal and at least 1.");
+            throw new ArgumentException($"ImageMixture: {tasks.Count} tasks, but {weights.Count} weights; both must be equal and at least 1.");
         (Tasks, QuarterTurns, Size) = (tasks, quarterTurns, tasks[0].Train.Size);
-        if (quarterTurns && Size.Height != Size.Width) throw new ArgumentException($"Mixture: images of {Size} cannot be turned; pad them to a square.");
+        if (quarterTurns && Size.Height != Size.Width) throw new ArgumentException($"ImageMixture: images of {Size} cannot be turned; pad them to a square.");
         _firstClass = new int[tasks.Count + 1];
         _upTo = new float[tasks.Count];
         double total = weights.Sum(w => (double)w), sum = 0;
         for (var t = 0; t < tasks.Count; t++)
         {
-            if (!(weights[t] > 0)) throw new ArgumentException($"Mixture: {tasks[t].Name} has the weight {weights[t]}; it must be positive.");
+            if (!(weights[t] > 0)) throw new ArgumentException($"ImageMixture: {tasks[t].Name} has the weight {weights[t]}; it must be positive.");
             if (tasks[t].Train.Size != Size)
-                throw new ArgumentException($"Mixture: {tasks[t].Name} has images of {tasks[t].Train.Size}, {tasks[0].Name} of {Size}; resize one.");
-            if (tasks[t].Train.Count == 0) throw new ArgumentException($"Mixture: {tasks[t].Name} has no training image.");
+                throw new ArgumentException($"ImageMixture: {tasks[t].Name} has images of {tasks[t].Train.Size}, {tasks[0].Name} of {Size}; resize one.");
+            if (tasks[t].Train.Count == 0) throw new ArgumentException($"ImageMixture: {tasks[t].Name} has no training image.");
             _firstClass[t + 1] = _firstClass[t] + tasks[t].Classes.Length;
             _upTo[t] = (float)((sum += weights[t]) / total);
         }
@@ -82,7 +82,7 @@ public sealed class Mixture
     /// <returns>The class of the image.</returns>
     public int Test(int index, Span<float> target, float mean, float deviation)
     {
-        if ((uint)index >= (uint)TestCount) throw new ArgumentException($"Mixture: there is no test image {index}; there are {TestCount}.");
+        if ((uint)index >= (uint)TestCount) throw new ArgumentException($"ImageMixture: there is no test image {index}; there are {TestCount}.");
         var plain = QuarterTurns ? TestCount / 2 : TestCount;
         var chosen = index % plain;
         var task = 0;
