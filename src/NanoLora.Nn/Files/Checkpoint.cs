@@ -118,6 +118,7 @@ public abstract unsafe class Checkpoint : IDisposable
         {
             var head = file.Head(FileKind.Bytes);
             if (FileKind.IsSafetensors(head)) return new SafetensorsFile(file);
+            if (FileKind.IsZip(head) || FileKind.IsPickle(head)) return new PyTorchFile(file);
             if (!FileKind.IsJson(head)) return new SafetensorsFile(file);   // which says what is wrong with it
             if (!allowIndex) throw new CheckpointException(path, "file", "an index of shards cannot be a shard; repair weight_map.");
             using (file) return new ShardedCheckpoint(file);
