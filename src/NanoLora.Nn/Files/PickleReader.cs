@@ -4,10 +4,12 @@ using System.Text;
 
 namespace NanoLora.Nn;
 
-// A pickle is a program for a small stack machine. This machine knows the opcodes of protocols 2 to 5 that torch.save writes for dicts, lists, tuples, numbers, texts
+// A pickle is a program for a small stack machine. This machine knows the opcodes of protocols 2 to 5 that torch.save writes for dicts, lists, tuples,
+// numbers, texts
 // and tensors, and the few names in TorchGlobals; a call only builds a value here. Everything else is refused: nothing in a file can run.
 //
-// Limits: bytes of a pickle; steps that keep memory, in all; lengths of names and long integers. Recalling a value from the memo costs nothing, so whatever copies one counts
+// Limits: bytes of a pickle; steps that keep memory, in all; lengths of names and long integers. Recalling a value from the memo costs nothing, so whatever
+// copies one counts
 // as many steps as it copies. There is no recursion, and the memo is a dictionary: a high index costs no more than a low one.
 
 /// <summary>Reads pickles, one after the other, without running anything in them.</summary>
@@ -50,7 +52,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
     {
         switch ((char)opcode)
         {
-            case '\x80': if (Byte() > 5) throw Error("is of a pickle protocol above 5"); break;
+            case '\x80': if (Byte() > 5) throw Refused("is of a pickle protocol above 5"); break;
             case '\x95': Take(8); break;                                             // FRAME: a length that only helps buffering
 
             case 'N': Push(null); break;
@@ -100,8 +102,8 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
             case 'R': { var (arguments, callable) = (Pop(), Pop()); Push(Call(callable as TorchGlobal, arguments as object?[])); break; }
             case 'b': Pop(); Top<PickleDict>("BUILD"); break;                        // the attributes of an OrderedDict (_metadata): not needed
             case 'Q': Push(Storage(Pop() as object?[])); break;
-            case '\x81' or '\x92' or 'o' or 'i': throw Error("builds an object; save the weights alone, with torch.save(model.state_dict(), ...)");
-            default: throw Error($"has opcode {opcode:x2}, which torch.save writes for no weights");
+            case '\x81' or '\x92' or 'o' or 'i': throw Refused("builds an object");
+            default: throw Refused($"has opcode {opcode:x2}, which torch.save writes for no weights");
         }
     }
 
@@ -111,14 +113,15 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
     {
         (TorchCall.OrderedDict, []) => new PickleDict(),
         (TorchCall.OrderedDict, [List<object?> pairs]) => Pairs(pairs),
-        (TorchCall.Tensor, [PickleStorage storage, long offset, object?[] sizes, object?[] strides, .. var rest]) => Tensor(callable!.Name, storage, offset, sizes, strides, rest),
+        (TorchCall.Tensor, [PickleStorage storage, long offset, object?[] sizes, object?[] strides, .. var rest]) =>
+            Tensor(callable!.Name, storage, offset, sizes, strides, rest),
         (TorchCall.Parameter, [PickleTensor tensor, ..]) => tensor,
         (TorchCall.Size, [object?[] sizes]) => sizes,
         (TorchCall.Device, [string { Length: < MaxName } kind]) => kind,
         (TorchCall.Device, [string { Length: < MaxName } kind, long index]) => $"{kind}:{index}",
         (TorchCall.Encode, [string text, "latin1"]) => Latin1(text),
-        (null, _) => throw Error("calls what is no function"),
-        _ => throw Error($"calls {callable!.Name} with other arguments than torch.save writes"),
+        (null, _) => throw Refused("calls what is no function"),
+        _ => throw Refused($"calls {callable!.Name} with other arguments than torch.save writes"),
     };
 
     // v2: (requires_grad, hooks [, flags]), v3: (requires_grad, hooks, dtype [, flags]); flags mark views that are negated or conjugated when looked at.
@@ -126,7 +129,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
     {
         var v3 = function.EndsWith("v3", StringComparison.Ordinal);
         var type = !v3 ? storage.DType : rest.Length > 2 && rest[2] is TorchGlobal { DType: not null, IsStorage: false } named ? named.DType : null;
-        if (type is null) throw Error($"rebuilds a tensor of storage {storage.Key} without a type that is read here");
+        if (type is null) throw Refused($"rebuilds a tensor of storage {storage.Key} without a type that is read here");
         var flags = v3 ? rest.ElementAtOrDefault(3) : rest.ElementAtOrDefault(2);
         if (flags is PickleDict dict && dict.Items.Exists(static i => i.Value is not false))
             throw Error($"holds a view of storage {storage.Key} that is negated or conjugated when looked at; save x.resolve_neg().resolve_conj()");
@@ -136,16 +139,17 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
     // ("storage", type, key, device, count [, view]): the devices do not matter; views of storages ended with PyTorch 0.4.
     private readonly PickleStorage Storage(object?[]? id)
     {
-        if (id is not ["storage", TorchGlobal { IsStorage: true } type, string { Length: < MaxName } key, string or null, long count, .. var rest] || rest is not ([] or [null]))
-            throw Error("points to something that is no storage of a tensor");
-        if (count < 0) throw Error($"gives storage {key} {count} elements");
+        if (id is not ["storage", TorchGlobal { IsStorage: true } type, string { Length: < MaxName } key, string or null, long count, .. var rest]
+            || rest is not ([] or [null]))
+            throw Refused("points to something that is no storage of a tensor");
+        if (count < 0) throw Damaged($"gives storage {key} {count} elements");
         var storage = new PickleStorage(key, type.DType, count);
         Storages.TryAdd(key, storage);
         return storage;
     }
 
     private readonly TorchGlobal Global(string? module, string? name) => TorchGlobal.Find(module ?? "", name ?? "")
-        ?? throw Error($"names {module}.{name}, which is not run here; save the weights alone, with torch.save(model.state_dict(), ...)");
+        ?? throw Refused($"names {module}.{name}, which is not run here");
 
     private byte[] Latin1(string text)
     {
@@ -159,7 +163,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
         var dict = new PickleDict();
         foreach (var pair in pairs)
         {
-            if (pair is not (object?[] { Length: 2 } or List<object?> { Count: 2 })) throw Error("fills a dict with what are no pairs");
+            if (pair is not (object?[] { Length: 2 } or List<object?> { Count: 2 })) throw Damaged("fills a dict with what are no pairs");
             Set(dict, pair is object?[] tuple ? tuple : [.. (List<object?>)pair]);
         }
         return dict;
@@ -167,16 +171,16 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
 
     private readonly void Set(PickleDict dict, ReadOnlySpan<object?> items)
     {
-        if (items.Length % 2 != 0) throw Error("sets a key without a value");
+        if (items.Length % 2 != 0) throw Damaged("sets a key without a value");
         for (var i = 0; i < items.Length; i += 2)
-            if (!dict.TrySet(items[i], items[i + 1])) throw Error("has a dict whose key is neither text, number, bool nor None");
+            if (!dict.TrySet(items[i], items[i + 1])) throw Refused("has a dict whose key is neither text, number, bool nor None");
     }
 
     private readonly long[] Longs(object?[] values)
     {
-        if (values.Length > MaxRank) throw Error($"has a tensor of {values.Length} axes, more than {MaxRank}");
+        if (values.Length > MaxRank) throw Refused($"has a tensor of {values.Length} axes, more than {MaxRank}");
         var y = new long[values.Length];
-        for (var i = 0; i < y.Length; i++) y[i] = values[i] is long value ? value : throw Error("gives a tensor a shape or stride that is no 64-bit integer");
+        for (var i = 0; i < y.Length; i++) y[i] = values[i] is long value ? value : throw Damaged("gives a tensor a shape or stride that is no 64-bit integer");
         return y;
     }
 
@@ -196,10 +200,10 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
 
     private void Spend(int values)
     {
-        if ((_values += values) > MaxValues) throw Error($"builds more than {MaxValues} values");
+        if ((_values += values) > MaxValues) throw Refused($"builds more than {MaxValues} values");
     }
 
-    private readonly object? Peek() => _stack.Count > Floor ? _stack[^1] : throw Error("takes from an empty stack");
+    private readonly object? Peek() => _stack.Count > Floor ? _stack[^1] : throw Damaged("takes from an empty stack");
 
     private readonly object? Pop()
     {
@@ -210,15 +214,16 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
 
     private readonly object?[] PopMark()
     {
-        if (!_marks.TryPop(out var mark)) throw Error("takes to a mark that is not there");
+        if (!_marks.TryPop(out var mark)) throw Damaged("takes to a mark that is not there");
         var values = _stack.GetRange(mark, _stack.Count - mark).ToArray();
         _stack.RemoveRange(mark, values.Length);
         return values;
     }
 
-    private readonly T Top<T>(string opcode) where T : class => Peek() as T ?? throw Error($"uses {opcode} on something else");
+    private readonly T Top<T>(string opcode) where T : class => Peek() as T ?? throw Damaged($"uses {opcode} on something else");
 
-    private readonly object? Recall(uint index) => _memo.TryGetValue(index, out var value) ? value : throw Error($"recalls value {index}, which it never stored");
+    private readonly object? Recall(uint index) => _memo.TryGetValue(index, out var value) ? value
+        : throw Damaged($"recalls value {index}, which it never stored");
 
     private readonly int Floor => _marks.TryPeek(out var mark) ? mark : 0;
 
@@ -228,7 +233,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
 
     private ReadOnlySpan<byte> Take(long count)
     {
-        if (count < 0 || count > _x.Length - Position) throw Error($"ends before {count} bytes that it says follow");
+        if (count < 0 || count > _x.Length - Position) throw Damaged($"ends before {count} bytes that it says follow");
         var bytes = _x.Slice(Position, (int)count);
         Position += (int)count;
         return bytes;
@@ -240,7 +245,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
 
     private void PushInteger(int length)
     {
-        if (length is < 0 or > MaxInteger) throw Error($"has an integer of {length} bytes");
+        if (length is < 0 or > MaxInteger) throw Damaged($"has an integer of {length} bytes");
         var value = new BigInteger(Take(length));   // little-endian, two's complement
         if (value >= long.MinValue && value <= long.MaxValue) Push((long)value);
         else Push(value);
@@ -249,15 +254,20 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
     private string Line()
     {
         var length = _x[Position..Math.Min(_x.Length, Position + MaxName)].IndexOf((byte)'\n');
-        if (length < 0) throw Error($"has a name without end in {MaxName} bytes");
+        if (length < 0) throw Damaged($"has a name without end in {MaxName} bytes");
         return Text(Take(length + 1)[..^1]);
     }
 
     private readonly string Text(ReadOnlySpan<byte> bytes)
     {
         try { return Utf8.GetString(bytes); }
-        catch (DecoderFallbackException e) { throw new CheckpointException(path, field, $"at byte {Position} has a text that is no UTF-8; the file is damaged.", e); }
+        catch (DecoderFallbackException) { throw Damaged("has a text that is no UTF-8"); }
     }
 
-    private readonly CheckpointException Error(string message) => new(path, field, $"at byte {Position} {(message.Length > 400 ? message[..400] : message)}.");
+    private readonly CheckpointException Refused(string message) => Error(message, "; save the weights alone, with torch.save(model.state_dict(), ...)");
+
+    private readonly CheckpointException Damaged(string message) => Error(message, "; the file is damaged, download or save it again");
+
+    private readonly CheckpointException Error(string message, string advice = "") =>
+        new(path, field, $"at byte {Position} {(message.Length > 400 ? message[..400] : message)}{advice}.");
 }

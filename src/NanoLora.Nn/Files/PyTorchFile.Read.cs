@@ -15,11 +15,15 @@ public sealed unsafe partial class PyTorchFile
     private object? ReadZip()
     {
         _zip = new ZipIndex(_file);
-        var root = _zip.First is { } first && first.IndexOf('/') is var slash and >= 0 ? first[..slash] : throw Error("data.pkl", "the archive has no folder of torch.save; this is another kind of zip.");
-        if (_zip[$"{root}/constants.pkl"] is not null) throw Error("constants.pkl", "this is a TorchScript archive; save the weights alone, with torch.save(model.state_dict(), ...).");
-        var pickle = _zip[$"{root}/data.pkl"] ?? throw Error("data.pkl", $"is not in the archive's folder {root}; this is no file of torch.save, or it is damaged.");
+        var root = _zip.First is { } first && first.IndexOf('/') is var slash and >= 0 ? first[..slash]
+            : throw Error("data.pkl", "the archive has no folder of torch.save; this is another kind of zip.");
+        if (_zip[$"{root}/constants.pkl"] is not null)
+            throw Error("constants.pkl", "this is a TorchScript archive; save the weights alone, with torch.save(model.state_dict(), ...).");
+        var pickle = _zip[$"{root}/data.pkl"]
+            ?? throw Error("data.pkl", $"is not in the archive's folder {root}; this is no file of torch.save, or it is damaged.");
         foreach (var name in _zip.Names)
-            if (name.EndsWith("/data.pkl", StringComparison.Ordinal) && name != pickle.Name) throw Error(name, $"is a second data.pkl beside {pickle.Name}; save the file again.");
+            if (name.EndsWith("/data.pkl", StringComparison.Ordinal) && name != pickle.Name)
+                throw Error(name, $"is a second data.pkl beside {pickle.Name}; save the file again.");
         if (_zip[$"{root}/byteorder"] is { } order && !Unpacked(order, 16).SequenceEqual("little"u8))
             throw Error("byteorder", "is not little; save the file again on a little-endian machine.");
 
@@ -33,19 +37,25 @@ public sealed unsafe partial class PyTorchFile
     private object? ReadStream()
     {
         var reader = new PickleReader(Path, "pickle", _file.Head(PickleReader.MaxBytes));
-        if (reader.Read() is not BigInteger magic || magic != Magic) throw Error("pickle", "this is a pickle, but not one of torch.save; save the weights again with torch.save.");
-        if (reader.Read() is not StreamProtocol) throw Error("pickle", $"the protocol of the stream is not {StreamProtocol}; save the weights again with a current PyTorch.");
-        if ((reader.Read() as PickleDict)?.Get("little_endian") is not true) throw Error("little_endian", "is not True; save the file again on a little-endian machine.");
+        if (reader.Read() is not BigInteger magic || magic != Magic)
+            throw Error("pickle", "this is a pickle, but not one of torch.save; save the weights again with torch.save.");
+        if (reader.Read() is not StreamProtocol)
+            throw Error("pickle", $"the protocol of the stream is not {StreamProtocol}; save the weights again with a current PyTorch.");
+        if ((reader.Read() as PickleDict)?.Get("little_endian") is not true)
+            throw Error("little_endian", "is not True; save the file again on a little-endian machine.");
         var value = reader.Read();
         if (reader.Read() is not List<object?> keys) throw Error("pickle", "the list of storages is missing; the file is damaged.");
 
         long at = reader.Position;
         foreach (var item in keys)
         {
-            if (item is not string key || !reader.Storages.TryGetValue(key, out var storage)) throw Error("pickle", $"storage {PickleText.Of(item)} is listed but belongs to no tensor; the file is damaged.");
-            if (_file.Length - at < 8 || MemoryMarshal.Read<long>(_file.Span(at, 8)) != storage.Count) throw Error($"storage {key}", $"does not begin with its count, {storage.Count}; the file is cut short or damaged.");
+            if (item is not string key || !reader.Storages.TryGetValue(key, out var storage))
+                throw Error("pickle", $"storage {PickleText.Of(item)} is listed but belongs to no tensor; the file is damaged.");
+            if (_file.Length - at < 8 || MemoryMarshal.Read<long>(_file.Span(at, 8)) != storage.Count)
+                throw Error($"storage {key}", $"does not begin with its count, {storage.Count}; the file is cut short or damaged.");
             at += 8;
-            if (storage.Bytes > _file.Length - at) throw Error($"storage {key}", $"has {storage.Bytes} bytes, {_file.Length - at} follow; the file is cut short, download or save it again.");
+            if (storage.Bytes > _file.Length - at)
+                throw Error($"storage {key}", $"has {storage.Bytes} bytes, {_file.Length - at} follow; the file is cut short, download or save it again.");
             if (!_storages.TryAdd(key, new(at, (long)storage.Bytes, null))) throw Error($"storage {key}", "is listed twice; the file is damaged.");
             at += (long)storage.Bytes;
         }
@@ -80,9 +90,11 @@ public sealed unsafe partial class PyTorchFile
         {
             var name = path.Length == 0 ? "." : path;
             if (depth > MaxDepth) throw file.Error(Short(name), $"is nested more than {MaxDepth} deep, or contains itself; save the tensors in a flat dict.");
-            if (++_visits > MaxVisits) throw file.Error(Short(name), $"is beyond the first {MaxVisits} values of the file; save the tensors in a dict of their own.");
+            if (++_visits > MaxVisits)
+                throw file.Error(Short(name), $"is beyond the first {MaxVisits} values of the file; save the tensors in a dict of their own.");
             if (path.Length > MaxName) throw file.Error(Short(name), $"the name is longer than {MaxName} characters; rename it.");
-            if ((_text += path.Length) > MaxText) throw file.Error(Short(name), $"the names in the file are longer than {MaxText} characters; save the tensors in a dict of their own.");
+            if ((_text += path.Length) > MaxText)
+                throw file.Error(Short(name), $"the names in the file are longer than {MaxText} characters; save the tensors in a dict of their own.");
             switch (value)
             {
                 case PickleTensor tensor: Entries.Add(Checked(tensor, name)); break;
@@ -105,8 +117,11 @@ public sealed unsafe partial class PyTorchFile
             var (sizes, strides, type) = (tensor.Sizes, tensor.Strides, tensor.DType);
             var what = $"{type.FileName()} [{string.Join(", ", sizes)}]";
             if (sizes.Length != strides.Length) throw file.Error(name, $"has {sizes.Length} axes and {strides.Length} strides; the file is damaged.");
-            if (!file._storages.TryGetValue(tensor.Storage.Key, out var storage)) throw file.Error(name, $"its storage {tensor.Storage.Key} is not in the file; the file is damaged, download or save it again.");
-            if (tensor.Storage.Bytes != storage.Length) throw file.Error(name, $"its storage {tensor.Storage.Key} should have {tensor.Storage.Bytes} bytes and has {storage.Length}; the file is damaged, download or save it again.");
+            if (!file._storages.TryGetValue(tensor.Storage.Key, out var storage))
+                throw file.Error(name, $"its storage {tensor.Storage.Key} is not in the file; the file is damaged, download or save it again.");
+            if (tensor.Storage.Bytes != storage.Length)
+                throw file.Error(name,
+                    $"its storage {tensor.Storage.Key} should have {tensor.Storage.Bytes} bytes and has {storage.Length}; the file is damaged.");
             var count = FileDTypes.Count(sizes);
             var bytes = count < 0 ? -1 : type.Bytes(count);
             if (bytes < 0) throw file.Error(name, $"{what} has no size below 2^63; the file is damaged.");
@@ -115,9 +130,11 @@ public sealed unsafe partial class PyTorchFile
             for (var axis = 0; axis < sizes.Length && count > 0; axis++) last += (Int128)(sizes[axis] - 1) * strides[axis];
             var held = storage.Length / (type.Bits() / 8);
             if (tensor.Offset < 0 || strides.AsSpan().ContainsAnyInRange(long.MinValue, -1) || (count > 0 ? last >= held : tensor.Offset > held))
-                throw file.Error(name, $"{what} with strides [{string.Join(", ", strides)}] from element {tensor.Offset} does not lie in its storage of {held}; the file is damaged.");
+                throw file.Error(name,
+                    $"{what} with strides [{string.Join(", ", strides)}] from element {tensor.Offset} leaves its storage of {held}; the file is damaged.");
             if (bytes > storage.Length && (bytes > MaxExpanded || (_expanded += bytes) > MaxExpanded))
-                throw file.Error(name, $"{what} shows {bytes} bytes of a storage of {storage.Length} by stride 0; save x.contiguous(), or the tensor before expand().");
+                throw file.Error(name,
+                    $"{what} shows {bytes} bytes of a storage of {storage.Length} by stride 0; save x.contiguous(), or the tensor before expand().");
 
             var contiguous = IsContiguous(sizes, strides);
             var offset = contiguous && storage.Packed is null ? storage.Offset + tensor.Offset * (type.Bits() / 8) : -1;

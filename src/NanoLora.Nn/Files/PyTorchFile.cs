@@ -3,10 +3,13 @@ using System.Runtime.InteropServices;
 namespace NanoLora.Nn;
 
 /// <summary>
-/// A checkpoint of torch.save: the zip format since PyTorch 1.6, and the stream of pickles before it. Nothing in the file runs: its pickle is read by a small machine
-/// with an allow-list. Tensors are named by their dotted path through dicts and lists; numbers and texts are in <see cref="Checkpoint.Metadata"/>, as Python prints them.
+/// A checkpoint of torch.save: the zip format since PyTorch 1.6, and the stream of pickles before it. Nothing in the file runs: its pickle is read by a small
+/// machine
+/// with an allow-list. Tensors are named by their dotted path through dicts and lists; numbers and texts are in <see cref="Checkpoint.Metadata"/>, as Python
+/// prints them.
 /// </summary>
-/// <remarks>Contiguous tensors of stored entries are read in place; strided views are gathered, and deflated storages unpacked, when they are first asked for.</remarks>
+/// <remarks>Contiguous tensors of stored entries are read in place; strided views are gathered, and deflated storages unpacked, when they are first asked
+/// for.</remarks>
 public sealed unsafe partial class PyTorchFile : Checkpoint
 {
     private readonly MappedFile _file;
@@ -15,7 +18,6 @@ public sealed unsafe partial class PyTorchFile : Checkpoint
     private readonly List<nint> _memory = [];   // native blocks of gathered and unpacked bytes
     private readonly Lock _lock = new();
     private ZipIndex? _zip;
-    private bool _disposed;
 
     /// <summary>Opens and checks a file that must be a PyTorch checkpoint; <see cref="Checkpoint.Open"/> takes other kinds too.</summary>
     /// <exception cref="CheckpointException">The file is missing, damaged, or holds more than tensors, numbers and texts.</exception>
@@ -28,7 +30,8 @@ public sealed unsafe partial class PyTorchFile : Checkpoint
         try
         {
             var head = file.Head(FileKind.Bytes);
-            if (!FileKind.IsZip(head) && !FileKind.IsPickle(head)) throw Error("file", FileKind.Foreign(head) ?? "this is no PyTorch checkpoint; open it with Checkpoint.Open.");
+            if (!FileKind.IsZip(head) && !FileKind.IsPickle(head))
+                throw Error("file", FileKind.Foreign(head) ?? "this is no PyTorch checkpoint; open it with Checkpoint.Open.");
             var walk = new Walk(this);
             walk.Visit(FileKind.IsZip(head) ? ReadZip() : ReadStream(), "", 0);
             List(walk.Entries);
@@ -63,7 +66,6 @@ public sealed unsafe partial class PyTorchFile : Checkpoint
         var view = _views[entry];
         lock (_lock)
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
             if (entry.Length == 0) return _file.At(0, 0);
             var size = entry.DType.Bits() / 8;
             if (view.Contiguous) return Start(view.Storage) + view.Tensor.Offset * size;
@@ -77,16 +79,10 @@ public sealed unsafe partial class PyTorchFile : Checkpoint
         }
     }
 
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
+    private protected override void Close()
     {
-        lock (_lock)
-        {
-            _disposed = true;
-            foreach (var block in _memory) NativeMemory.Free((void*)block);
-            _memory.Clear();
-            _file.Dispose();
-        }
+        foreach (var block in _memory) NativeMemory.Free((void*)block);
+        _file.Dispose();
     }
 
     private byte* Start(Storage storage)

@@ -27,11 +27,14 @@ internal sealed record TorchGlobal(string Name, TorchCall Call = TorchCall.None,
         Storage("torch.ShortStorage", FileDType.I16), Storage("torch.CharStorage", FileDType.I8),
         Storage("torch.ByteStorage", FileDType.U8), Storage("torch.BoolStorage", FileDType.Bool),
         Storage("torch.ComplexFloatStorage", FileDType.C64),
-        Type("torch.float64", FileDType.F64), Type("torch.float32", FileDType.F32), Type("torch.float16", FileDType.F16), Type("torch.bfloat16", FileDType.BF16),
+        Type("torch.float64", FileDType.F64), Type("torch.float32", FileDType.F32),
+        Type("torch.float16", FileDType.F16), Type("torch.bfloat16", FileDType.BF16),
         Type("torch.int64", FileDType.I64), Type("torch.int32", FileDType.I32), Type("torch.int16", FileDType.I16), Type("torch.int8", FileDType.I8),
         Type("torch.uint64", FileDType.U64), Type("torch.uint32", FileDType.U32), Type("torch.uint16", FileDType.U16), Type("torch.uint8", FileDType.U8),
-        Type("torch.bool", FileDType.Bool), Type("torch.complex64", FileDType.C64), Type("torch.float8_e4m3fn", FileDType.F8E4M3), Type("torch.float8_e5m2", FileDType.F8E5M2),
-        Type("torch.float8_e4m3fnuz", FileDType.F8E4M3Fnuz), Type("torch.float8_e5m2fnuz", FileDType.F8E5M2Fnuz), Type("torch.float8_e8m0fnu", FileDType.F8E8M0),
+        Type("torch.bool", FileDType.Bool), Type("torch.complex64", FileDType.C64),
+        Type("torch.float8_e4m3fn", FileDType.F8E4M3), Type("torch.float8_e5m2", FileDType.F8E5M2),
+        Type("torch.float8_e4m3fnuz", FileDType.F8E4M3Fnuz), Type("torch.float8_e5m2fnuz", FileDType.F8E5M2Fnuz),
+        Type("torch.float8_e8m0fnu", FileDType.F8E8M0),
     ]);
 
     private static TorchGlobal Storage(string name, FileDType? type) => new(name, IsStorage: true, DType: type);

@@ -33,6 +33,7 @@ internal sealed unsafe class ZipIndex
             First ??= entry.Name;
             if (!_entries.TryAdd(entry.Name, entry)) throw Error(entry.Name, "the archive has this entry twice; save it again with torch.save.");
         }
+        if (at != stop) throw Error("zip directory", "has more entries than it says; the file is damaged.");
     }
 
     /// <summary>Name of the first entry; null for an empty archive.</summary>
@@ -76,7 +77,8 @@ internal sealed unsafe class ZipIndex
             var end = _file.Length - tail + i;
             var (count, length, start) = ((long)U16(bytes, i + 10), (long)U32(bytes, i + 12), (long)U32(bytes, i + 16));
             if (count == ushort.MaxValue || length == uint.MaxValue || start == uint.MaxValue) (count, length, start, end) = FindDirectory64(end);
-            if (start < 0 || length < 0 || start > end || length > end - start) throw Error("zip directory", "lies outside the file; the file is damaged, download or save it again.");
+            if (count < 0 || start < 0 || length < 0 || start > end || length > end - start)
+                throw Error("zip directory", "lies outside the file; the file is damaged, download or save it again.");
             return (count, start, start + length);
         }
         throw Error("zip directory", "is missing; the file is cut short, download or save it again.");
@@ -104,7 +106,8 @@ internal sealed unsafe class ZipIndex
         at += size + nameLength + extraLength + U16(x, 32);
 
         if ((flags & 1) != 0) throw Error(name, "is encrypted; save it again without a password.");
-        if (method is not (0 or 8)) throw Error(name, $"is packed by method {method}; only stored and deflated entries are read, save it again with torch.save.");
+        if (method is not (0 or 8))
+            throw Error(name, $"is packed by method {method}; only stored and deflated entries are read, save it again with torch.save.");
         const int localSize = 30;
         var y = local < 0 || local > start - localSize ? default : _file.Span(local, localSize);
         if (y.IsEmpty || U32(y, 0) != Local) throw Error(name, "its header is not where the archive says; the file is damaged.");
