@@ -1,0 +1,41 @@
+namespace NanoLora.Nn;
+
+/// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
+internal static class AtomicFile
+{
+    private const int Buffer = 1 << 16;
+
+    /// <summary>Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails, the old file stays and nothing new is left.</summary>
+    /// <exception cref="CheckpointException">The folder is missing or cannot be written, or the disk is full.</exception>
+    public static void Write(string path, Action<Stream> write)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        var full = Path.GetFullPath(path);
+        var folder = Path.GetDirectoryName(full);
+        if (folder is null || Directory.Exists(full)) throw new CheckpointException(path, "file", "this is a folder; name a file in it.");
+        if (!Directory.Exists(folder)) throw new CheckpointException(path, "folder", $"{folder} does not exist; create it first.");
+        var temporary = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
+        try
+        {
+            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, Buffer))
+            {
+                write(stream);
+                stream.Flush(flushToDisk: true);
+            }
+            File.Move(temporary, full, overwrite: true);
+        }
+        catch (Exception e)
+        {
+            Remove(temporary);
+            if (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
+                throw new CheckpointException(path, "file", $"it cannot be written: {e.Message} Check the rights of the folder and the space on the disk.", e);
+            throw;
+        }
+    }
+
+    private static void Remove(string temporary)
+    {
+        try { File.Delete(temporary); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }   // the first error is the one to tell
+    }
+}
