@@ -1,15 +1,215 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
 namespace NanoLora;
-internal static unsafe class Gemm
+
+// The matrix product   C = op(A) op(B)  (+ C)   with C [m, n], op(A) [m, k], op(B) [k, n], all row-major.
+//
+//            n
+//        ┌──┬──┬──┬─┐     C is cut into blocks (the unit of work for a thread) and a block into panels, as wide as the tile of the micro-kernel.
+//        │  │  │  │ │     For each k block and panel, op(B) [kc, width] is packed so that a row of it lies in a row of vectors; 16-bit weights are
+//   op(B)│  │  │  │ │ k   widened on the way. Then the micro-kernel walks down the rows of A:
+//        └──┴──┴──┴─┘
+//      k ┌──┬──┬──┬─┐         for each block of C                          one per thread at a time; boundaries depend on the shape only
+//   ┌───┐│  │  │  │ │           for each k block of at most KC               A [rows, kc] stays in the L2 cache
+//   │   ││──┼──┼──┼─│ m           for each panel                               B [kc, width] packed, in the L1 or L2 cache
+//   └───┘└──┴──┴──┴─┘               for each tile of rows                        A [8, kc] in the L1 cache, C [8, width] in registers
+//   op(A)      C
+//
+// One element of C is, for every kernel and thread count, the same sum: per k block a chain of fused multiply-adds over p in order, the blocks added
+// in order. So results do not depend on the machine's vector width (given FMA) or on the number of threads.
+// Files: Gemm.Tiles (micro-kernels), Gemm.Pack (packing and widening), Gemm.Lanes (vector widths), Gemm.Plain (the triple loop to compare with).
+
+internal static unsafe partial class Gemm
 {
-    public static void Multiply(Threads threads, int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType, float* c, int ldc, bool accumulate) =>
-        MultiplySerial(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
-    public static void MultiplySerial(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType, float* c, int ldc, bool accumulate)
+    private const int KC = 384;                      // the longest chain; k is cut into equal blocks of at most this
+    private const int WidestPanel = 48;
+    private const int TallestTile = 12;
+    private const int Alone = 50_000;                // flops below which waking other threads costs more than it brings
+
+    /// <summary>
+    /// C [m, n] = op(A) op(B), plus C if <paramref name="accumulate"/>. op(A) [m, k] is stored [k, m] if <paramref name="transA"/>, op(B) [k, n] is
+    /// stored [n, k] if <paramref name="transB"/>; ld* are the floats (elements, for B) from one stored row to the next.
+    /// </summary>
+    public static void Multiply(Threads threads, int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
+        float* c, int ldc, bool accumulate)
     {
-        for (var i = 0; i < m; i++) for (var j = 0; j < n; j++)
+        if (m <= 0 || n <= 0) return;
+        var g = new Problem(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
+        if (2L * m * n * k < Alone) g.Whole();
+        else threads.For(g.Blocks, g);
+    }
+
+    /// <summary><see cref="Multiply"/> on the calling thread alone: for callers that are a block of work themselves.</summary>
+    public static void MultiplySerial(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
+        float* c, int ldc, bool accumulate)
+    {
+        if (m <= 0 || n <= 0) return;
+        new Problem(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
+    }
+
+    private readonly struct Problem : IBlocks
+    {
+        private readonly int _m, _n, _k, _blockRows, _blockCols, _blocksDown;
+        private readonly float* _a, _c;
+        private readonly void* _b;
+        private readonly nint _rowA, _stepA, _ldb, _ldc;
+        private readonly bool _transB, _accumulate;
+        private readonly DType _bType;
+
+        public Problem(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType, float* c, int ldc, bool accumulate)
         {
-            var s = 0f;
-            for (var p = 0; p < k; p++) s += a[transA ? p * lda + i : i * lda + p] * ((float*)b)[transB ? j * ldb + p : p * ldb + j];
-            c[i * ldc + j] = accumulate ? c[i * ldc + j] + s : s;
+            if (bType is not (DType.F32 or DType.BF16 or DType.F16))
+                throw new NotSupportedException($"Gemm: the right operand [{k}, {n}] is {bType}; it must be F32, BF16 or F16 (cast or widen it first).");
+            (_m, _n, _k, _bType) = (m, n, k, bType);
+            _a = a;
+            _b = b;
+            _c = c;
+            (_rowA, _stepA) = transA ? (1, lda) : (lda, (nint)1);
+            (_ldb, _ldc, _transB, _accumulate) = (ldb, ldc, transB, accumulate);
+
+            // Blocks: two wide panels across; down, as tall as gives some work to share but not shorter than pays for packing B again in each.
+            _blockCols = Math.Min(n, 2 * WidestPanel);
+            var across = (n + _blockCols - 1) / _blockCols;
+            var down = Math.Max((m + 383) / 384, Math.Min((8 + across - 1) / across, m / 96));
+            _blockRows = down <= 1 ? m : RoundUp((m + down - 1) / down, 24);
+            _blocksDown = (m + _blockRows - 1) / _blockRows;
+            Blocks = _blocksDown * across;
+        }
+
+        public int Blocks { get; }
+
+        public void Run(int block)
+        {
+            int i = block % _blocksDown * _blockRows, j = block / _blocksDown * _blockCols;
+            Compute(i, Math.Min(i + _blockRows, _m), j, Math.Min(j + _blockCols, _n));
+        }
+
+        public void Whole() => Compute(0, _m, 0, _n);
+
+        [SkipLocalsInit]
+        private void Compute(int i0, int i1, int j0, int j1)
+        {
+            if (_k <= 0)
+            {
+                if (!_accumulate) for (var i = i0; i < i1; i++) new Span<float>(_c + i * _ldc + j0, j1 - j0).Clear();
+                return;
+            }
+            var room = stackalloc float[KC * WidestPanel + TallestTile * WidestPanel + 16];     // 76 KB: a packed panel and a tile of C
+            var packed = (float*)(((nuint)room + 63) & ~(nuint)63);
+            var edge = packed + KC * WidestPanel;
+
+            var parts = (_k + KC - 1) / KC;
+            var kc = RoundUp((_k + parts - 1) / parts, 8);
+            for (var p = 0; p < _k; p += kc)
+            {
+                var add = _accumulate || p > 0;
+                Tile t;
+                t.RowA = _rowA;
+                t.StepA = _stepA;
+                t.K = Math.Min(kc, _k - p);
+                for (int j = j0, width; j < j1; j += width)
+                {
+                    width = PanelWidth(j1 - j);
+                    var cols = Math.Min(width, j1 - j);
+                    if (_bType == DType.F32 && !_transB && cols == width && i1 - i0 <= 48)
+                    {
+                        t.B = (float*)_b + p * _ldb + j;
+                        t.StepB = _ldb;
+                    }
+                    else
+                    {
+                        Pack(packed, width, cols, p, t.K, j);
+                        t.B = packed;
+                        t.StepB = width;
+                    }
+                    var height = TileHeight(width);
+                    for (var i = i0; i < i1; i += height)
+                    {
+                        t.A = _a + i * _rowA + p * _stepA;
+                        var rows = Math.Min(height, i1 - i);
+                        var c = _c + i * _ldc + j;
+                        if (cols == width)
+                        {
+                            RunTile(width, t, c, _ldc, rows, add);
+                        }
+                        else
+                        {
+                            RunTile(width, t, edge, width, rows, add: false);
+                            PutEdge(edge, width, c, _ldc, rows, cols, add);
+                        }
+                    }
+                }
+            }
+        }
+
+        private void Pack(float* packed, int width, int cols, int p, int kc, int j)
+        {
+            var offset = _transB ? j * _ldb + p : p * _ldb + j;
+            switch (_bType)
+            {
+                case DType.F32: Gemm.Pack<F32>((byte*)_b + 4 * offset, _ldb, _transB, packed, width, cols, kc); break;
+                case DType.BF16: Gemm.Pack<BF16>((byte*)_b + 2 * offset, _ldb, _transB, packed, width, cols, kc); break;
+                default: Gemm.Pack<F16>((byte*)_b + 2 * offset, _ldb, _transB, packed, width, cols, kc); break;
+            }
+        }
+    }
+
+    private static int RoundUp(int x, int unit) => (x + unit - 1) / unit * unit;
+
+    // The last columns take the narrowest panel that holds them, so that a LoRA's four columns do not pay for forty-eight.
+    private static int PanelWidth(int left)
+    {
+        if (Vector512.IsHardwareAccelerated) return left > 32 ? 48 : left > 8 ? 16 : left > 4 ? 8 : 4;
+        if (Vector256.IsHardwareAccelerated && Fma.IsSupported) return left > 8 ? 16 : left > 4 ? 8 : 4;
+        if (Vector128.IsHardwareAccelerated) return left > 4 ? 8 : 4;
+        return left > 1 ? 2 : 1;
+    }
+
+    private static int TileHeight(int width)
+    {
+        if (Vector512.IsHardwareAccelerated) return width == 48 ? 8 : 12;
+        if (Vector256.IsHardwareAccelerated && Fma.IsSupported) return width == 16 ? 6 : 12;
+        if (Vector128.IsHardwareAccelerated) return width == 8 ? 6 : 12;
+        return width == 2 ? 6 : 12;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void RunTile(int width, in Tile t, float* c, nint ldc, int rows, bool add)
+    {
+        if (Vector512.IsHardwareAccelerated)
+        {
+            if (width == 48 && rows > 4) Tile8x3<Vector512<float>, Lanes512, Eight>(t, c, ldc, rows, add);
+            else if (width == 48) Tile8x3<Vector512<float>, Lanes512, Four>(t, c, ldc, rows, add);
+            else if (width == 16) Tile12x1<Vector512<float>, Lanes512>(t, c, ldc, rows, add);
+            else if (width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
+            else Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
+        }
+        else if (Vector256.IsHardwareAccelerated && Fma.IsSupported)
+        {
+            if (width == 16) Tile6x2<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
+            else if (width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
+            else Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
+        }
+        else if (Vector128.IsHardwareAccelerated)
+        {
+            if (width == 8) Tile6x2<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
+            else Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
+        }
+        else if (width == 2) Tile6x2<float, Lane1>(t, c, ldc, rows, add);
+        else Tile12x1<float, Lane1>(t, c, ldc, rows, add);
+    }
+
+    // A tile that is wider than what is left of C was computed aside; its first columns are brought in.
+    private static void PutEdge(float* edge, int width, float* c, nint ldc, int rows, int cols, bool add)
+    {
+        for (var i = 0; i < rows; i++, edge += width, c += ldc)
+        {
+            var x = new ReadOnlySpan<float>(edge, cols);
+            var y = new Span<float>(c, cols);
+            if (add) System.Numerics.Tensors.TensorPrimitives.Add(y, x, y);
+            else x.CopyTo(y);
         }
     }
 }

@@ -1,0 +1,232 @@
+using System.Runtime.InteropServices;
+
+namespace NanoLora.Tests.Cpu;
+
+public unsafe class GemmTests
+{
+    private static readonly DType[] Types = [DType.F32, DType.BF16, DType.F16];
+
+    // Around every vector width, tile height and panel width of every kernel; primes.
+    private static readonly int[] Sizes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33, 37, 47, 48, 49, 53, 64, 65, 95, 96, 97];
+
+    [Fact]
+    public void EverySizeOfRowsAndColumns()
+    {
+        using var threads = new Threads(2);
+        var flags = 0;
+        foreach (var m in Sizes)
+            foreach (var n in Sizes)
+                Check(threads, m, n, k: 5 + (m + n) % 14, flags++);
+    }
+
+    [Fact]
+    public void EverySizeOfTheInnerAxis()
+    {
+        using var threads = new Threads(2);
+        foreach (var k in Sizes)
+            for (var flags = 0; flags < 24; flags++)
+                Check(threads, 13, 51, k, flags);
+    }
+
+    [Theory]
+    [InlineData(9, 19, 383)]
+    [InlineData(9, 19, 384)]
+    [InlineData(9, 19, 385)]
+    [InlineData(4, 96, 1600)]
+    [InlineData(96, 4, 1600)]
+    [InlineData(97, 101, 1601)]
+    [InlineData(1, 131, 769)]
+    [InlineData(2, 131, 769)]
+    [InlineData(3, 64, 1000)]
+    [InlineData(4, 33, 1000)]
+    [InlineData(5, 33, 1000)]
+    [InlineData(399, 211, 67)]
+    [InlineData(1601, 4, 96)]
+    public void LongAndTall(int m, int n, int k)
+    {
+        using var threads = new Threads(3);
+        for (var flags = 0; flags < 24; flags++) Check(threads, m, n, k, flags);
+    }
+
+    // One problem against the sum in double precision. flags: bit 0 transA, bit 1 transB, bit 2 accumulate, then the type of B.
+    // Every operand ends at a guard page where there are any; C has three columns of its own beyond n that must stay as they are.
+    private static void Check(Threads threads, int m, int n, int k, int flags)
+    {
+        bool transA = (flags & 1) != 0, transB = (flags & 2) != 0, accumulate = (flags & 4) != 0;
+        var type = Types[flags / 8 % 3];
+        int lda = (transA ? m : k) + 1, ldb = (transB ? k : n) + 2, ldc = n + 3;
+        var random = new Random(HashCode.Combine(m, n, k, flags) & 0xffff);
+        int rowsA = transA ? k : m, colsA = transA ? m : k, rowsB = transB ? n : k, colsB = transB ? k : n;
+        using Operand a = new(rowsA, colsA, lda, DType.F32, random), b = new(rowsB, colsB, ldb, type, random), c = new(m, ldc, ldc, DType.F32, random);
+        var before = c.Floats().ToArray();
+
+        Gemm.Multiply(threads, m, n, k, (float*)a.Start, lda, transA, b.Start, ldb, transB, type, (float*)c.Start, ldc, accumulate);
+
+        var after = c.Floats();
+        for (var i = 0; i < m; i++)
+        {
+            for (var j = 0; j < n; j++)
+            {
+                double sum = accumulate ? before[i * ldc + j] : 0, size = Math.Abs(sum);
+                for (var p = 0; p < k; p++)
+                {
+                    var term = a.At(transA ? p : i, transA ? i : p) * b.At(transB ? j : p, transB ? p : j);
+                    sum += term;
+                    size += Math.Abs(term);
+                }
+                // A sum of k rounded terms is off by at most about k ε Σ |terms|; the usual error is far smaller.
+                var allowed = (4 + Math.Sqrt(k)) * 6e-8 * size;
+                var got = after[i * ldc + j];
+                Assert.True(Math.Abs(got - sum) <= allowed, $"[{m}, {n}, {k}] {type} transA {transA} transB {transB} accumulate {accumulate}: c[{i}, {j}] is {got}, not {sum}");
+            }
+            for (var j = n; j < ldc; j++) Assert.Equal(before[i * ldc + j], after[i * ldc + j]);
+        }
+    }
+
+    [Theory]
+    [InlineData(1600, 96, 96, false, true)]
+    [InlineData(1600, 4, 96, false, true)]
+    [InlineData(4, 96, 1600, true, false)]
+    [InlineData(96, 96, 1600, true, false)]
+    [InlineData(4, 1000, 500, false, true)]
+    [InlineData(211, 307, 401, true, true)]
+    public void TheSameBitsForAnyNumberOfThreads(int m, int n, int k, bool transA, bool transB)
+    {
+        var random = new Random(7);
+        int lda = transA ? m : k, ldb = transB ? k : n;
+        using Operand a = new(m * k / lda, lda, lda, DType.F32, random), b = new(n * k / ldb, ldb, ldb, DType.BF16, random);
+        var expected = new float[m * n];
+        fixed (float* c = expected) Gemm.MultiplySerial(m, n, k, (float*)a.Start, lda, transA, b.Start, ldb, transB, DType.BF16, c, n, false);
+        foreach (var count in (int[])[1, 2, 3, 8])
+        {
+            using var threads = new Threads(count);
+            var got = new float[m * n];
+            fixed (float* c = got) Gemm.Multiply(threads, m, n, k, (float*)a.Start, lda, transA, b.Start, ldb, transB, DType.BF16, c, n, false);
+            Assert.True(MemoryMarshal.AsBytes<float>(expected).SequenceEqual(MemoryMarshal.AsBytes<float>(got)), $"{count} threads");
+        }
+    }
+
+    // C = B · 1: every one of the 65,536 patterns of a 16-bit float comes out as the f32 it stands for.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void SixteenBitFloatsAreWidenedExactly(bool transB)
+    {
+        using var threads = new Threads(1);
+        var bits = new ushort[65536];
+        for (var i = 0; i < bits.Length; i++) bits[i] = (ushort)i;
+        const int Rows = 256, Cols = 256;
+        var eye = new float[Rows * Rows];
+        for (var i = 0; i < Rows; i++) eye[i * Rows + i] = 1;
+        foreach (var type in (DType[])[DType.BF16, DType.F16])
+        {
+            // A row of the product is one row of B, if the others hold no infinity (0 · ∞ is not a number): one row at a time.
+            var c = new float[Cols];
+            var one = 1f;
+            for (var r = 0; r < 256; r++)
+            {
+                fixed (float* to = c) fixed (ushort* b = bits) Gemm.Multiply(threads, 1, Cols, 1, &one, 1, false, b + r * Cols, transB ? 1 : Cols, transB, type, to, Cols, false);
+                for (var j = 0; j < Cols; j++)
+                {
+                    var pattern = bits[r * Cols + j];
+                    var exact = type == DType.F16 ? (float)BitConverter.UInt16BitsToHalf(pattern) : BitConverter.UInt32BitsToSingle((uint)pattern << 16);
+                    Assert.True(c[j] == exact || (float.IsNaN(c[j]) && float.IsNaN(exact)), $"{type} 0x{pattern:x4} became {c[j]}, not {exact}");
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void AProductAllocatesNothing()
+    {
+        using var threads = new Threads(2);
+        using Operand a = new(200, 96, 96, DType.F32, new(1)), b = new(96, 96, 96, DType.F32, new(2)), c = new(200, 96, 96, DType.F32, new(3));
+        for (var i = 0; i < 3; i++) Multiply();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 100; i++) Multiply();
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+
+        void Multiply() => Gemm.Multiply(threads, 200, 96, 96, (float*)a.Start, 96, false, b.Start, 96, true, DType.F32, (float*)c.Start, 96, false);
+    }
+
+    [Fact]
+    public void SeveralCallersShareOneTeam()
+    {
+        using var threads = new Threads(2);
+        var callers = new Thread[4];
+        Exception? failure = null;
+        for (var t = 0; t < callers.Length; t++)
+        {
+            var flags = t;
+            callers[t] = new(() =>
+            {
+                try { for (var i = 0; i < 20; i++) Check(threads, 97, 53, 41, flags); }
+                catch (Exception e) { failure = e; }
+            });
+            callers[t].Start();
+        }
+        foreach (var caller in callers) caller.Join();
+        Assert.Null(failure);
+    }
+
+    [Fact]
+    public void AnIntegerOperandIsRefused()
+    {
+        var e = Assert.Throws<NotSupportedException>(() => Gemm.MultiplySerial(1, 1, 1, null, 1, false, null, 1, false, DType.I32, null, 1, false));
+        Assert.Contains("I32", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void PlainIsTheSameProduct()
+    {
+        using Operand a = new(5, 7, 7, DType.F32, new(1)), b = new(7, 3, 3, DType.F16, new(2)), c = new(5, 3, 3, DType.F32, new(3)), d = new(5, 3, 3, DType.F32, new(3));
+        Gemm.Plain(5, 3, 7, (float*)a.Start, 7, false, b.Start, 3, false, DType.F16, (float*)c.Start, 3, true);
+        Gemm.MultiplySerial(5, 3, 7, (float*)a.Start, 7, false, b.Start, 3, false, DType.F16, (float*)d.Start, 3, true);
+        for (var i = 0; i < 15; i++) Assert.Equal(c.Floats()[i], d.Floats()[i], 1e-5f);
+    }
+
+    /// <summary>A matrix of random numbers that ends where its memory ends.</summary>
+    private sealed class Operand : IDisposable
+    {
+        private readonly GuardedMemory? _guarded;
+        private readonly int _count, _ld;
+        private readonly DType _type;
+
+        public Operand(int rows, int cols, int ld, DType type, Random random)
+        {
+            (_ld, _type) = (ld, type);
+            _count = rows == 0 ? 0 : (rows - 1) * ld + cols;
+            var bytes = _count * (type == DType.F32 ? 4 : 2);
+            _guarded = GuardedMemory.Missing is null ? new(bytes) : null;
+            Start = _guarded is null ? (byte*)NativeMemory.Alloc((nuint)bytes + 1) : _guarded.Start;
+            for (var i = 0; i < _count; i++)
+            {
+                var x = (float)(random.NextDouble() * 2 - 1);
+                if (type == DType.F32) ((float*)Start)[i] = x;
+                else if (type == DType.BF16) ((ushort*)Start)[i] = (ushort)(BitConverter.SingleToUInt32Bits(x) >> 16);
+                else ((Half*)Start)[i] = (Half)x;
+            }
+        }
+
+        public byte* Start { get; }
+
+        public double At(int row, int col)
+        {
+            var i = row * _ld + col;
+            return _type switch
+            {
+                DType.F32 => ((float*)Start)[i],
+                DType.BF16 => BitConverter.UInt32BitsToSingle((uint)((ushort*)Start)[i] << 16),
+                _ => (double)((Half*)Start)[i],
+            };
+        }
+
+        public Span<float> Floats() => new(Start, _count);
+
+        public void Dispose()
+        {
+            if (_guarded is null) NativeMemory.Free(Start);
+            else _guarded.Dispose();
+        }
+    }
+}
