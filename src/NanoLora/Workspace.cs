@@ -42,10 +42,13 @@ public sealed class Workspace
     internal int Depth => _frames.Count;
 
     /// <summary>A scope: what is born in it dies with it unless kept. With <paramref name="grad"/> false nothing born in it has a node.</summary>
-    public Scope Scope(bool grad = true)
+    public Scope Scope(bool grad = true) => Open(Records && grad);
+
+    /// <summary>A scope that records although the one around it does not: for a block that is run again within a backward pass.</summary>
+    internal Scope Open(bool records)
     {
         _frames.Add(new Frame(_born.Count, _tape.Count, Records));
-        Records &= grad;
+        Records = records;
         return new Scope(this, _frames.Count);
     }
 
