@@ -69,6 +69,6 @@ public class SafetensorsGoldenTests
         var expected = first.EnumerateArray().Select(GoldenFormats.Number).ToArray();
         Assert.Equal(Math.Min(entry.Count, expected.Length), expected.Length);
         for (var i = 0; i < expected.Length; i++) Assert.True(expected[i].Equals(values[i]) && double.IsNegative(expected[i]) == float.IsNegative(values[i]) || double.IsNaN(expected[i]) && float.IsNaN(values[i]), $"{entry} element {i}: {values[i]}");
-        if (Widening.ToIntegers(entry.DType)) Assert.Equal(expected, file.ReadInt64(entry).Take(expected.Length).Select(v => (double)v));
+        if (Nn.Widening.ToIntegers(entry.DType)) Assert.Equal(expected, file.ReadInt64(entry).Take(expected.Length).Select(v => (double)v));
     }
 }

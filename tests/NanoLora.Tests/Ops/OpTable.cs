@@ -118,7 +118,7 @@ public sealed class BinaryBodies<T> : IBodies where T : unmanaged, IBinary
 /// <summary>The rows, in the order of the files of Ops/.</summary>
 public static partial class OpTable
 {
-    public static IReadOnlyList<OpRow> Rows => s_rows ??= [.. Elementwise(), .. Reductions(), .. Movement(), .. Products(), .. Norms()];
+    public static IReadOnlyList<OpRow> Rows => s_rows ??= [.. Elementwise(), .. Reductions(), .. Movement(), .. Products(), .. Norms(), .. Transformer()];
 
     private static IReadOnlyList<OpRow>? s_rows;   // made at first use: the shapes of the other files must be there
 
