@@ -1,0 +1,348 @@
+using System.Numerics;
+
+namespace NanoLora;
+
+// Attention:   s = scale q kᵀ,   s' = cap tanh(s / cap),   s'' = s' + mask,   p = softmax s'',   y = p v            for each head
+//     Query i, which sits on key i + Tk - Tq, sees key j if j ≤ i + Tk - Tq (causal) and j > i + Tk - Tq - window.
+//     Query head h reads key head h / (H / G): G = H is ordinary, G = 1 multi-query, between them grouped-query attention.
+// Gradient:    dv = pᵀ dy,   dp = dy vᵀ,   ds'' = p ∘ (dp - Σ_j p dp),   ds = ds'' ∘ (1 - (s' / cap)²)
+//              dq = scale ds k,   dk = scale dsᵀ q,   dmask = ds'' summed over the axes along which the mask was stretched
+//
+// Kept: q, k, v, the mask, and of each query the maximum of s'' and 1 / Σ exp(s'' - max); p is made again, tile by tile, so nothing of size
+// Tq Tk outlives a block of work. The two numbers are kept apart because their log-sum-exp would lose the sum beside a maximum of -3e38, which
+// is what masks of the lowest float give: such a row is the mean of v. A row hidden by -∞ from every key gives 0, and gradients of 0.
+//
+// Milakov and Gimelshein 2018 (the running maximum), Dao et al. 2022 (tiles, recomputation).
+
+public partial class Tensor
+{
+    /// <summary>Attention of these queries [B, Tq, H, D] over keys and values [B, Tk, G, D], G a divisor of H: [B, Tq, H, D].</summary>
+    /// <param name="k">The keys.</param>
+    /// <param name="v">The values.</param>
+    /// <param name="options">Order, window, soft-cap and scale.</param>
+    /// <param name="mask">Added to the scores: [B or 1, H or 1, Tq or 1, Tk], or null.</param>
+    /// <exception cref="ArgumentException">The shapes do not fit.</exception>
+    public Tensor Attention(Tensor k, Tensor v, AttentionOptions options = default, Tensor? mask = null) =>
+        Attention(HeadView.Of(this), HeadView.Of(k), HeadView.Of(v), options, mask).Reshape(Shape);
+
+    /// <summary>As <see cref="Attention(Tensor, Tensor, AttentionOptions, Tensor?)"/>, with heads side by side: queries [B, Tq, H D], keys and values [B, Tk, G D], the result [B, Tq, H D].</summary>
+    /// <param name="k">The keys.</param>
+    /// <param name="v">The values.</param>
+    /// <param name="heads">H.</param>
+    /// <param name="keyHeads">G; 0 for as many as H.</param>
+    /// <param name="options">Order, window, soft-cap and scale.</param>
+    /// <param name="mask">Added to the scores: [B or 1, H or 1, Tq or 1, Tk], or null.</param>
+    /// <exception cref="ArgumentException">The shapes do not fit.</exception>
+    public Tensor Attention(Tensor k, Tensor v, int heads, int keyHeads = 0, AttentionOptions options = default, Tensor? mask = null)
+    {
+        if (keyHeads == 0) keyHeads = heads;
+        return Attention(HeadView.SideBySide(this, heads), HeadView.SideBySide(k, keyHeads), HeadView.SideBySide(v, keyHeads), options, mask);
+    }
+
+    /// <summary>Attention within a fused projection [B, T, (H + 2G) D] whose slabs are q, k and v: [B, T, H D].</summary>
+    /// <param name="heads">H.</param>
+    /// <param name="options">Order, window, soft-cap and scale.</param>
+    /// <param name="mask">Added to the scores: [B or 1, H or 1, T or 1, T], or null.</param>
+    /// <param name="keyHeads">G; 0 for as many as H.</param>
+    /// <exception cref="ArgumentException">The width is not that of so many heads.</exception>
+    public Tensor SelfAttention(int heads, AttentionOptions options = default, Tensor? mask = null, int keyHeads = 0)
+    {
+        if (keyHeads == 0) keyHeads = heads;
+        var all = heads + 2 * keyHeads;
+        if (Shape.Rank != 3 || heads < 1 || keyHeads < 1 || Cols % all != 0) throw new ArgumentException($"SelfAttention: {Shape} is not [B, T, (H + 2 G) D] with H = {heads} and G = {keyHeads}.");
+        var size = Cols / all;
+        HeadView Slab(int first, int count) => new(this, new HeadLayout(first * size, Cols, size, Shape[1], count, size));
+        return Attention(Slab(0, heads), Slab(heads, keyHeads), Slab(heads + keyHeads, keyHeads), options, mask);
+    }
+
+    /// <summary>Attention over heads wherever they lie: [B, Tq, H D]. Views of one tensor are the same or do not overlap.</summary>
+    /// <param name="q">The queries.</param>
+    /// <param name="k">The keys, of a projection or a cache.</param>
+    /// <param name="v">The values.</param>
+    /// <param name="options">Order, window, soft-cap and scale.</param>
+    /// <param name="mask">Added to the scores: [B or 1, H or 1, Tq or 1, Tk], or null.</param>
+    /// <exception cref="ArgumentException">The views or the mask do not fit.</exception>
+    public static Tensor Attention(HeadView q, HeadView k, HeadView v, AttentionOptions options = default, Tensor? mask = null)
+    {
+        var (x, of, ok, ov) = (q.Tensor, q.Layout, k.Layout, v.Layout);
+        var batch = x.Shape[0];
+        if (k.Tensor.Shape[0] != batch || v.Tensor.Shape[0] != batch || ok.Size != of.Size || ov.Size != of.Size || ok.Length != ov.Length || ok.Count != ov.Count || ok.Count < 1 || of.Count % ok.Count != 0)
+            throw new ArgumentException($"Attention: q {q}, k {k} and v {v} do not fit: batch and head size must agree, k and v alike, and their heads divide those of q.");
+        if (mask is not null && (mask.Shape.Rank != 4 || mask.Cols != ok.Length || !Fits(mask.Shape[0], batch) || !Fits(mask.Shape[1], of.Count) || !Fits(mask.Shape[2], of.Length)))
+            throw new ArgumentException($"Attention: a mask {mask.Shape} does not stretch to [{batch}, {of.Count}, {of.Length}, {ok.Length}].");
+        if (options.Window < 0 || options.Softcap < 0) throw new ArgumentException($"Attention: a window of {options.Window} and a soft-cap of {options.Softcap}; neither may be negative, and 0 is none.");
+
+        options = options with { Scale = options.Scale ?? 1 / MathF.Sqrt(of.Size) };
+        var y = x.New(new Shape(batch, of.Length, of.Count * of.Size));
+        var statistics = x.New(new Shape(batch, of.Count, of.Length, 2));                          // max s'', 1 / Σ exp(s'' - max)
+        x.Backend.Attention(q, k, v, mask, y, statistics, options);
+        var wants = x.Workspace.Records && (x.Node is not null || k.Tensor.Node is not null || v.Tensor.Node is not null || mask?.Node is not null);
+        return y.By(wants ? new AttentionNode(q, k, v, mask, statistics, options) : null);
+    }
+
+    private static bool Fits(int size, int full) => size == 1 || size == full;
+}
+
+public abstract partial class Backend
+{
+    /// <summary>y [B, Tq, H D] = attention; statistics [B, H, Tq, 2] = max and 1 / Σ exp(s'' - max) of each query. The options' scale is set.</summary>
+    public abstract void Attention(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor y, Tensor statistics, AttentionOptions options);
+
+    /// <summary>Gradients of q, k and v into the tensors given, at the places of q, k and v, and ds'' into [B, H, Tq, Tk]; those that are null are not wanted.</summary>
+    public abstract void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options);
+}
+
+// Slabs of one tensor share one gradient; the same view given twice has two, which the tape adds.
+file sealed class AttentionNode(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, AttentionOptions options)
+    : Node([q.Tensor, Shares(k, q) ? null : k.Tensor, Shares(v, q) || Shares(v, k) ? null : v.Tensor, mask], [q.Tensor, k.Tensor, v.Tensor, mask, statistics])
+{
+    private readonly HeadLayout _q = q.Layout, _k = k.Layout, _v = v.Layout;
+    private readonly bool _kInQ = Shares(k, q), _vInQ = Shares(v, q), _vInK = Shares(v, k);
+
+    private static bool Shares(HeadView a, HeadView b) => a.Tensor == b.Tensor && a.Layout.Offset != b.Layout.Offset;
+
+    protected override void Backward(Tensor dy)
+    {
+        HeadView q = new(Saved(0), _q), k = new(Saved(1), _k), v = new(Saved(2), _v);
+        Wants(0, out var dq);
+        Tensor? dk = _kInQ ? dq : Wants(1, out var ofK) ? ofK : null;
+        Tensor? dv = _vInQ ? dq : _vInK ? dk : Wants(2, out var ofV) ? ofV : null;
+        Clear(dq, _q.Length * _q.Count * _q.Size + (_kInQ ? _k.Length * _k.Count * _k.Size : 0) + (_vInQ ? _v.Length * _v.Count * _v.Size : 0));
+        if (!_kInQ) Clear(dk, _k.Length * _k.Count * _k.Size + (_vInK && !_vInQ ? _v.Length * _v.Count * _v.Size : 0));
+        if (!_vInQ && !_vInK) Clear(dv, _v.Length * _v.Count * _v.Size);
+        var ds = Wants(3) ? dy.Workspace.Zeros(new Shape(dy.Shape[0], _q.Count, _q.Length, _k.Length)) : null;
+        dy.Backend.AttentionBackward(q, k, v, SavedOrNull(3), Saved(4), dy, dq, dk, dv, ds, options);
+        if (ds is not null) Give(3, ds.SumTo(InputShape(3)));
+    }
+
+    // What no view looks at, such as the empty end of a cache, has a gradient of 0; the kernel writes the rest.
+    private static void Clear(Tensor? d, int seen)
+    {
+        if (d is not null && seen < d.Count / Math.Max(1, d.Shape[0])) d.Backend.Fill(d, 0);
+    }
+}
+
+public partial class CpuBackend
+{
+    // A tile is at most 64 queries by 256 keys, 64 KiB on the stack. Its rows are padded to whole vectors with scores of -∞, so no loop over it has a tail.
+    private const int QueryTile = 64, KeyTile = 256;
+
+    private static int TileRow(int keys) => (Math.Min(keys, KeyTile) + Simd.Width - 1) & -Simd.Width;
+
+    /// <inheritdoc/>
+    public override void Attention(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor y, Tensor statistics, AttentionOptions options)
+    {
+        var tiles = (q.Layout.Length + QueryTile - 1) / QueryTile;
+        ForRows(y.Shape[0] * q.Layout.Count * tiles, Cost(q, k, QueryTile), new AttentionJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(y, q.Layout.Count), statistics, tiles));
+    }
+
+    /// <inheritdoc/>
+    public override void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options)
+    {
+        var job = new AttentionBackwardJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(dy, q.Layout.Count), statistics, dq, dk, dv, dscores);
+        ForRows(dy.Shape[0] * k.Layout.Count, Cost(q, k, q.Layout.Length), job);
+    }
+
+    private static int Cost(HeadView q, HeadView k, int rows) => (int)Math.Min(1 << 20, (long)Math.Min(rows, q.Layout.Length) * k.Layout.Length * q.Layout.Size / 8);
+
+    // c (+)= op(a) op(b), on rows that lie lda, ldb and ldc apart.
+    private static unsafe void Product(int m, int n, int k, ReadOnlySpan<float> a, int lda, bool transposeA, ReadOnlySpan<float> b, int ldb, bool transposeB, Span<float> c, int ldc, bool accumulate)
+    {
+        fixed (float* pa = a, pb = b, pc = c) Gemm.MultiplySerial(m, n, k, pa, lda, transposeA, pb, ldb, transposeB, DType.F32, pc, ldc, accumulate);
+    }
+
+    private static Span<float> From(HeadView x, int batch, int head, int time) => x.Tensor.Floats()[x.At(batch, head, time)..];
+
+    // The scores s'' of a tile, hidden ones -∞.
+    private readonly struct Scores(HeadView q, HeadView k, Tensor? mask, AttentionOptions options)
+    {
+        public HeadView Q => q;
+        public HeadView K => k;
+        public AttentionOptions Options => options;
+        public int Group => q.Layout.Count / k.Layout.Count;
+        private int Shift => k.Layout.Length - q.Layout.Length;
+
+        /// <summary>The keys that any of the queries sees, the last one excluded.</summary>
+        public (int First, int Last) Keys(int time, int rows)
+        {
+            var first = options.Window > 0 ? Math.Max(0, time + Shift - options.Window + 1) : 0;
+            var last = options.Causal ? Math.Clamp(time + rows + Shift, 0, k.Layout.Length) : k.Layout.Length;
+            return (first, Math.Max(first, last));
+        }
+
+        /// <summary>Scores of queries time.. against keys key..; where there is a soft-cap and a place for it, tanh (s / cap) as well.</summary>
+        public void Make(int batch, int head, int time, int rows, int key, int keys, Span<float> s, int stride, Span<float> bent)
+        {
+            Product(rows, keys, q.Layout.Size, From(q, batch, head, time), q.Layout.RowStride, false, From(k, batch, head / Group, key), k.Layout.RowStride, true, s, stride, false);
+            for (var r = 0; r < rows; r++)
+            {
+                var row = s.Slice(r * stride, stride);
+                Simd.Scale(options.Scale!.Value, row);
+                if (options.Softcap > 0) Bend(row, bent.IsEmpty ? row : bent.Slice(r * stride, stride));
+                var at = time + r + Shift - key;
+                var end = options.Causal ? Math.Clamp(at + 1, 0, keys) : keys;
+                if (options.Window > 0) row[..Math.Clamp(at - options.Window + 1, 0, end)].Fill(float.NegativeInfinity);
+                row[end..].Fill(float.NegativeInfinity);
+                if (mask is not null) Simd.AddScaled(1, MaskRow(batch, head, time + r).Slice(key, keys), row[..keys]);
+            }
+        }
+
+        // s' = cap t, t = tanh (s / cap); t may be written over by s'.
+        private void Bend(Span<float> row, Span<float> bent)
+        {
+            for (var i = 0; i < row.Length; i += Simd.Width)
+            {
+                var t = NanoLora.Tanh.Forward(Simd.Load(row, i) / options.Softcap);
+                Simd.Store(t, bent, i);
+                Simd.Store(options.Softcap * t, row, i);
+            }
+        }
+
+        private ReadOnlySpan<float> MaskRow(int batch, int head, int time)
+        {
+            var shape = mask!.Shape;
+            return mask.Row(((shape[0] == 1 ? 0 : batch) * shape[1] + (shape[1] == 1 ? 0 : head)) * shape[2] + (shape[2] == 1 ? 0 : time));
+        }
+    }
+
+    // A block owns up to 64 queries of one head, and goes through the keys with a running maximum.
+    private readonly struct AttentionJob(Scores scores, HeadView v, HeadView y, Tensor statistics, int tiles) : IRows
+    {
+        public void Run(int start, int end)
+        {
+            var (length, size) = (y.Layout.Length, y.Layout.Size);
+            var stride = TileRow(v.Layout.Length);
+            Span<float> s = stackalloc float[Math.Min(QueryTile, length) * stride];
+            for (var block = start; block < end; block++)
+            {
+                var (batch, head, time) = (block / tiles / y.Layout.Count, block / tiles % y.Layout.Count, block % tiles * QueryTile);
+                var rows = Math.Min(QueryTile, length - time);
+                var (first, last) = scores.Keys(time, rows);
+                var kept = statistics.Floats().Slice(2 * ((batch * y.Layout.Count + head) * length + time), 2 * rows);
+                var to = From(y, batch, head, time);
+                for (var r = 0; r < rows; r++)
+                {
+                    (kept[2 * r], kept[2 * r + 1]) = (float.NegativeInfinity, 0);
+                    if (first == last) to.Slice(r * y.Layout.RowStride, size).Clear();
+                }
+                for (var key = first; key < last; key += KeyTile)
+                {
+                    var keys = Math.Min(KeyTile, last - key);
+                    scores.Make(batch, head, time, rows, key, keys, s, stride, default);
+                    for (var r = 0; r < rows; r++)
+                    {
+                        var shrink = Exponentials(s.Slice(r * stride, stride), kept.Slice(2 * r, 2));
+                        if (key > first && shrink != 1) Simd.Scale(shrink, to.Slice(r * y.Layout.RowStride, size));
+                    }
+                    Product(rows, size, keys, s, stride, false, From(v, batch, head / scores.Group, key), v.Layout.RowStride, false, to, y.Layout.RowStride, accumulate: key > first);
+                }
+                for (var r = 0; r < rows; r++)
+                {
+                    var (max, sum) = (kept[2 * r], kept[2 * r + 1]);
+                    (kept[2 * r], kept[2 * r + 1]) = max == float.NegativeInfinity ? (0, 0) : (max, 1 / sum);
+                    Simd.Scale(kept[2 * r + 1], to.Slice(r * y.Layout.RowStride, size));
+                }
+            }
+        }
+
+        // Turns a row of scores into exp(s - max) and brings (max, sum) up to date; gives what sums made so far shrink by.
+        private static float Exponentials(Span<float> row, Span<float> kept)
+        {
+            var (before, max) = (kept[0], MathF.Max(kept[0], Simd.Max(row)));
+            if (max == float.NegativeInfinity) { row.Clear(); return 1; }
+            var shrink = MathF.Exp(before - max);
+            kept[1] = kept[1] * shrink + Simd.ExpOfDifference(row, max, row);
+            kept[0] = max;
+            return shrink;
+        }
+    }
+
+    // A block owns one key head of one batch, and with it the query heads that read it: no two blocks write to one place.
+    private readonly struct AttentionBackwardJob(Scores scores, HeadView v, HeadView dy, Tensor statistics, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores) : IRows
+    {
+        public void Run(int start, int end)
+        {
+            var (keyHeads, length) = (v.Layout.Count, dy.Layout.Length);
+            var stride = TileRow(v.Layout.Length);
+            var tile = Math.Min(QueryTile, length) * stride;
+            Span<float> p = stackalloc float[tile], dp = stackalloc float[tile], bent = stackalloc float[scores.Options.Softcap > 0 ? tile : 0], mean = stackalloc float[QueryTile];
+            for (var block = start; block < end; block++)
+            {
+                var (batch, keyHead) = (block / keyHeads, block % keyHeads);
+                Clear(dk, scores.K, batch, keyHead);
+                Clear(dv, v, batch, keyHead);
+                for (var head = keyHead * scores.Group; head < (keyHead + 1) * scores.Group; head++)
+                {
+                    Clear(dq, scores.Q, batch, head);
+                    for (var time = 0; time < length; time += QueryTile) Tile(batch, head, time, Math.Min(QueryTile, length - time), p, dp, bent, mean, stride);
+                }
+            }
+        }
+
+        private void Tile(int batch, int head, int time, int rows, Span<float> p, Span<float> dp, Span<float> bent, Span<float> mean, int stride)
+        {
+            HeadView q = scores.Q, k = scores.K;
+            var keyHead = head / scores.Group;
+            var (size, scale) = (q.Layout.Size, scores.Options.Scale!.Value);
+            var (first, last) = scores.Keys(time, rows);
+            var dRows = From(dy, batch, head, time);
+            // Σ_j p dp wants all keys: with more than one tile of them, a first pass makes it.
+            var single = last - first <= KeyTile;
+            mean.Clear();
+            for (var pass = single ? 1 : 0; pass < 2; pass++)
+            {
+                for (var key = first; key < last; key += KeyTile)
+                {
+                    var keys = Math.Min(KeyTile, last - key);
+                    Probabilities(batch, head, time, rows, key, keys, p, bent, stride);
+                    Product(rows, keys, size, dRows, dy.Layout.RowStride, false, From(v, batch, keyHead, key), v.Layout.RowStride, true, dp, stride, false);
+                    if (single || pass == 0) for (var r = 0; r < rows; r++) mean[r] += Simd.Dot(p.Slice(r * stride, keys), dp.Slice(r * stride, keys));
+                    if (pass == 0) continue;
+                    if (dv is not null) Product(keys, size, rows, p, stride, true, dRows, dy.Layout.RowStride, false, dv.Floats()[v.At(batch, keyHead, key)..], v.Layout.RowStride, true);
+                    if (dq is null && dk is null && dscores is null) continue;
+                    for (var r = 0; r < rows; r++)
+                    {
+                        var row = p.Slice(r * stride, stride);
+                        Slope(row, dp.Slice(r * stride, stride), mean[r]);
+                        if (dscores is not null) row[..keys].CopyTo(dscores.Row((batch * q.Layout.Count + head) * dy.Layout.Length + time + r)[key..]);
+                        if (!bent.IsEmpty) Unbend(row, bent.Slice(r * stride, stride));
+                        Simd.Scale(scale, row);
+                    }
+                    if (dq is not null) Product(rows, size, keys, p, stride, false, From(k, batch, keyHead, key), k.Layout.RowStride, false, dq.Floats()[q.At(batch, head, time)..], q.Layout.RowStride, true);
+                    if (dk is not null) Product(keys, size, rows, p, stride, true, From(q, batch, head, time), q.Layout.RowStride, false, dk.Floats()[k.At(batch, keyHead, key)..], k.Layout.RowStride, true);
+                }
+            }
+        }
+
+        private void Probabilities(int batch, int head, int time, int rows, int key, int keys, Span<float> p, Span<float> bent, int stride)
+        {
+            scores.Make(batch, head, time, rows, key, keys, p, stride, bent);
+            var kept = statistics.Floats().Slice(2 * ((batch * dy.Layout.Count + head) * dy.Layout.Length + time), 2 * rows);
+            for (var r = 0; r < rows; r++)
+            {
+                var row = p.Slice(r * stride, stride);
+                Simd.ExpOfDifference(row, kept[2 * r], row);
+                Simd.Scale(kept[2 * r + 1], row);
+            }
+        }
+
+        // p ∘ (dp - mean), over p
+        private static void Slope(Span<float> p, ReadOnlySpan<float> dp, float mean)
+        {
+            var m = new Vector<float>(mean);
+            for (var i = 0; i < p.Length; i += Simd.Width) Simd.Store(Simd.Load(p, i) * (Simd.Load(dp, i) - m), p, i);
+        }
+
+        // ds ∘ (1 - t²), over ds
+        private static void Unbend(Span<float> ds, ReadOnlySpan<float> t)
+        {
+            for (var i = 0; i < ds.Length; i += Simd.Width) Simd.Store(Simd.Load(ds, i) * (Vector<float>.One - Simd.Load(t, i) * Simd.Load(t, i)), ds, i);
+        }
+
+        private static void Clear(Tensor? d, HeadView x, int batch, int head)
+        {
+            if (d is null) return;
+            for (var time = 0; time < x.Layout.Length; time++) d.Floats().Slice(x.At(batch, head, time), x.Layout.Size).Clear();
+        }
+    }
+}
