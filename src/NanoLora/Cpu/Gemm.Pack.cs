@@ -1,12 +1,13 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora;
 
 // Packing: a panel of op(B), [kc, cols], becomes [kc, width] in one piece; columns beyond cols are zero and 16-bit floats are widened.
 //
-//   B stored [k, n]: rows are copied.        B stored [n, k]: 8 x 8 squares are transposed in registers.
+//   B stored [k, n]: rows are copied.        B stored [n, k]: squares are transposed in registers, 8 x 8 with AVX2, 4 x 4 without and at the edges.
 //
 //     b[p, 0..cols)  ─►  packed[p, ·]           b[j, p..p+8)    ┐   interleave singles,     ┌  packed[p, j..j+8)
 //                                                    ...        ├─► then pairs,         ──► │         ...
@@ -14,11 +15,12 @@ namespace NanoLora;
 
 internal static unsafe partial class Gemm
 {
-    // How an element of B is stored: its size, and how one or eight neighbours become f32.
+    // How an element of B is stored: its size, and how one, four or eight neighbours become f32. Eight asks for AVX2.
     private interface IFormat
     {
         static abstract int Bytes { get; }
         static abstract float One(byte* p);
+        static abstract Vector128<float> Four(byte* p);
         static abstract Vector256<float> Eight(byte* p);
     }
 
@@ -26,6 +28,7 @@ internal static unsafe partial class Gemm
     {
         public static int Bytes => 4;
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float One(byte* p) => *(float*)p;
+        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Four(byte* p) => Vector128.Load((float*)p);
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Eight(byte* p) => Vector256.Load((float*)p);
     }
 
@@ -34,64 +37,70 @@ internal static unsafe partial class Gemm
     {
         public static int Bytes => 2;
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float One(byte* p) => BitConverter.UInt32BitsToSingle((uint)*(ushort*)p << 16);
+        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Four(byte* p) => (FourShorts(p) << 16).AsSingle();
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector256<float> Eight(byte* p) => (Avx2.ConvertToVector256Int32((ushort*)p) << 16).AsSingle();
     }
 
-    // f16: s eeeee mmmmmmmmmm. Moved up by 13 bits, exponent and mantissa stand where f32 has them, with the exponent 112 too small:
-    //   e = 1..30    add 112 to the exponent
-    //   e = 31       infinity or not a number: add 224, which gives 255
-    //   e = 0        m · 2⁻²⁴: with exponent 113 the bits say (1 + m / 1024) · 2⁻¹⁴; take 2⁻¹⁴ off again
+    // f16 is s eeeee mmmmmmmmmm, with bias 15. Moved up by 13 bits (s goes up by 16, being the sign of the widened short), e and m stand where f32 has
+    // its own, whose bias is 127: the number times 2⁻¹¹². Times 2¹¹² is exact, and makes the small ones (e = 0) normal. e = 31 means infinity or not
+    // a number: its exponent becomes all ones and m stays.
     private readonly struct F16 : IFormat
     {
-        private const int Exponent = 0x1f << 23, Rebias = 112 << 23, Least = 113 << 23;
+        private const int Kept = unchecked((int)0x8fffe000), Exponent = 0x1f << 23, Ones = 0xff << 23;
+        private const float Scale = 5.192296858534828e33f;                     // 2¹¹²
 
         public static int Bytes => 2;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static float One(byte* p)
         {
-            int h = *(ushort*)p, x = (h & 0x7fff) << 13, e = x & Exponent;
-            x = e == Exponent ? x + 2 * Rebias
-              : e != 0 ? x + Rebias
-              : BitConverter.SingleToInt32Bits(BitConverter.Int32BitsToSingle(x + Least) - BitConverter.Int32BitsToSingle(Least));
-            return BitConverter.Int32BitsToSingle(x | (h & 0x8000) << 16);
+            var x = *(short*)p << 13 & Kept;
+            var y = BitConverter.SingleToInt32Bits(BitConverter.Int32BitsToSingle(x) * Scale);
+            return BitConverter.Int32BitsToSingle((x & Exponent) == Exponent ? y | Ones : y);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector128<float> Four(byte* p)
+        {
+            var x = FourShorts(p) << 13 & Vector128.Create(Kept);
+            var special = Vector128.Equals(x & Vector128.Create(Exponent), Vector128.Create(Exponent)) & Vector128.Create(Ones);
+            return x.AsSingle() * Vector128.Create(Scale) | special.AsSingle();
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector256<float> Eight(byte* p)
         {
-            var h = Avx2.ConvertToVector256Int32((ushort*)p);
-            var x = (h & Vector256.Create(0x7fff)) << 13;
-            var e = x & Vector256.Create(Exponent);
-            var least = Vector256.Create(Least);
-            var normal = x + Vector256.Create(Rebias) + (Vector256.Equals(e, Vector256.Create(Exponent)) & Vector256.Create(Rebias));
-            var tiny = ((x + least).AsSingle() - least.AsSingle()).AsInt32();
-            x = Vector256.ConditionalSelect(Vector256.Equals(e, Vector256<int>.Zero), tiny, normal);
-            return (x | (h & Vector256.Create(0x8000)) << 16).AsSingle();
+            var x = Avx2.ConvertToVector256Int32((short*)p) << 13 & Vector256.Create(Kept);
+            var special = Vector256.Equals(x & Vector256.Create(Exponent), Vector256.Create(Exponent)) & Vector256.Create(Ones);
+            return x.AsSingle() * Vector256.Create(Scale) | special.AsSingle();
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<int> FourShorts(byte* p) => Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(long*)p).AsInt16());
+
     private static void Pack<F>(byte* b, nint ldb, bool trans, float* packed, int width, int cols, int kc) where F : IFormat
     {
-        var row = ldb * F.Bytes;
-        if (trans) PackColumns<F>(b, row, packed, width, cols, kc);
-        else PackRows<F>(b, row, packed, width, cols, kc);
+        if (trans) PackColumns<F>(b, ldb * F.Bytes, packed, width, cols, kc);
+        else PackRows<F>(b, ldb * F.Bytes, packed, width, cols, kc);
         if (cols < width) for (var p = 0; p < kc; p++) new Span<float>(packed + p * width + cols, width - cols).Clear();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackRows<F>(byte* b, nint row, float* packed, int width, int cols, int kc) where F : IFormat
     {
         for (var p = 0; p < kc; p++, b += row, packed += width)
         {
             var j = 0;
             if (Avx2.IsSupported) for (; j <= cols - 8; j += 8) F.Eight(b + j * F.Bytes).Store(packed + j);
+            if (Vector128.IsHardwareAccelerated) for (; j <= cols - 4; j += 4) F.Four(b + j * F.Bytes).Store(packed + j);
             for (; j < cols; j++) packed[j] = F.One(b + j * F.Bytes);
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackColumns<F>(byte* b, nint row, float* packed, int width, int cols, int kc) where F : IFormat
     {
         var j = 0;
@@ -101,13 +110,43 @@ internal static unsafe partial class Gemm
             {
                 var p = 0;
                 for (; p <= kc - 8; p += 8) Transpose8x8<F>(b + p * F.Bytes, row, packed + p * width + j, width);
-                for (; p < kc; p++)
-                    for (var i = 0; i < 8; i++) packed[p * width + j + i] = F.One(b + i * row + p * F.Bytes);
+                for (; p < kc; p++) PackOne<F>(b + p * F.Bytes, row, packed + p * width + j, 8);
             }
         }
-        for (; j < cols; j++, b += row)
-            for (var p = 0; p < kc; p++) packed[p * width + j] = F.One(b + p * F.Bytes);
+        if (Sse.IsSupported || AdvSimd.Arm64.IsSupported)
+        {
+            for (; j <= cols - 4; j += 4, b += 4 * row)
+            {
+                var p = 0;
+                for (; p <= kc - 4; p += 4) Transpose4x4<F>(b + p * F.Bytes, row, packed + p * width + j, width);
+                for (; p < kc; p++) PackOne<F>(b + p * F.Bytes, row, packed + p * width + j, 4);
+            }
+        }
+        for (var p = 0; p < kc; p++) PackOne<F>(b + p * F.Bytes, row, packed + p * width + j, cols - j);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PackOne<F>(byte* b, nint row, float* packed, int count) where F : IFormat
+    {
+        for (var i = 0; i < count; i++) packed[i] = F.One(b + i * row);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose4x4<F>(byte* b, nint row, float* packed, nint width) where F : IFormat
+    {
+        Vector128<float> x0 = F.Four(b), x1 = F.Four(b + row), x2 = F.Four(b + 2 * row), x3 = F.Four(b + 3 * row);
+        Vector128<float> y0 = ZipLow(x0, x2), y1 = ZipHigh(x0, x2), y2 = ZipLow(x1, x3), y3 = ZipHigh(x1, x3);      // [a0 c0 a1 c1] [a2 c2 a3 c3] [b0 d0 ...
+        ZipLow(y0, y2).Store(packed);
+        ZipHigh(y0, y2).Store(packed + width);
+        ZipLow(y1, y3).Store(packed + 2 * width);
+        ZipHigh(y1, y3).Store(packed + 3 * width);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipLow(Vector128<float> x, Vector128<float> y) => Sse.IsSupported ? Sse.UnpackLow(x, y) : AdvSimd.Arm64.ZipLow(x, y);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipHigh(Vector128<float> x, Vector128<float> y) => Sse.IsSupported ? Sse.UnpackHigh(x, y) : AdvSimd.Arm64.ZipHigh(x, y);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose8x8<F>(byte* b, nint row, float* packed, nint width) where F : IFormat

@@ -19,14 +19,15 @@ namespace NanoLora;
 //
 // One element of C is, for every kernel and thread count, the same sum: per k block a chain of fused multiply-adds over p in order, the blocks added
 // in order. So results do not depend on the machine's vector width (given FMA) or on the number of threads.
-// Files: Gemm.Tiles (micro-kernels), Gemm.Pack (packing and widening), Gemm.Lanes (vector widths), Gemm.Plain (the triple loop to compare with).
+// Files: Gemm.Tiles (micro-kernels), Gemm.Pack (packing and widening), Gemm.Lanes (vector widths), Gemm.Dots (a few rows: no packing),
+// Gemm.Plain (the triple loop to compare with).
 
 internal static unsafe partial class Gemm
 {
     private const int KC = 384;                      // the longest chain; k is cut into equal blocks of at most this
     private const int WidestPanel = 48;
     private const int TallestTile = 12;
-    private const int Alone = 50_000;                // flops below which waking other threads costs more than it brings
+    private const int Alone = 200_000;               // flops below which waking other threads costs more than it brings
 
     /// <summary>
     /// C [m, n] = op(A) op(B), plus C if <paramref name="accumulate"/>. op(A) [m, k] is stored [k, m] if <paramref name="transA"/>, op(B) [k, n] is
@@ -36,9 +37,21 @@ internal static unsafe partial class Gemm
         float* c, int ldc, bool accumulate)
     {
         if (m <= 0 || n <= 0) return;
-        var g = new Problem(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
-        if (2L * m * n * k < Alone) g.Whole();
-        else threads.For(g.Blocks, g);
+        Check(k, n, bType);
+        if (2L * m * n * k < Alone)
+        {
+            MultiplySerial(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
+        }
+        else if (IsDots(m, k, transA, transB))
+        {
+            var dots = new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, accumulate);
+            threads.For(dots.Blocks, dots);
+        }
+        else
+        {
+            var tiles = new Tiles(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
+            threads.For(tiles.Blocks, tiles);
+        }
     }
 
     /// <summary><see cref="Multiply"/> on the calling thread alone: for callers that are a block of work themselves.</summary>
@@ -46,10 +59,18 @@ internal static unsafe partial class Gemm
         float* c, int ldc, bool accumulate)
     {
         if (m <= 0 || n <= 0) return;
-        new Problem(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
+        Check(k, n, bType);
+        if (IsDots(m, k, transA, transB)) new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, accumulate).Whole();
+        else new Tiles(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
     }
 
-    private readonly struct Problem : IBlocks
+    private static void Check(int k, int n, DType bType)
+    {
+        if (bType is not (DType.F32 or DType.BF16 or DType.F16))
+            throw new NotSupportedException($"Gemm: the right operand [{k}, {n}] is {bType}; it must be F32, BF16 or F16 (cast or widen it first).");
+    }
+
+    private readonly struct Tiles : IBlocks
     {
         private readonly int _m, _n, _k, _blockRows, _blockCols, _blocksDown;
         private readonly float* _a, _c;
@@ -58,10 +79,8 @@ internal static unsafe partial class Gemm
         private readonly bool _transB, _accumulate;
         private readonly DType _bType;
 
-        public Problem(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType, float* c, int ldc, bool accumulate)
+        public Tiles(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType, float* c, int ldc, bool accumulate)
         {
-            if (bType is not (DType.F32 or DType.BF16 or DType.F16))
-                throw new NotSupportedException($"Gemm: the right operand [{k}, {n}] is {bType}; it must be F32, BF16 or F16 (cast or widen it first).");
             (_m, _n, _k, _bType) = (m, n, k, bType);
             _a = a;
             _b = b;
@@ -69,10 +88,12 @@ internal static unsafe partial class Gemm
             (_rowA, _stepA) = transA ? (1, lda) : (lda, (nint)1);
             (_ldb, _ldc, _transB, _accumulate) = (ldb, ldc, transB, accumulate);
 
-            // Blocks: two wide panels across; down, as tall as gives some work to share but not shorter than pays for packing B again in each.
-            _blockCols = Math.Min(n, 2 * WidestPanel);
+            // Columns of a block: two wide panels, one if there are few rows. Rows: few enough for some blocks to share out, but so many that packing
+            // B again in each block is a small part of the work; f32 rows of B need no packing (see Compute), then a block may be low.
+            _blockCols = Math.Min(n, m <= 96 ? WidestPanel : 2 * WidestPanel);
             var across = (n + _blockCols - 1) / _blockCols;
-            var down = Math.Max((m + 383) / 384, Math.Min((8 + across - 1) / across, m / 96));
+            var least = !transB && bType == DType.F32 && m <= 384 ? 24 : 96;
+            var down = Math.Max((m + 383) / 384, Math.Min((8 + across - 1) / across, m / least));
             _blockRows = down <= 1 ? m : RoundUp((m + down - 1) / down, 24);
             _blocksDown = (m + _blockRows - 1) / _blockRows;
             Blocks = _blocksDown * across;
@@ -88,7 +109,7 @@ internal static unsafe partial class Gemm
 
         public void Whole() => Compute(0, _m, 0, _n);
 
-        [SkipLocalsInit]
+        [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private void Compute(int i0, int i1, int j0, int j1)
         {
             if (_k <= 0)
@@ -100,8 +121,7 @@ internal static unsafe partial class Gemm
             var packed = (float*)(((nuint)room + 63) & ~(nuint)63);
             var edge = packed + KC * WidestPanel;
 
-            var parts = (_k + KC - 1) / KC;
-            var kc = RoundUp((_k + parts - 1) / parts, 8);
+            var kc = BlockOfK(_k);
             for (var p = 0; p < _k; p += kc)
             {
                 var add = _accumulate || p > 0;
@@ -154,6 +174,13 @@ internal static unsafe partial class Gemm
                 default: Gemm.Pack<F16>((byte*)_b + 2 * offset, _ldb, _transB, packed, width, cols, kc); break;
             }
         }
+    }
+
+    /// <summary>The length of a k block: k in equal parts of at most <see cref="KC"/>.</summary>
+    internal static int BlockOfK(int k)
+    {
+        var parts = (k + KC - 1) / KC;
+        return RoundUp((k + parts - 1) / parts, 8);
     }
 
     private static int RoundUp(int x, int unit) => (x + unit - 1) / unit * unit;

@@ -20,7 +20,7 @@ internal interface IBlocks
 /// </remarks>
 public sealed class Threads : IDisposable
 {
-    private const double SpinSeconds = 30e-6;
+    private const double SpinSeconds = 50e-6;
 
     [ThreadStatic] private static bool t_inside;      // this thread is running blocks of some team
 
@@ -78,7 +78,7 @@ public sealed class Threads : IDisposable
             _blocks = blocks;
             _left = blocks;
             Interlocked.Exchange(ref _open, blocks);                 // published: everything above is visible to whoever gets a ticket
-            if (Volatile.Read(ref _asleep) > 0) Wake();
+            if (Volatile.Read(ref _asleep) > 0) Wake(blocks - 1);
             Take();
             for (var spin = default(SpinWait); Volatile.Read(ref _left) > 0;) spin.SpinOnce(sleep1Threshold: -1);
             error = _error;
@@ -149,9 +149,9 @@ public sealed class Threads : IDisposable
         }
     }
 
-    private void Wake()
+    private void Wake(int most)
     {
-        lock (_bed) Monitor.PulseAll(_bed);
+        lock (_bed) for (var i = Math.Min(most, _asleep); i > 0; i--) Monitor.Pulse(_bed);
     }
 
     /// <summary>Ends the workers and waits for them. Launches that are under way finish first.</summary>
@@ -160,7 +160,7 @@ public sealed class Threads : IDisposable
         if (_stop) return;
         for (var spin = default(SpinWait); Interlocked.CompareExchange(ref _taken, 1, 0) != 0;) spin.SpinOnce();
         _stop = true;
-        Wake();
+        Wake(Count);
         foreach (var worker in _workers) worker.Join();
     }
 

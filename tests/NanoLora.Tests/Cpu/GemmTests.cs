@@ -1,4 +1,6 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora.Tests.Cpu;
 
@@ -40,6 +42,9 @@ public unsafe class GemmTests
     [InlineData(3, 64, 1000)]
     [InlineData(4, 33, 1000)]
     [InlineData(5, 33, 1000)]
+    [InlineData(7, 35, 1003)]
+    [InlineData(8, 33, 1000)]
+    [InlineData(9, 33, 1000)]
     [InlineData(399, 211, 67)]
     [InlineData(1601, 4, 96)]
     public void LongAndTall(int m, int n, int k)
@@ -103,6 +108,39 @@ public unsafe class GemmTests
             var got = new float[m * n];
             fixed (float* c = got) Gemm.Multiply(threads, m, n, k, (float*)a.Start, lda, transA, b.Start, ldb, transB, DType.BF16, c, n, false);
             Assert.True(MemoryMarshal.AsBytes<float>(expected).SequenceEqual(MemoryMarshal.AsBytes<float>(got)), $"{count} threads");
+        }
+    }
+
+    // The promise that makes results the same on AVX2 and AVX-512 machines: an element is a chain of multiply-adds over p for each k block, blocks added in order.
+    [Theory]
+    [InlineData(17, 53, 300, false, true)]
+    [InlineData(29, 20, 1000, true, false)]
+    [InlineData(1600, 4, 96, false, true)]
+    [InlineData(12, 97, 1601, true, true)]
+    public void AnElementIsOneChainForEachBlockOfK(int m, int n, int k, bool transA, bool transB)
+    {
+        var fused = Fma.IsSupported || AdvSimd.IsSupported;
+        var random = new Random(5);
+        int lda = transA ? m : k, ldb = transB ? k : n, kc = Gemm.BlockOfK(k);
+        using Operand a = new(m * k / lda, lda, lda, DType.F32, random), b = new(n * k / ldb, ldb, ldb, DType.F32, random), c = new(m, n, n, DType.F32, random);
+        Gemm.MultiplySerial(m, n, k, (float*)a.Start, lda, transA, b.Start, ldb, transB, DType.F32, (float*)c.Start, n, false);
+        for (var i = 0; i < m; i++)
+        {
+            for (var j = 0; j < n; j++)
+            {
+                var sum = 0f;
+                for (var p = 0; p < k;)
+                {
+                    var chain = 0f;
+                    for (var end = Math.Min(k, p + kc); p < end; p++)
+                    {
+                        float x = (float)a.At(transA ? p : i, transA ? i : p), y = (float)b.At(transB ? j : p, transB ? p : j);
+                        chain = fused ? MathF.FusedMultiplyAdd(x, y, chain) : x * y + chain;
+                    }
+                    sum += chain;
+                }
+                Assert.Equal(BitConverter.SingleToInt32Bits(sum), BitConverter.SingleToInt32Bits(c.Floats()[i * n + j]));
+            }
         }
     }
 

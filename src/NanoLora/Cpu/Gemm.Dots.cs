@@ -1,0 +1,153 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace NanoLora;
+
+// A few rows times a stored-transposed matrix, y = x Wᵀ with m ≤ 8: a step of a generator. Each weight is used m times only, so packing would cost
+// more than it saves. Rows of x and W lie along k: an element of C is a dot product, and W is read once, in order.
+//
+//   x[i,   p..p+w) ─┐
+//   x[i+1, p..p+w) ─┼─►  2 x 4 sums of w lanes; lane l holds p = l, l + w, l + 2w, ...  Then the lanes are added, and the last k mod w terms.
+//   W[j..j+4, ...) ─┘
+//
+// w is 8 on every machine with AVX2 and FMA (with AVX-512 too: the same bits) and 4 on the others.
+
+internal static unsafe partial class Gemm
+{
+    private static bool IsDots(int m, int k, bool transA, bool transB) => transB && !transA && m <= 8 && k >= 16 && Vector128.IsHardwareAccelerated;
+
+    private readonly struct Dots : IBlocks
+    {
+        private const int BlockWeights = 32 * 1024;        // enough for a thread to be worth waking
+
+        private readonly int _m, _n, _k, _blockCols;
+        private readonly float* _a, _c;
+        private readonly byte* _b;
+        private readonly nint _lda, _ldb, _ldc;
+        private readonly bool _accumulate;
+        private readonly DType _bType;
+
+        public Dots(int m, int n, int k, float* a, int lda, void* b, int ldb, DType bType, float* c, int ldc, bool accumulate)
+        {
+            (_m, _n, _k, _lda, _ldb, _ldc, _bType, _accumulate) = (m, n, k, lda, ldb, ldc, bType, accumulate);
+            _a = a;
+            _b = (byte*)b;
+            _c = c;
+            _blockCols = Math.Min(n, RoundUp(Math.Max(1, BlockWeights / k), 4));
+            Blocks = (n + _blockCols - 1) / _blockCols;
+        }
+
+        public int Blocks { get; }
+
+        public void Run(int block) => Compute(block * _blockCols, Math.Min((block + 1) * _blockCols, _n));
+
+        public void Whole() => Compute(0, _n);
+
+        private void Compute(int j0, int j1)
+        {
+            if (Vector256.IsHardwareAccelerated && Fma.IsSupported) Compute<Vector256<float>, Lanes256>(j0, j1);
+            else Compute<Vector128<float>, Lanes128>(j0, j1);
+        }
+
+        private void Compute<V, L>(int j0, int j1) where V : struct where L : ILanes<V>
+        {
+            switch (_bType)
+            {
+                case DType.F32: Compute<V, L, F32>(j0, j1); break;
+                case DType.BF16: Compute<V, L, BF16>(j0, j1); break;
+                default: Compute<V, L, F16>(j0, j1); break;
+            }
+        }
+
+        // Two rows of x and four of W at a time; a row that is not there is its neighbour again, and not stored.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Compute<V, L, F>(int j0, int j1) where V : struct where L : ILanes<V> where F : IFormat
+        {
+            var sums = stackalloc float[8];
+            var row = _ldb * F.Bytes;
+            for (var j = j0; j < j1; j += 4)
+            {
+                var cols = Math.Min(4, j1 - j);
+                byte* w0 = _b + j * row, w1 = w0 + Row(1, cols, row), w2 = w0 + Row(2, cols, row), w3 = w0 + Row(3, cols, row);
+                for (var i = 0; i < _m; i += 2)
+                {
+                    var rows = Math.Min(2, _m - i);
+                    var x = _a + i * _lda;
+                    if (rows == 2) Two<V, L, F>(x, x + _lda, w0, w1, w2, w3, _k, sums);
+                    else One<V, L, F>(x, w0, w1, w2, w3, _k, sums);
+                    for (var r = 0; r < rows; r++)
+                    {
+                        var c = _c + (i + r) * _ldc + j;
+                        for (var q = 0; q < cols; q++) c[q] = _accumulate ? c[q] + sums[4 * r + q] : sums[4 * r + q];
+                    }
+                }
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void One<V, L, F>(float* x, byte* w0, byte* w1, byte* w2, byte* w3, int k, float* sums) where V : struct where L : ILanes<V> where F : IFormat
+    {
+        V s0 = default, s1 = default, s2 = default, s3 = default;
+        nint p = 0;
+        for (; p <= k - L.Width; p += L.Width)
+        {
+            var a = L.Load(x + p);
+            s0 = L.MultiplyAdd(a, Widen<V, F>(w0 + p * F.Bytes), s0);
+            s1 = L.MultiplyAdd(a, Widen<V, F>(w1 + p * F.Bytes), s1);
+            s2 = L.MultiplyAdd(a, Widen<V, F>(w2 + p * F.Bytes), s2);
+            s3 = L.MultiplyAdd(a, Widen<V, F>(w3 + p * F.Bytes), s3);
+        }
+        float t0 = L.Sum(s0), t1 = L.Sum(s1), t2 = L.Sum(s2), t3 = L.Sum(s3);
+        for (; p < k; p++)
+        {
+            t0 += x[p] * F.One(w0 + p * F.Bytes);
+            t1 += x[p] * F.One(w1 + p * F.Bytes);
+            t2 += x[p] * F.One(w2 + p * F.Bytes);
+            t3 += x[p] * F.One(w3 + p * F.Bytes);
+        }
+        (sums[0], sums[1], sums[2], sums[3]) = (t0, t1, t2, t3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Two<V, L, F>(float* x, float* y, byte* w0, byte* w1, byte* w2, byte* w3, int k, float* sums)
+        where V : struct where L : ILanes<V> where F : IFormat
+    {
+        V s0 = default, s1 = default, s2 = default, s3 = default, t0 = default, t1 = default, t2 = default, t3 = default;
+        nint p = 0;
+        for (; p <= k - L.Width; p += L.Width)
+        {
+            V a = L.Load(x + p), b = L.Load(y + p), w;
+            w = Widen<V, F>(w0 + p * F.Bytes); s0 = L.MultiplyAdd(a, w, s0); t0 = L.MultiplyAdd(b, w, t0);
+            w = Widen<V, F>(w1 + p * F.Bytes); s1 = L.MultiplyAdd(a, w, s1); t1 = L.MultiplyAdd(b, w, t1);
+            w = Widen<V, F>(w2 + p * F.Bytes); s2 = L.MultiplyAdd(a, w, s2); t2 = L.MultiplyAdd(b, w, t2);
+            w = Widen<V, F>(w3 + p * F.Bytes); s3 = L.MultiplyAdd(a, w, s3); t3 = L.MultiplyAdd(b, w, t3);
+        }
+        (sums[0], sums[1], sums[2], sums[3]) = (L.Sum(s0), L.Sum(s1), L.Sum(s2), L.Sum(s3));
+        (sums[4], sums[5], sums[6], sums[7]) = (L.Sum(t0), L.Sum(t1), L.Sum(t2), L.Sum(t3));
+        for (; p < k; p++)
+        {
+            Tail<F>(x[p], y[p], w0 + p * F.Bytes, sums);
+            Tail<F>(x[p], y[p], w1 + p * F.Bytes, sums + 1);
+            Tail<F>(x[p], y[p], w2 + p * F.Bytes, sums + 2);
+            Tail<F>(x[p], y[p], w3 + p * F.Bytes, sums + 3);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Tail<F>(float a, float b, byte* w, float* sums) where F : IFormat
+    {
+        var x = F.One(w);
+        sums[0] += a * x;
+        sums[4] += b * x;
+    }
+
+    // Vector256 or Vector128 of weights as f32; the JIT keeps one of the two branches.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Widen<V, F>(byte* p) where V : struct where F : IFormat
+    {
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(F.Eight(p));
+        return Unsafe.BitCast<Vector128<float>, V>(F.Four(p));
+    }
+}
