@@ -239,7 +239,7 @@ public partial class CpuBackend
                 for (var r = 0; r < rows; r++)
                 {
                     var (max, sum) = (kept[2 * r], kept[2 * r + 1]);
-                    (kept[2 * r], kept[2 * r + 1]) = max == float.NegativeInfinity ? (0, 0) : (max, 1 / sum);
+                    (kept[2 * r], kept[2 * r + 1]) = sum == 0 ? (0, 0) : (max, 1 / sum);
                     Simd.Scale(kept[2 * r + 1], to.Slice(r * y.Layout.RowStride, size));
                 }
             }
@@ -248,11 +248,10 @@ public partial class CpuBackend
         // Turns a row of scores into exp(s - max) and brings (max, sum) up to date; gives what sums made so far shrink by.
         private static float Exponentials(Span<float> row, Span<float> kept)
         {
-            var (before, max) = (kept[0], MathF.Max(kept[0], Simd.Max(row)));
-            if (max == float.NegativeInfinity) { row.Clear(); return 1; }
-            var shrink = MathF.Exp(before - max);
-            kept[1] = kept[1] * shrink + Simd.ExpOfDifference(row, max, row);
-            kept[0] = max;
+            var (before, max) = (kept[0], MathF.Max(kept[0], SoftExp.Max(row)));
+            var shift = max == float.NegativeInfinity ? 0 : max;
+            var shrink = before == max ? 1 : MathF.Exp(before - shift);
+            (kept[0], kept[1]) = (max, kept[1] * shrink + SoftExp.OfDifference(row, shift, 1, row));
             return shrink;
         }
     }
@@ -321,8 +320,7 @@ public partial class CpuBackend
             for (var r = 0; r < rows; r++)
             {
                 var row = p.Slice(r * stride, stride);
-                Simd.ExpOfDifference(row, kept[2 * r], row);
-                Simd.Scale(kept[2 * r + 1], row);
+                SoftExp.OfDifference(row, kept[2 * r], kept[2 * r + 1], row);
             }
         }
 

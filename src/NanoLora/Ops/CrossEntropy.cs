@@ -137,8 +137,8 @@ public partial class CpuBackend
         {
             Vector<float> sum = default, m = new(max);
             var whole = Simd.Whole(u.Length);
-            for (var i = 0; i < whole; i += Simd.Width) sum += Vector.Exp(Simd.Load(u, i) - m);
-            if (whole < u.Length) sum += Vector.Exp(Simd.LoadPart(u, whole, float.NegativeInfinity) - m);
+            for (var i = 0; i < whole; i += Simd.Width) sum += SoftExp.Of(Simd.Load(u, i) - m);
+            if (whole < u.Length) sum += SoftExp.Of(Simd.LoadPart(u, whole, float.NegativeInfinity) - m);
             return Vector.Sum(sum);
         }
 
@@ -170,8 +170,8 @@ public partial class CpuBackend
                 var own = g * (1 - kind.Smoothing) * (w.IsEmpty ? 1 : w[t]);
                 Vector<float> max = new(statistics.Floats()[2 * row]), scale = new((own + g * spread) * statistics.Floats()[2 * row + 1]), flat = new(g * share);
                 var whole = Simd.Whole(d.Length);
-                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(scale * Vector.Exp(Simd.Load(u, i) - max) - flat * (w.IsEmpty ? Vector<float>.One : Simd.Load(w, i)), d, i);
-                if (whole < d.Length) Simd.StorePart(scale * Vector.Exp(Simd.LoadPart(u, whole) - max) - flat * (w.IsEmpty ? Vector<float>.One : Simd.LoadPart(w, whole)), d, whole);
+                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(scale * SoftExp.Of(Simd.Load(u, i) - max) - flat * (w.IsEmpty ? Vector<float>.One : Simd.Load(w, i)), d, i);
+                if (whole < d.Length) Simd.StorePart(scale * SoftExp.Of(Simd.LoadPart(u, whole) - max) - flat * (w.IsEmpty ? Vector<float>.One : Simd.LoadPart(w, whole)), d, whole);
                 d[t] -= own;
             }
         }
