@@ -184,7 +184,7 @@ public sealed class VitTests : IDisposable
         Assert.Equal("bee", prediction.Label);
         Assert.Equal(MathF.Exp(3) / (MathF.Exp(3) + 2), prediction.Probability, 1e-5f);
         Assert.Equal("bee (90.9 %)", prediction.ToString());
-        Assert.Contains("not a batch", Assert.Throws<ArgumentException>(() => model.Predict(_backend.Main.Zeros(new Shape(2, 2, 12, 12)))).Message, StringComparison.Ordinal);
+        Assert.Contains("is a batch", Assert.Throws<ArgumentException>(() => model.Predict(_backend.Main.Zeros(new Shape(2, 2, 12, 12)))).Message, StringComparison.Ordinal);
         Assert.Contains("[B, 2, Y, X]", Assert.Throws<ArgumentException>(() => model.Forward(_backend.Main.Zeros(new Shape(1, 3, 12, 12)))).Message, StringComparison.Ordinal);
     }
 
