@@ -87,6 +87,7 @@ public class MemoryTests(ITestOutputHelper output) : EngineTest
         public Toy(CpuBackend backend)
         {
             _backend = backend;
+            using var scope = backend.Scope();
             _weight = new Parameter(backend.Main.From(Normal(Width * Width, 1), new Shape(Width, Width)));
             _norm = new Parameter(backend.Main.From(Normal(Width, 2), new Shape(Width)));
             _a = new Parameter(backend.Main.From(Normal(Rank * Width, 3), new Shape(Rank, Width))) { Trains = true };
