@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace NanoLora;
 
 /// <summary>A tensor that belongs to a model: it outlives every scope, and trains or is frozen.</summary>
@@ -40,8 +42,9 @@ public sealed class Parameter : IDisposable
     /// <summary>Gives the gradient back to the pool.</summary>
     public void ClearGradient() => _leaf?.Clear();
 
-    /// <summary>The values as a tensor.</summary>
-    public static implicit operator Tensor(Parameter parameter) => parameter.Value;
+    /// <summary>The values as a tensor; null of null.</summary>
+    [return: NotNullIfNotNull(nameof(parameter))]
+    public static implicit operator Tensor?(Parameter? parameter) => parameter?.Value;
 
     /// <summary>Lets values and gradient go.</summary>
     public void Dispose()

@@ -39,7 +39,13 @@ public sealed class Workspace
     /// <summary>The most bytes the tape has held.</summary>
     public long PeakSavedBytes { get; set; }
 
-    internal int Depth => _frames.Count;
+    private Dictionary<object, object>? _belongings;
+
+    /// <summary>Gives this workspace something of its own under a key: a request's mixing weights, a cache.</summary>
+    public void Set(object key, object value) => (_belongings ??= new(ReferenceEqualityComparer.Instance))[key] = value;
+
+    /// <summary>What was set under a key, or null.</summary>
+    public T? Get<T>(object key) where T : class => _belongings?.GetValueOrDefault(key) as T;
 
     /// <summary>A scope: what is born in it dies with it unless kept. With <paramref name="grad"/> false nothing born in it has a node.</summary>
     public Scope Scope(bool grad = true) => Open(Records && grad);

@@ -1,11 +1,16 @@
+using System.Text;
+
 namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
-internal static class AtomicFile
+public static class AtomicFile
 {
     private const int Buffer = 1 << 16;
 
-    /// <summary>Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails, the old file stays and nothing new is left.</summary>
+    /// <summary>
+    /// Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails,
+    /// the old file stays and nothing new is left.
+    /// </summary>
     /// <exception cref="CheckpointException">The folder is missing or cannot be written, or the disk is full.</exception>
     public static void Write(string path, Action<Stream> write)
     {
@@ -32,6 +37,9 @@ internal static class AtomicFile
             throw;
         }
     }
+
+    /// <summary>Writes a text file in UTF-8, as above.</summary>
+    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
     private static void Remove(string temporary)
     {

@@ -1,0 +1,135 @@
+using System.Runtime.InteropServices;
+
+namespace NanoLora.Data;
+
+/// <summary>One few-shot problem: a handful of labelled images per class, and the images that measure what was learned from them.</summary>
+/// <param name="Task">The task it was drawn from.</param>
+/// <param name="Shots">The number of support images per class.</param>
+/// <param name="Draw">The number of the draw.</param>
+/// <param name="Support">[classes x shots], class by class.</param>
+/// <param name="Test">The test images.</param>
+public sealed record FewShotDraw(ImageTask Task, int Shots, int Draw, ImageSet Support, ImageSet Test);
+
+/// <summary>
+/// Draws few-shot problems. The same (seed, task name, draw) gives the same problem, for any number of shots the same test set, and the k-shot support
+/// lies inside that of more shots.
+/// </summary>
+/// <remarks>
+/// If the images say who made them, people are held out: their order is drawn, the last <see cref="TestGroups"/> of it make the test set, and supports come
+/// from the others, in this order for every class, so that one shot is one person's hand. Otherwise supports are drawn class by class from the training
+/// images and the test set is the task's own.
+/// </remarks>
+public static class FewShot
+{
+    /// <summary>How many of a task's people make the test set of a draw.</summary>
+    public const int TestGroups = 10;
+
+    /// <summary>Draws one problem.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="shots">Support images per class, at least 1.</param>
+    /// <param name="seed">Names the study.</param>
+    /// <param name="draw">The number of the draw.</param>
+    /// <param name="testPerClass">If given, only so many test images of each class, chosen once for all draws of a seed when the test set is the task's
+    /// own.</param>
+    /// <exception cref="ArgumentException">A class has too few images for so many shots, or too few people are there.</exception>
+    public static FewShotDraw Draw(ImageTask task, int shots, ulong seed, int draw, int? testPerClass = null)
+    {
+        if (shots < 1 || draw < 0 || testPerClass < 1)
+            throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images a class; a number is too small.");
+        var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
+        var support = Take(task, pool, candidates, shots);
+        var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;
+        return new(task, shots, draw, pool.Subset(support, $"{task.Name}, {shots} shots, draw {draw}"), chosen);
+    }
+
+    /// <summary>The people of a task, in the order of a draw; the last <see cref="TestGroups"/> make the test set.</summary>
+    public static int[] GroupOrder(ImageTask task, ulong seed, int draw)
+    {
+        if (!task.HasGroups) throw new ArgumentException($"Few-shot: {task.Name} does not say who made its images.");
+        int[] order = [.. task.Train.Groups!.Concat(task.Test.Groups!).Distinct().Order()];
+        if (order.Length <= TestGroups)
+            throw new ArgumentException($"Few-shot: {task.Name} has images by {order.Length} people; {TestGroups} for the test set and one more are needed.");
+        new Philox(seed, Stream(task.Name, draw, -1)).Shuffle(order.AsSpan());
+        return order;
+    }
+
+    /// <summary>Candidates of each class in the order of the drawn people, and the images of the last people.</summary>
+    private static (ImageSet Pool, List<int>[] Candidates, ImageSet Test) ByGroup(ImageTask task, ulong seed, int draw)
+    {
+        var order = GroupOrder(task, seed, draw);
+        var place = new Dictionary<int, int>();
+        for (var i = 0; i < order.Length; i++) place.Add(order[i], i);
+
+        var all = task.All();
+        var candidates = Lists(all.Classes.Length);
+        var test = new List<int>();
+        for (var i = 0; i < all.Count; i++)
+        {
+            if (place[all.Groups![i]] < order.Length - TestGroups) candidates[all.Labels[i]].Add(i);
+            else test.Add(i);
+        }
+
+        // The same person may have made several images of a class: their order is drawn first, then kept among equals by a stable sort.
+        for (var c = 0; c < candidates.Length; c++)
+        {
+            Shuffle(candidates[c], seed, Stream(task.Name, draw, c));
+            candidates[c] = [.. candidates[c].OrderBy(i => place[all.Groups![i]])];
+        }
+        return (all, candidates, all.Subset([.. test], $"{task.Name}, test set of draw {draw}"));
+    }
+
+    private static (ImageSet Pool, List<int>[] Candidates, ImageSet Test) ByImage(ImageTask task, ulong seed, int draw)
+    {
+        var candidates = Lists(task.Classes.Length);
+        for (var i = 0; i < task.Train.Count; i++) candidates[task.Train.Labels[i]].Add(i);
+        for (var c = 0; c < candidates.Length; c++) Shuffle(candidates[c], seed, Stream(task.Name, draw, c));
+        return (task.Train, candidates, task.Test);
+    }
+
+    /// <summary>The first images of each class.</summary>
+    private static int[] Take(ImageTask task, ImageSet pool, List<int>[] candidates, int shots)
+    {
+        var taken = new int[checked(candidates.Length * shots)];
+        for (var c = 0; c < candidates.Length; c++)
+        {
+            var have = $"{candidates[c].Count} images {(task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from")}";
+            if (candidates[c].Count < shots)
+                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[c]} has {have}; {shots} shots need {shots}.");
+            candidates[c].CopyTo(0, taken, c * shots, shots);
+        }
+        return taken;
+    }
+
+    /// <summary>At most so many test images of each class, in their old order.</summary>
+    private static ImageSet Limit(ImageTask task, ImageSet test, int most, ulong seed)
+    {
+        var classes = Lists(test.Classes.Length);
+        for (var i = 0; i < test.Count; i++) classes[test.Labels[i]].Add(i);
+        var kept = new List<int>();
+        for (var c = 0; c < classes.Length; c++)
+        {
+            Shuffle(classes[c], seed, Stream(task.Name, -1, c));
+            kept.AddRange(classes[c].Take(most));
+        }
+        kept.Sort();
+        return test.Subset([.. kept]);
+    }
+
+    private static List<int>[] Lists(int count)
+    {
+        var lists = new List<int>[count];
+        for (var i = 0; i < count; i++) lists[i] = [];
+        return lists;
+    }
+
+    private static void Shuffle(List<int> items, ulong seed, ulong stream) => new Philox(seed, stream).Shuffle(CollectionsMarshal.AsSpan(items));
+
+    /// <summary>One stream for each task, draw and class: FNV-1a over the name and both numbers.</summary>
+    private static ulong Stream(string task, int draw, int label)
+    {
+        var hash = 14695981039346656037ul;
+        foreach (var letter in task) hash = (hash ^ letter) * 1099511628211;
+        hash = (hash ^ (uint)draw) * 1099511628211;
+        return (hash ^ (uint)label) * 1099511628211;
+    }
+}

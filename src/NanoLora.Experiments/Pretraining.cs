@@ -1,0 +1,134 @@
+using NanoLora.Data;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Experiments;
+
+/// <summary>How the base is made: a small ViT, supervised on a mixture of image sets.</summary>
+public sealed record PretrainOptions
+{
+    /// <summary>Steps of the optimiser.</summary>
+    public int Steps { get; init; } = 4300;
+
+    /// <summary>Images in a batch.</summary>
+    public int BatchSize { get; init; } = 64;
+
+    /// <summary>AdamW's rate.</summary>
+    public double Rate { get; init; } = 2e-3;
+
+    /// <summary>Weight decay of matrices.</summary>
+    public double WeightDecay { get; init; } = 0.05;
+
+    /// <summary>Steps of warm-up.</summary>
+    public int Warmup { get; init; } = 100;
+
+    /// <summary>Label smoothing.</summary>
+    public float Smoothing { get; init; } = 0.05f;
+
+    /// <summary>Of the start, the draws and their augmentation.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Every how many-th test image measures the result.</summary>
+    public int TestEvery { get; init; } = 10;
+
+    /// <summary>How far images are moved.</summary>
+    public Augment Augment { get; init; } = new(0.2f, 0.1f, 2);
+
+    /// <summary>Told after every step.</summary>
+    public Action<FitProgress>? Progress { get; init; }
+
+    /// <summary>Ends after the current step.</summary>
+    public CancellationToken Cancellation { get; init; }
+
+    /// <summary>Where to go on from.</summary>
+    public TrainingState? Resume { get; init; }
+}
+
+/// <summary>Makes the base model and the upstream modules from raw images.</summary>
+public static class Pretraining
+{
+    /// <summary>The architecture of the bundled base: patch 7, width 96, 4 blocks, 4 heads; the mean of all tokens after the last norm.</summary>
+    public static VitConfig Architecture(float mean, float deviation, IReadOnlyList<string> labels) => new()
+    {
+        ImageSize = Sources.Side, PatchSize = 7, Channels = 1, HiddenSize = 96, Layers = 4, Heads = 4, IntermediateSize = 384,
+        Labels = labels, ImageMean = [mean], ImageStd = [deviation],
+    };
+
+    /// <summary>Trains a base on a mixture. Gives the model, how the training went, and the share of test images it names rightly (NaN if it was interrupted).</summary>
+    public static (Vit Model, History History, double Accuracy) Run(ImageMixture mixture, PretrainOptions options, Backend backend)
+    {
+        var (mean, deviation) = mixture.Statistics();
+        var model = Vit.Create(Architecture(mean, deviation, mixture.ClassNames()), backend, options.Seed);
+        model.Train();
+        var history = Trainer.Fit(model, new MixtureDataset(mixture, mean, deviation, options.Augment), new FitOptions
+        {
+            Steps = options.Steps, BatchSize = options.BatchSize, BaseRate = options.Rate, HeadRate = options.Rate, WeightDecay = options.WeightDecay,
+            Beta2 = 0.98, Warmup = options.Warmup, LabelSmoothing = options.Smoothing, Seed = options.Seed,
+            Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+        });
+        model.Train(false);
+        var accuracy = history.Completed ? model.Accuracy(new MixtureTestSet(mixture, options.TestEvery, mean, deviation)) : double.NaN;
+        return (model, history, accuracy);
+    }
+}
+
+/// <summary>How one upstream module is trained.</summary>
+public sealed record ModuleOptions
+{
+    /// <summary>Which linears, by path.</summary>
+    public string Pattern { get; init; } = "blocks.*";
+
+    /// <summary>The rank.</summary>
+    public int Rank { get; init; } = 4;
+
+    /// <summary>The numerator of the scale; the rank if not given.</summary>
+    public float? Alpha { get; init; }
+
+    /// <summary>Dropout before A.</summary>
+    public float Dropout { get; init; }
+
+    /// <summary>Steps of the optimiser.</summary>
+    public int Steps { get; init; } = 700;
+
+    /// <summary>Images in a batch.</summary>
+    public int BatchSize { get; init; } = 32;
+
+    /// <summary>AdamW's rate for A and B.</summary>
+    public double Rate { get; init; } = 3e-3;
+
+    /// <summary>AdamW's rate for the head.</summary>
+    public double HeadRate { get; init; } = 1e-2;
+
+    /// <summary>Of the start and the order of samples.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How far images are moved.</summary>
+    public Augment Augment { get; init; } = new(0.2f, 0.1f, 2);
+
+    /// <summary>Told after every step.</summary>
+    public Action<FitProgress>? Progress { get; init; }
+
+    /// <summary>Ends after the current step.</summary>
+    public CancellationToken Cancellation { get; init; }
+
+    /// <summary>Where to go on from.</summary>
+    public TrainingState? Resume { get; init; }
+}
+
+/// <summary>Trains upstream modules.</summary>
+public static class Upstream
+{
+    /// <summary>Trains a LoRA and a head of its own on a task's training images; gives the module and the history. The model keeps both.</summary>
+    public static (LoraModule Module, History History) Train(Vit model, ImageTask task, float mean, float deviation, ModuleOptions options)
+    {
+        var data = new ImageDataset(task.Train, mean, deviation, options.Augment);
+        Heads.NearestMean(model, data);
+        var module = Attach.Lora(model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: task.Name);
+        var history = Trainer.Fit(model, data, new FitOptions
+        {
+            Steps = options.Steps, BatchSize = options.BatchSize, FactorRate = options.Rate, HeadRate = options.HeadRate, Seed = options.Seed,
+            Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+        });
+        return (new LoraModule(task.Name, module.Updates, new HeadWeights(model.Head!.Weight.Value.ToArray(), model.Head.Bias!.Value.ToArray(), model.Labels)), history);
+    }
+}

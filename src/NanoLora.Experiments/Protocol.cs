@@ -1,0 +1,123 @@
+using System.Globalization;
+using NanoLora.Data;
+using NanoLora.Nn;
+
+namespace NanoLora.Experiments;
+
+/// <summary>The settings of a few-shot comparison. The rates were chosen on upstream tasks, never on a held-out task's test images.</summary>
+public sealed record Protocol
+{
+    /// <summary>Support images per class.</summary>
+    public IReadOnlyList<int> Shots { get; init; } = [1, 5];
+
+    /// <summary>Draws of the support set.</summary>
+    public int Draws { get; init; } = 5;
+
+    /// <summary>The arms.</summary>
+    public IReadOnlyList<string> Arms { get; init; } = ArmNames.Order;
+
+    /// <summary>Steps of the optimiser, the same for all arms.</summary>
+    public int Steps { get; init; } = 60;
+
+    /// <summary>Images in a batch.</summary>
+    public int BatchSize { get; init; } = 32;
+
+    /// <summary>The head's rate, the same for all arms.</summary>
+    public double HeadRate { get; init; } = 3e-3;
+
+    /// <summary>The rate of mixing weights below <see cref="ManyShots"/> shots, and from there on.</summary>
+    public (double Few, double Many) MixingRate { get; init; } = (0.03, 0.1);
+
+    /// <summary>From how many shots on the second mixing rate holds.</summary>
+    public int ManyShots { get; init; } = 5;
+
+    /// <summary>The rate of a LoRA from scratch.</summary>
+    public double LoraRate { get; init; } = 3e-3;
+
+    /// <summary>The rank of a LoRA from scratch: that of the modules.</summary>
+    public int LoraRank { get; init; } = 4;
+
+    /// <summary>Which linears a LoRA from scratch adapts: those of the modules.</summary>
+    public string LoraPattern { get; init; } = "blocks.*";
+
+    /// <summary>The rate of full fine-tuning.</summary>
+    public double FullRate { get; init; } = 3e-4;
+
+    /// <summary>Of draws, orders and starts.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>The settings for a report.</summary>
+    public IReadOnlyList<Fact> Facts() =>
+    [
+        new("shots per class", string.Join(", ", Shots)), new("draws of the support set", Text(Draws)), new("steps, all arms", Text(Steps)), new("batch", Text(BatchSize)),
+        new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
+        new("mixing weights", $"AdamW at {Text(MixingRate.Few)}, from {ManyShots} shots on at {Text(MixingRate.Many)}"),
+        new("LoRA from scratch", $"rank {LoraRank} on {LoraPattern}, AdamW at {Text(LoraRate)}"), new("full fine-tuning", $"AdamW at {Text(FullRate)}"),
+        new("schedule", "cosine to 0, gradients clipped to norm 1"),
+    ];
+
+    private static string Text(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
+}
+
+/// <summary>One cell to run: an arm on one draw.</summary>
+/// <param name="Arm">The arm.</param>
+/// <param name="Shots">Support images per class.</param>
+/// <param name="Draw">The number of the draw.</param>
+public readonly record struct CellKey(string Arm, int Shots, int Draw);
+
+/// <summary>The comparison of arms on one held-out task.</summary>
+public static class FewShotStudy
+{
+    /// <summary>Every cell of a protocol, the cheap arms of a draw first.</summary>
+    public static IReadOnlyList<CellKey> Plan(Protocol protocol) =>
+        [.. from draw in Enumerable.Range(0, protocol.Draws) from shots in protocol.Shots from arm in protocol.Arms select new CellKey(arm, shots, draw)];
+
+    /// <summary>
+    /// Runs the cells that are not done yet, side by side, one thread each: a cell's bits depend on its key and the protocol alone. What is done when
+    /// <paramref name="cancellation"/> comes is returned.
+    /// </summary>
+    /// <param name="protocol">The settings.</param>
+    /// <param name="task">The held-out task.</param>
+    /// <param name="kit">Makes base and modules on a backend.</param>
+    /// <param name="done">Cells from an earlier run.</param>
+    /// <param name="finished">Told of each cell as it is done.</param>
+    /// <param name="cancellation">Ends the run after the cells that are under way.</param>
+    public static IReadOnlyList<Cell> Run(Protocol protocol, ImageTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null, CancellationToken cancellation = default)
+    {
+        var cells = done.ToDictionary(c => new CellKey(c.Arm, c.Shots, c.Draw));
+        var open = new Queue<CellKey>(Plan(protocol).Where(key => !cells.ContainsKey(key)));
+        var gate = new Lock();
+        Exception? failure = null;
+        var workers = Enumerable.Range(0, Math.Max(1, Math.Min(Environment.ProcessorCount, open.Count))).Select(_ => new Thread(Work) { IsBackground = true }).ToList();
+        foreach (var worker in workers) worker.Start();
+        foreach (var worker in workers) worker.Join();
+        if (failure is not null) throw new InvalidOperationException(failure.Message, failure);
+        return [.. Plan(protocol).Where(cells.ContainsKey).Select(key => cells[key])];
+
+        void Work()
+        {
+            try
+            {
+                using var backend = new CpuBackend(threads: 1);
+                while (true)
+                {
+                    CellKey key;
+                    lock (gate)
+                    {
+                        if (cancellation.IsCancellationRequested || failure is not null || !open.TryDequeue(out key)) return;
+                    }
+                    var cell = Arms.Run(key, protocol, FewShot.Draw(task, key.Shots, protocol.Seed, key.Draw), kit, backend);
+                    lock (gate)
+                    {
+                        cells[key] = cell;
+                        finished?.Invoke(cell);
+                    }
+                }
+            }
+            catch (Exception error)
+            {
+                lock (gate) failure ??= error;
+            }
+        }
+    }
+}

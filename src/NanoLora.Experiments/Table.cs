@@ -1,0 +1,43 @@
+using System.Text;
+
+namespace NanoLora.Experiments;
+
+/// <summary>The results as a table for the console, at most 100 columns wide.</summary>
+public static class Table
+{
+    private const int Width = 100;
+
+    /// <summary>A block per number of shots, a line per arm: accuracy, difference to the linear probe, trained parameters, seconds of a run.</summary>
+    public static string Of(Results results)
+    {
+        ArgumentNullException.ThrowIfNull(results);
+        var table = new StringBuilder();
+        var shots = -1;
+        foreach (var row in Summary.Of(results.Cells))
+        {
+            if (row.Shots != shots)
+            {
+                if (shots >= 0) table.Append('\n');
+                shots = row.Shots;
+                Line(table, Text.Shots(shots), "accuracy, %", "to the linear probe, points", "", "trained", "seconds");
+                table.Append('─', Width).Append('\n');
+            }
+            var difference = row.Difference is { } d ? $"{Text.Points(d.Mean),6} {Text.Ends(d),-16}" : "";
+            var mark = row.Difference is { ExcludesZero: true } ? "*" : "";
+            Line(table, ArmNames.Label(row.Arm), Text.PlusMinus(row.Accuracy), difference, mark, Text.Count(row.TrainedParameters), Text.Seconds(row.Seconds));
+        }
+        table.Append('\n').Append(Note(results.Cells)).Append('\n');
+        return table.ToString();
+    }
+
+    /// <summary>What the intervals are over, and what the mark means.</summary>
+    private static string Note(IReadOnlyList<Cell> cells) =>
+        $"± and [ ]: 95 % intervals over {Summary.SampleOf(cells)} (Student's t); differences paired by draw; * excludes 0";
+
+    private static void Line(StringBuilder table, string arm, string accuracy, string difference, string mark, string trained, string seconds)
+    {
+        if (arm.Length > 26) arm = arm[..25] + "…";
+        var line = $"{arm,-26}{accuracy,14}   {difference,-27}{mark,-3}{trained,15}{seconds,12}";
+        table.Append(line.TrimEnd()).Append('\n');
+    }
+}

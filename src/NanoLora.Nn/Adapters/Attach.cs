@@ -1,0 +1,115 @@
+using System.Text;
+using System.Text.RegularExpressions;
+
+namespace NanoLora.Nn;
+
+/// <summary>
+/// Puts adapters into the slots of a model's linears, picked by path. The pattern language, here and everywhere: the whole path must match; * stands for
+/// any characters, ? for one, and (a|b) for one of several words, as in "*.attn.(q|v)".
+/// </summary>
+public static class Attach
+{
+    /// <summary>Attaches a new LoRA to every linear that the pattern matches, as in the paper: A Kaiming-uniform, B zero. A and B train.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="pattern">Which linears, by path.</param>
+    /// <param name="rank">The number of rows of A.</param>
+    /// <param name="alpha">The numerator of the scale; the rank if not given, so that the scale is 1.</param>
+    /// <param name="rankStabilised">Scale by alpha / √rank.</param>
+    /// <param name="dropout">The share of the input that training drops.</param>
+    /// <param name="seed">Of the random values.</param>
+    /// <param name="rows">Which of the linear's outputs to adapt, such as the q of a fused qkv; all if not given.</param>
+    /// <param name="name">What the module is called.</param>
+    /// <exception cref="ArgumentException">Nothing matches.</exception>
+    public static LoraModule Lora(Model model, string pattern, int rank, float? alpha = null, bool rankStabilised = false, float dropout = 0, ulong seed = 0, Range? rows = null, string name = "lora")
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rank, 1);
+        var updates = new Dictionary<string, Lora>();
+        foreach (var (path, linear) in Matching(model, pattern))
+        {
+            var (column, width) = (rows ?? Range.All).GetOffsetAndLength(linear.Out);
+            // Kaiming-uniform with a = √5 as PyTorch draws a linear: bound 1 / √in.
+            var random = new Philox(seed, Stream(path));
+            var (a, bound) = (new float[rank * linear.In], 1 / MathF.Sqrt(linear.In));
+            for (var i = 0; i < a.Length; i++) a[i] = bound * (2 * random.Uniform((ulong)i) - 1);
+            updates[path] = New(model.Backend, a, new float[width * rank], rank, alpha ?? rank, rankStabilised, dropout, column);
+        }
+        var module = new LoraModule(name, updates);
+        Module(model, module);
+        foreach (var update in updates.Values) update.Train();
+        return module;
+    }
+
+    /// <summary>Attaches a module that was read from a file. It is frozen.</summary>
+    /// <exception cref="ArgumentException">A linear that the module names is missing.</exception>
+    public static void Module(Model model, LoraModule module)
+    {
+        foreach (var (path, update) in module.Updates) model.LinearAt(path).Adapter = update;
+    }
+
+    /// <summary>Takes all adapters out of a model and disposes them, unless they belong to modules that go on living.</summary>
+    public static void Detach(Model model, bool dispose = true)
+    {
+        foreach (var (_, linear) in model.Linears().ToList())
+        {
+            var adapter = linear.Adapter;
+            linear.Adapter = null;
+            if (dispose) adapter?.Dispose();
+        }
+    }
+
+    /// <summary>Puts every attached adapter into the weights. The old weights are kept: <see cref="Unmerge"/> gives them back bit for bit.</summary>
+    public static void Merge(Model model)
+    {
+        foreach (var (_, linear) in model.Linears().ToList()) linear.Merge();
+    }
+
+    /// <summary>Undoes <see cref="Merge"/>.</summary>
+    public static void Unmerge(Model model)
+    {
+        foreach (var (_, linear) in model.Linears().ToList()) linear.Unmerge();
+    }
+
+    /// <summary>The linears whose path matches the pattern, in the model's order.</summary>
+    /// <exception cref="ArgumentException">Nothing matches.</exception>
+    public static IReadOnlyList<KeyValuePair<string, Linear>> Matching(Model model, string pattern)
+    {
+        Regex regex;
+        try { regex = new Regex(Expression(pattern), RegexOptions.NonBacktracking | RegexOptions.CultureInvariant); }
+        catch (ArgumentException error) { throw new ArgumentException($"Attach: \"{pattern}\" is not a pattern: {error.Message}"); }
+        var found = model.Linears().Where(l => regex.IsMatch(l.Key)).ToList();
+        if (found.Count == 0) throw new ArgumentException($"Attach: no linear matches \"{pattern}\". Paths are like {string.Join(", ", model.Linears().Take(6).Select(l => l.Key))}; * stands for any characters, (a|b) for one of several words.");
+        return found;
+    }
+
+    internal static Lora New(Backend backend, float[] a, float[] b, int rank, float alpha, bool rankStabilised, float dropout, int column = 0)
+    {
+        using var ta = backend.Main.From(a, new Shape(rank, a.Length / rank));
+        using var tb = backend.Main.From(b, new Shape(b.Length / rank, rank));
+        return new Lora(ta, tb, alpha, rankStabilised, dropout, column);
+    }
+
+    /// <summary>A random stream that depends on the path alone: FNV-1a.</summary>
+    internal static ulong Stream(string path)
+    {
+        var hash = 14695981039346656037ul;
+        foreach (var c in path) hash = (hash ^ c) * 1099511628211ul;
+        return hash;
+    }
+
+    private static string Expression(string pattern)
+    {
+        var regex = new StringBuilder("^");
+        foreach (var c in pattern)
+        {
+            regex.Append(c switch
+            {
+                '*' => ".*",
+                '?' => ".",
+                '(' => "(?:",
+                ')' or '|' => c.ToString(),
+                _ => Regex.Escape(c.ToString()),
+            });
+        }
+        return regex.Append('$').ToString();
+    }
+}

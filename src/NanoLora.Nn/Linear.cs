@@ -1,0 +1,88 @@
+namespace NanoLora.Nn;
+
+/// <summary>y = x Wᵀ + b, with a slot for an adapter. It is the checkpoint's matrix: what is fused in the file (a qkv) stays fused.</summary>
+public sealed class Linear : Module
+{
+    private (Parameter Weight, Parameter? Bias, Adapter? Adapter)? _unmerged;
+
+    /// <summary>A linear over the given weight [out, in] and bias [out], which it takes over.</summary>
+    public Linear(Tensor weight, Tensor? bias = null)
+    {
+        Weight = Own("weight", weight);
+        if (bias is not null) Bias = Own("bias", bias);
+    }
+
+    /// <summary>[out, in]</summary>
+    public Parameter Weight { get; private set; }
+
+    /// <summary>[out], or none.</summary>
+    public Parameter? Bias { get; private set; }
+
+    /// <summary>The size of the input's last axis.</summary>
+    public int In => Weight.Shape[1];
+
+    /// <summary>The size of the output's last axis.</summary>
+    public int Out => Weight.Shape[0];
+
+    /// <summary>What is added to the base, or null. Change it only while nobody runs the model.</summary>
+    public Adapter? Adapter
+    {
+        get;
+        set
+        {
+            if (_unmerged is not null) throw new InvalidOperationException("Linear: its adapter is merged into the weight; unmerge first.");
+            Replace("adapter", field = value);
+        }
+    }
+
+    /// <summary>Applies the linear, and the adapter if there is one.</summary>
+    public Tensor Forward(Tensor x)
+    {
+        var y = x.Linear(Weight, Bias);
+        return Adapter is null ? y : Adapter.Apply(this, x, y);
+    }
+
+    /// <summary>Puts the adapter into the weight. The old weight is kept, so that <see cref="Unmerge"/> gives it back bit for bit.</summary>
+    internal void Merge()
+    {
+        if (Adapter is not { } adapter) return;
+        var (weight, bias) = adapter.Merged(this);
+        var before = (Weight, Bias, adapter);
+        Adapter = null;
+        Weight = Swap("weight", weight);
+        if (bias is not null) Bias = Swap("bias", bias);
+        _unmerged = before;
+    }
+
+    /// <summary>Undoes <see cref="Merge"/>.</summary>
+    internal void Unmerge()
+    {
+        if (_unmerged is not { } before) return;
+        _unmerged = null;
+        if (Weight != before.Weight) Weight.Dispose();
+        if (Bias != before.Bias) Bias?.Dispose();
+        Replace("weight", Weight = before.Weight);
+        if (before.Bias is not null) Replace("bias", Bias = before.Bias);
+        Adapter = before.Adapter;
+    }
+
+    private Parameter Swap(string name, Tensor value)
+    {
+        var parameter = new Parameter(value);
+        value.Dispose();
+        Replace(name, parameter);
+        return parameter;
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        if (_unmerged is { } before)
+        {
+            before.Weight.Dispose();
+            before.Bias?.Dispose();
+            before.Adapter?.Dispose();
+        }
+        base.Dispose();
+    }
+}

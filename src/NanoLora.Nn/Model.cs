@@ -1,0 +1,83 @@
+namespace NanoLora.Nn;
+
+/// <summary>A module that is a whole: it knows how its checkpoint calls its parts.</summary>
+/// <param name="backend">Where its weights lie.</param>
+/// <param name="names">How its file calls them.</param>
+/// <param name="source">The file or folder it came from, for messages and for adapters to refer to.</param>
+public abstract class Model(Backend backend, NameMap names, string source) : Module
+{
+    /// <summary>Where the weights lie.</summary>
+    public Backend Backend { get; } = backend;
+
+    /// <summary>How the checkpoint calls the parts.</summary>
+    public NameMap Names { get; } = names;
+
+    /// <summary>The file or folder it was read from.</summary>
+    public string Source { get; } = source;
+
+    /// <summary>Sees intermediate values by name while the model runs: "hidden.0" is what enters the first block, "hidden.K" what leaves block K, then "last_hidden".</summary>
+    public Action<string, Tensor>? Trace { get; set; }
+
+    /// <summary>The outputs (logits) for a batch of inputs.</summary>
+    public abstract Tensor Forward(Tensor inputs);
+
+    /// <summary>All linears with their paths.</summary>
+    public IEnumerable<KeyValuePair<string, Linear>> Linears()
+    {
+        foreach (var (path, module) in Modules())
+        {
+            if (module is Linear linear) yield return new(path, linear);
+        }
+    }
+
+    /// <summary>The linear at a path.</summary>
+    /// <exception cref="ArgumentException">There is none.</exception>
+    public Linear LinearAt(string path)
+    {
+        foreach (var (at, linear) in Linears()) if (at == path) return linear;
+        throw new ArgumentException($"{Source}: the model has no linear at \"{path}\". It has {string.Join(", ", Linears().Take(8).Select(l => l.Key))}, …");
+    }
+}
+
+/// <summary>A model that gives one row of class scores per input, from features and a head that can be replaced.</summary>
+public abstract class Classifier(Backend backend, NameMap names, string source) : Model(backend, names, source)
+{
+    private Linear? _head;
+
+    /// <summary>The linear from features to class scores, or null where the checkpoint has none.</summary>
+    public Linear? Head => _head;
+
+    /// <summary>The names of the classes, in the order of the scores.</summary>
+    public IReadOnlyList<string> Labels { get; protected set; } = [];
+
+    /// <summary>What the head sees: [B, features].</summary>
+    public abstract Tensor Features(Tensor inputs);
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor inputs) => (Head ?? throw new InvalidOperationException($"{Source}: the model has no head; give it one with NewHead.")).Forward(Features(inputs));
+
+    /// <summary>Puts the checkpoint's head in place, without marking it.</summary>
+    protected void SetHead(Linear? head, IReadOnlyList<string> labels)
+    {
+        Replace("head", _head = head);
+        Labels = labels;
+    }
+
+    /// <summary>Replaces the head by a new one that trains. The old one is disposed.</summary>
+    /// <param name="weight">[classes, features], row by row.</param>
+    /// <param name="bias">[classes]</param>
+    /// <param name="labels">The names of the classes.</param>
+    public void NewHead(ReadOnlySpan<float> weight, ReadOnlySpan<float> bias, IReadOnlyList<string> labels)
+    {
+        var classes = labels.Count;
+        if (bias.Length != classes || classes == 0 || weight.Length % classes != 0) throw new ArgumentException($"NewHead: {weight.Length} weights and {bias.Length} biases for {classes} classes.");
+        var w = Backend.Main.From(weight, new Shape(classes, weight.Length / classes));
+        var b = Backend.Main.From(bias, new Shape(classes));
+        var old = _head;
+        SetHead(new Linear(w, b), labels);
+        w.Dispose();
+        b.Dispose();
+        old?.Dispose();
+        _head!.Train();
+    }
+}

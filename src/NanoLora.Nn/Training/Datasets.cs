@@ -1,0 +1,28 @@
+namespace NanoLora.Nn;
+
+/// <summary>Inputs and what they should give.</summary>
+/// <param name="Inputs">As the model's Forward takes them: images are [B, C, Y, X].</param>
+/// <param name="Targets">I32; one class a row of the model's output.</param>
+public readonly record struct Batch(Tensor Inputs, Tensor Targets);
+
+/// <summary>Samples that can be read in any order.</summary>
+public interface IDataset
+{
+    /// <summary>What it is called.</summary>
+    string Name { get; }
+
+    /// <summary>The number of samples.</summary>
+    int Count { get; }
+
+    /// <summary>The names of the classes, in the order of the labels.</summary>
+    IReadOnlyList<string> Classes { get; }
+
+    /// <summary>The class of a sample.</summary>
+    int Label(int index);
+
+    /// <summary>Reads samples into tensors of the workspace's current scope.</summary>
+    /// <param name="workspace">Where the tensors are born.</param>
+    /// <param name="indices">Which samples.</param>
+    /// <param name="random">For training: what to draw augmentation from; number i·k.. belongs to sample i of the batch. Null reads them plain.</param>
+    Batch Read(Workspace workspace, ReadOnlySpan<int> indices, Philox? random = null);
+}

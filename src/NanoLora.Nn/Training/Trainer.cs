@@ -1,0 +1,205 @@
+using System.Diagnostics;
+
+namespace NanoLora.Nn;
+
+/// <summary>How <see cref="Trainer.Fit(Classifier, IDataset, FitOptions)"/> trains.</summary>
+public sealed record FitOptions
+{
+    /// <summary>Passes over the data; overruled by <see cref="Steps"/>.</summary>
+    public int Epochs { get; init; } = 20;
+
+    /// <summary>Steps of the optimiser, or null to count in epochs.</summary>
+    public int? Steps { get; init; }
+
+    /// <summary>Samples in a batch.</summary>
+    public int BatchSize { get; init; } = 32;
+
+    /// <summary>Batches whose gradients add up before a step.</summary>
+    public int Accumulation { get; init; } = 1;
+
+    /// <summary>The rate of mixing weights.</summary>
+    public double MixingRate { get; init; } = 0.1;
+
+    /// <summary>The rate of the head.</summary>
+    public double HeadRate { get; init; } = 3e-3;
+
+    /// <summary>The rate of LoRA factors.</summary>
+    public double FactorRate { get; init; } = 3e-3;
+
+    /// <summary>The rate of all other parameters that train.</summary>
+    public double BaseRate { get; init; } = 3e-4;
+
+    /// <summary>Weight decay of matrices.</summary>
+    public double WeightDecay { get; init; }
+
+    /// <summary>Whether vectors (biases, norms, mixing weights) decay too.</summary>
+    public bool DecayVectors { get; init; }
+
+    /// <summary>AdamW's β₁.</summary>
+    public double Beta1 { get; init; } = 0.9;
+
+    /// <summary>AdamW's β₂.</summary>
+    public double Beta2 { get; init; } = 0.999;
+
+    /// <summary>The largest norm of all gradients together; null for no clipping.</summary>
+    public float? Clip { get; init; } = 1;
+
+    /// <summary>The curve of the rates.</summary>
+    public ScheduleKind Schedule { get; init; } = ScheduleKind.Cosine;
+
+    /// <summary>Steps of warm-up.</summary>
+    public int Warmup { get; init; }
+
+    /// <summary>The share of the target that is spread over all classes.</summary>
+    public float LabelSmoothing { get; init; }
+
+    /// <summary>Of the order of samples, dropout and augmentation.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>Whether the data may be augmented.</summary>
+    public bool Augment { get; init; } = true;
+
+    /// <summary>Told after every step.</summary>
+    public Action<FitProgress>? Progress { get; init; }
+
+    /// <summary>Ends the training after the current step.</summary>
+    public CancellationToken Cancellation { get; init; }
+
+    /// <summary>Where to begin, from <see cref="TrainingState.Load"/>; null for the start.</summary>
+    public TrainingState? Resume { get; init; }
+}
+
+/// <summary>One step of training.</summary>
+/// <param name="Step">From 1.</param>
+/// <param name="Steps">How many are planned.</param>
+/// <param name="Loss">Of the step's batch, before its update.</param>
+/// <param name="Rate">The schedule's share of the full rates.</param>
+/// <param name="GradientNorm">Before clipping.</param>
+public readonly record struct FitProgress(int Step, int Steps, float Loss, double Rate, double GradientNorm);
+
+/// <summary>How a training went.</summary>
+/// <param name="Steps">Every step.</param>
+/// <param name="Completed">False if it was cancelled.</param>
+/// <param name="Seconds">How long it took.</param>
+/// <param name="TrainedCount">The number of trained values.</param>
+/// <param name="State">What a resumed training needs, if it was cancelled.</param>
+public sealed record History(IReadOnlyList<FitProgress> Steps, bool Completed, double Seconds, long TrainedCount, TrainingState? State);
+
+/// <summary>Trains whatever is marked to train: a head, LoRA factors, mixing weights, or all of a model.</summary>
+public static class Trainer
+{
+    /// <summary>Trains for a number of passes over the data, with the rates of <see cref="FitOptions"/>.</summary>
+    public static History Fit(Classifier model, IDataset data, int epochs) => Fit(model, data, new FitOptions { Epochs = epochs });
+
+    /// <summary>
+    /// Trains on cross entropy. If the head does not have the data's classes, a new one is started from the class means. The loss is read before the
+    /// update; if it or the gradient is not finite, the step is run again with a check after each operation, and no update is made.
+    /// </summary>
+    /// <exception cref="NonFiniteException">Names the operation that first gave a NaN or an infinity.</exception>
+    /// <exception cref="InvalidOperationException">Nothing trains.</exception>
+    public static History Fit(Classifier model, IDataset data, FitOptions? options = null)
+    {
+        options ??= new();
+        if (data.Count == 0) throw new ArgumentException($"Trainer: {data.Name} has no samples.");
+        if (model.Head is null || !model.Labels.SequenceEqual(data.Classes)) Heads.NearestMean(model, data);
+        var trained = Groups(model, options);
+        if (trained.Count == 0) throw new InvalidOperationException("Trainer: nothing is marked to train. Attach an adapter, compose modules, give a new head, or call model.Train().");
+        using var optimiser = new AdamW(trained, options.Beta1, options.Beta2);
+        var workspace = model.Backend.Main;
+        var batchSize = Math.Min(options.BatchSize, data.Count);
+        var perEpoch = (data.Count + batchSize - 1) / batchSize;
+        var steps = options.Steps ?? Math.Max(1, options.Epochs * perEpoch / options.Accumulation);
+        var schedule = new Schedule(options.Schedule, steps, options.Warmup);
+        var sampler = new Sampler(data.Count, batchSize, options.Seed);
+        var (history, clock, first) = (new List<FitProgress>(steps), Stopwatch.StartNew(), 0);
+        if (options.Resume is { } state) first = state.Restore(optimiser, options.Seed);
+        var (seed, streams, training) = (workspace.Seed, workspace.Streams, workspace.Training);
+        (workspace.Seed, workspace.Training) = (options.Seed, true);
+        try
+        {
+            for (var step = first; step < steps; step++)
+            {
+                if (options.Cancellation.IsCancellationRequested) return End(TrainingState.Of(optimiser, step, options.Seed));
+                var loss = Gradients(step, check: false);
+                var norm = optimiser.GradientNorm();
+                if (!float.IsFinite(loss) || !double.IsFinite(norm))
+                {
+                    optimiser.ClearGradients();
+                    Gradients(step, check: true);
+                    throw new NonFiniteException("the gradient norm", new Shape());
+                }
+                var share = schedule.At(step);
+                optimiser.Step(share, options.Clip is { } clip && norm + 1e-6 > clip ? clip / (norm + 1e-6) : 1);
+                optimiser.ClearGradients();
+                var progress = new FitProgress(step + 1, steps, loss, share, norm);
+                history.Add(progress);
+                options.Progress?.Invoke(progress);
+            }
+            return End(null);
+        }
+        finally
+        {
+            optimiser.ClearGradients();
+            (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite) = (seed, streams, training, false);
+        }
+
+        History End(TrainingState? state) => new(history, state is null, clock.Elapsed.TotalSeconds, trained.Sum(t => (long)t.Parameter.Value.Count), state);
+
+        float Gradients(int step, bool check)
+        {
+            var sum = 0f;
+            workspace.CheckFinite = check;
+            for (var part = 0; part < options.Accumulation; part++)
+            {
+                var number = (ulong)step * (ulong)options.Accumulation + (ulong)part;
+                workspace.Streams = number << 20;                       // a step's random numbers depend on its number alone
+                using var scope = workspace.Scope();
+                var batch = data.Read(workspace, sampler.Batch((long)number), options.Augment ? workspace.NextStream() : null);
+                var loss = model.Forward(batch.Inputs).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
+                if (options.Accumulation > 1) loss = loss.Scale(1f / options.Accumulation);
+                loss.Backward();
+                sum += loss.Item();
+            }
+            workspace.CheckFinite = false;
+            return sum;
+        }
+    }
+
+    /// <summary>The parameters that train, each with the rate of its role.</summary>
+    public static IReadOnlyList<Trained> Groups(Classifier model, FitOptions options)
+    {
+        var roles = new Dictionary<Parameter, double>();
+        foreach (var (_, module) in model.Modules())
+        {
+            var rate = module is Mixer ? options.MixingRate : module is Lora ? options.FactorRate : module == model.Head ? options.HeadRate : (double?)null;
+            if (rate is null) continue;
+            foreach (var (path, parameter) in module.Parameters())
+            {
+                if (!path.StartsWith("adapter.", StringComparison.Ordinal)) roles[parameter] = rate.Value;
+            }
+        }
+        return [.. model.Trained().Select(p => new Trained(p.Value, p.Key, roles.GetValueOrDefault(p.Value, options.BaseRate),
+            options.DecayVectors || p.Value.Shape.Rank > 1 ? options.WeightDecay : 0))];
+    }
+}
+
+/// <summary>Which samples make which batch: every pass is a new shuffle, drawn from the seed and the pass alone, so any step can be asked for.</summary>
+internal sealed class Sampler(int count, int batchSize, ulong seed)
+{
+    private readonly int[] _order = new int[count];
+    private readonly int _perPass = (count + batchSize - 1) / batchSize;
+    private long _pass = -1;
+
+    public ReadOnlySpan<int> Batch(long number)
+    {
+        var pass = number / _perPass;
+        if (pass != _pass)
+        {
+            for (var i = 0; i < count; i++) _order[i] = i;
+            new Philox(seed, 0x5A3Dul << 32 | (ulong)pass).Shuffle<int>(_order);
+            _pass = pass;
+        }
+        var start = (int)(number % _perPass) * batchSize;
+        return _order.AsSpan(start, Math.Min(batchSize, count - start));
+    }
+}
