@@ -12,11 +12,13 @@ internal static class Widening
     private static readonly float[] E5M2 = Table(static b => (float)BitConverter.UInt16BitsToHalf((ushort)(b << 8)));   // the upper byte of a half
 
     /// <summary>Whether <see cref="ToSingle"/> knows the type.</summary>
-    public static bool ToSingles(FileDType type) => type is FileDType.F32 or FileDType.F64 or FileDType.F16 or FileDType.BF16 or FileDType.F8E4M3 or FileDType.F8E5M2 || ToIntegers(type);
+    public static bool ToSingles(FileDType type) =>
+        type is FileDType.F32 or FileDType.F64 or FileDType.F16 or FileDType.BF16 or FileDType.F8E4M3 or FileDType.F8E5M2 || ToIntegers(type);
 
     /// <summary>Whether <see cref="ToInt64"/> knows the type.</summary>
     public static bool ToIntegers(FileDType type) =>
-        type is FileDType.I64 or FileDType.I32 or FileDType.I16 or FileDType.I8 or FileDType.U64 or FileDType.U32 or FileDType.U16 or FileDType.U8 or FileDType.Bool;
+        type is FileDType.I64 or FileDType.I32 or FileDType.I16 or FileDType.I8
+            or FileDType.U64 or FileDType.U32 or FileDType.U16 or FileDType.U8 or FileDType.Bool;
 
     /// <summary>Elements of <paramref name="type"/> in <paramref name="x"/> as float32.</summary>
     public static int ToSingle(FileDType type, ReadOnlySpan<byte> x, Span<float> y)
