@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace NanoLora.Experiments.Verification;
 
 /// <summary>How each operation of the golden vectors is run on the engine: one line an operation. A line returns the output y, and notes further outputs.</summary>
@@ -40,6 +42,14 @@ internal static class OpCases
         ["div"] = static c => c.In("a") / c.In("b"),
         ["dropout"] = static c => (c.In("x") * c.In("keep")).Scale(1 / (1 - c.Float("p"))),   // with the mask given, as the formula has it
 
+        ["embedding"] = static c => c.In("w").Embedding(c.In("ids"), c.MaybeInt("padding_idx")),
+        ["cross_entropy"] = static c => c.In("x").CrossEntropy(c.In("target"), Reduced(c), c.Int("ignore_index"), c.Float("label_smoothing"), c.Maybe("weight")),
+        ["attention"] = static c => c.In("q").Attention(c.In("k"), c.In("v"),
+            new AttentionOptions(c.Bool("causal"), c.MaybeInt("window") ?? 0, c.MaybeFloat("softcap") ?? 0, c.MaybeFloat("scale")), c.Maybe("mask")),
+
+        ["rope"] = Rope,
+        ["patch_embedding"] = static c => c.In("x").Patches(c.Int("patch")).Linear(c.In("w").Reshape(c.In("w").Shape[0], -1), c.Maybe("bias")),
+
         ["sum"] = static c => c.In("x").Sum(c.IntList("axes"), c.Bool("keepdim")),
         ["mean"] = static c => c.In("x").Mean(c.IntList("axes"), c.Bool("keepdim")),
         ["max"] = Max,
@@ -50,6 +60,14 @@ internal static class OpCases
         ["permute"] = static c => c.In("x").Permute(c.IntList("permutation")),
         ["transpose"] = static c => c.In("x").Transpose(),
         ["reshape"] = Reshape,
+
+        ["lora_linear"] = static c => c.In("x").LoraStack(c.In("x").Linear(c.In("w"), c.Maybe("bias")), c.In("a"), c.In("b"), c.Float("scale")),
+        ["lora_mix_uniform"] = static c => Mix(c, Uniform(c)),
+        ["lora_mix_learned"] = Learned,
+        ["lora_mix_trained"] = static c => Mix(c, c.In("v").Softmax()),
+        ["lora_mix_per_row"] = static c => Mix(c, c.In("weights")),
+
+        ["cast"] = Cast,
     };
 
     /// <summary>How an operation is run.</summary>
@@ -85,6 +103,124 @@ internal static class OpCases
         if (Formula(c, "[B, T, H D] to [B, H, T, D]")) return x.Reshape(x.Shape[0], x.Shape[1], c.ShapeOf("y")[1], -1).Permute(0, 2, 1, 3);
         throw Unknown(c);
     }
+
+    private static Reduction Reduced(OpCase c) => c.Text("reduction") switch
+    {
+        "mean" => Reduction.Mean,
+        "sum" => Reduction.Sum,
+        "none" => Reduction.None,
+        var other => throw new NotBuiltException($"cross_entropy with the reduction \"{other}\""),
+    };
+
+    // The frequencies are the engine's own, made from the parameters; they are compared too.
+    private static Tensor Rope(OpCase c)
+    {
+        var frequencies = c.HasParam("rope_parameters") ? Scaled(c, c.Object("rope_parameters")) : RopeFrequencies.Default(c.Int("rotary_dim"), c.Double("theta"));
+        c.Judged("inv_freq", Comparison.Of(frequencies.Inverse, c.Floats("inv_freq"), 0, 1e-6));
+        c.Judged("factor", Comparison.Of([frequencies.Factor], [c.Float("factor_on_cos_and_sin")], 0, 1e-6));
+        return c.In("x").Rope(c.In("positions"), frequencies, c.Text("style") switch
+        {
+            "half" => RopeStyle.Half,
+            "interleaved" => RopeStyle.Interleaved,
+            var other => throw new NotBuiltException($"rope of the style \"{other}\""),
+        });
+    }
+
+    private static RopeFrequencies Scaled(OpCase c, JsonElement rope)
+    {
+        double Number(string name) => rope.GetProperty(name).GetDouble();
+        double? Maybe(string name) => rope.TryGetProperty(name, out var value) ? value.GetDouble() : null;
+        double[] List(string name) => [.. rope.GetProperty(name).EnumerateArray().Select(static e => e.GetDouble())];
+        var (rotary, theta, factor) = (c.Int("rotary_dim"), Number("rope_theta"), Number("factor"));
+        var trained = (int)(Maybe("original_max_position_embeddings") ?? c.Int("max_position_embeddings"));
+        return rope.GetProperty("rope_type").GetString() switch
+        {
+            "linear" => RopeFrequencies.Linear(rotary, theta, factor),
+            "dynamic" => RopeFrequencies.Dynamic(rotary, theta, factor, trained, c.Int("sequence_length_given")),
+            "llama3" => RopeFrequencies.Llama3(rotary, theta, factor, trained, Number("low_freq_factor"), Number("high_freq_factor")),
+            "yarn" => RopeFrequencies.Yarn(rotary, theta, factor, trained, Maybe("beta_fast") ?? 32, Maybe("beta_slow") ?? 1, Maybe("attention_factor")),
+            "longrope" => RopeFrequencies.LongRope(rotary, theta, factor, trained, c.Int("sequence_length_given"), List("short_factor"), List("long_factor"), Maybe("attention_factor")),
+            var other => throw new NotBuiltException($"rope frequencies of the type \"{other}\""),
+        };
+    }
+
+    // The modules as one stack: A_n one below the other, s_n B_n side by side, and which module owns each row.
+    private static Tensor Mix(OpCase c, Tensor weights)
+    {
+        var (ranks, scales) = (c.IntList("ranks"), c.FloatList("scales"));
+        Tensor[] a = new Tensor[ranks.Length], b = new Tensor[ranks.Length];
+        var owner = new List<int>();
+        for (var n = 0; n < ranks.Length; n++)
+        {
+            (a[n], b[n]) = (c.In($"a{n}"), c.In($"b{n}").Scale(scales[n]));
+            owner.AddRange(Enumerable.Repeat(n, ranks[n]));
+        }
+        var x = c.In("x");
+        return x.LoraStack(x.Linear(c.In("w"), c.Maybe("bias")), Tensor.Concat(0, a), Tensor.Concat(1, b), 1, weights, c.Workspace.From(owner.ToArray(), new Shape(owner.Count)));
+    }
+
+    private static Tensor Uniform(OpCase c)
+    {
+        var n = c.Int("modules");
+        var weights = new float[n];
+        Array.Fill(weights, 1f / n);
+        return c.Workspace.From(weights, new Shape(n));
+    }
+
+    private static Tensor Learned(OpCase c)
+    {
+        var weights = c.In("v").Softmax();
+        c.Output("weights", weights);
+        return Mix(c, weights);
+    }
+
+    // To a smaller float and back; what is stored is compared bit by bit, where any pattern of NaN will do.
+    private static Tensor? Cast(OpCase c)
+    {
+        if (c.HasParam("from"))
+        {
+            var bits = c.Bytes("bits");
+            var stored = c.Workspace.New(c.ShapeOf("bits"), Small(c, "from"));
+            stored.Backend.Upload<byte>(bits, stored);
+            c.Output("back", stored.Cast(DType.F32));
+            return null;
+        }
+        var low = c.In("x").Cast(Small(c, "to"));
+        var got = new byte[low.Count * low.DType.Bytes()];
+        low.Backend.Download<byte>(low, got);
+        c.Judged("low", SameBits(got, c.Bytes("low"), low.DType));
+        c.Output("back", low.Cast(DType.F32));
+        return null;
+    }
+
+    private static DType Small(OpCase c, string param) => c.Text(param) switch
+    {
+        "bf16" => DType.BF16,
+        "f16" => DType.F16,
+        "f8_e4m3" => DType.F8E4M3,
+        "f8_e5m2" => DType.F8E5M2,
+        var other => throw new NotBuiltException($"cast {param} {other}"),
+    };
+
+    private static Comparison SameBits(byte[] got, byte[] want, DType type)
+    {
+        if (got.Length != want.Length) return Comparison.Fail($"{got.Length} bytes where {want.Length} are expected");
+        var size = type.Bytes();
+        for (var i = 0; i < got.Length / size; i++)
+        {
+            int g = size == 2 ? BitConverter.ToUInt16(got, 2 * i) : got[i], w = size == 2 ? BitConverter.ToUInt16(want, 2 * i) : want[i];
+            if (g != w && !(IsNaN(g, type) && IsNaN(w, type))) return Comparison.Fail($"element {i} is 0x{g:x}, not 0x{w:x}");
+        }
+        return new Comparison(true, 0, 0);
+    }
+
+    private static bool IsNaN(int bits, DType type) => type switch
+    {
+        DType.BF16 => (bits & 0x7fff) > 0x7f80,
+        DType.F16 => (bits & 0x7fff) > 0x7c00,
+        DType.F8E4M3 => (bits & 0x7f) == 0x7f,
+        _ => (bits & 0x7f) > 0x7c,
+    };
 
     private static bool Formula(OpCase c, string formula) => c.Text("formula") == formula;
 

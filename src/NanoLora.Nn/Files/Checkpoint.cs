@@ -6,8 +6,10 @@ namespace NanoLora.Nn;
 /// A weight file open for reading: the list of its tensors, and their bytes where the file has them, mapped into memory.
 /// Reading is safe from several threads; nobody may read while another thread disposes it, which unmaps the bytes.
 /// </summary>
-/// <remarks>Every error is a <see cref="CheckpointException"/>. The whole structure is checked at opening; nothing is allocated because a file merely claims a
-/// size.</remarks>
+/// <remarks>
+/// Every error is a <see cref="CheckpointException"/>. The whole structure is checked at opening;
+/// nothing is allocated because a file merely claims a size.
+/// </remarks>
 public abstract unsafe class Checkpoint : IDisposable
 {
     private const int Chunk = 1 << 24;   // elements widened at a time: their bytes, at most 8 each, fit a span
@@ -32,10 +34,14 @@ public abstract unsafe class Checkpoint : IDisposable
     public TensorEntry this[string name] => TryGet(name, out var entry) ? entry
         : throw Error(name, $"no such tensor among the {_entries.Length} in the file; check the name or the model's layout.");
 
-    /// <summary>Opens a weight file by its content, whatever its extension: safetensors, the index of a sharded checkpoint, torch.save's zip or the format
-    /// before it.</summary>
-    /// <param name="path">The file; or a folder, in which model.safetensors, model.safetensors.index.json, pytorch_model.bin and pytorch_model.bin.index.json
-    /// are tried in this order.</param>
+    /// <summary>
+    /// Opens a weight file by its content, whatever its extension: safetensors, the index of a sharded checkpoint,
+    /// torch.save's zip or the format before it.
+    /// </summary>
+    /// <param name="path">
+    /// The file; or a folder, in which model.safetensors, model.safetensors.index.json, pytorch_model.bin and
+    /// pytorch_model.bin.index.json are tried in this order.
+    /// </param>
     /// <exception cref="CheckpointException">The file is missing, of another kind, or damaged.</exception>
     public static Checkpoint Open(string path) => OpenFile(Directory.Exists(path) ? InFolder(path) : path, allowIndex: true);
 
@@ -63,12 +69,13 @@ public abstract unsafe class Checkpoint : IDisposable
         return new(Find(entry) + start, count);
     }
 
-    /// <summary>Address of the tensor's bytes, for storage that borrows them; valid until the checkpoint is disposed, not aligned to more than the file
-    /// aligns.</summary>
+    /// <summary>Address of the tensor's bytes, for storage that borrows them while it holds the file; aligned only as the file is.</summary>
     public nint Address(TensorEntry entry) => (nint)Find(entry);
 
-    /// <summary>Widens all elements to float32: F64 is rounded, F16, BF16 and the IEEE-like 8-bit floats are exact, integers must be exact, any non-zero Bool
-    /// is 1.</summary>
+    /// <summary>
+    /// Widens all elements to float32: F64 is rounded, F16, BF16, F8E4M3 and F8E5M2 are exact, integers must be exact,
+    /// any non-zero Bool is 1.
+    /// </summary>
     /// <param name="entry">A tensor of this file.</param>
     /// <param name="destination">As many floats as the tensor has elements.</param>
     /// <exception cref="CheckpointException">Another length, a type without float32 form (C64, F4, ...), or a value that float32 does not hold.</exception>
@@ -112,8 +119,10 @@ public abstract unsafe class Checkpoint : IDisposable
         return y;
     }
 
-    /// <summary>Keeps addresses valid beyond <see cref="Dispose()"/>, for storage that borrows them: the file stays mapped until what this returns is disposed
-    /// too.</summary>
+    /// <summary>
+    /// Keeps addresses valid beyond <see cref="Dispose()"/>, for storage that borrows them: the file stays mapped until
+    /// what this returns is disposed too.
+    /// </summary>
     public IDisposable Hold()
     {
         ObjectDisposedException.ThrowIf(_disposed != 0, this);

@@ -15,8 +15,10 @@ internal static class FileKind
     private static ReadOnlySpan<byte> Numpy => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
     private static ReadOnlySpan<byte> Gzip => [0x1f, 0x8b];
 
-    /// <summary>A length that a header can have, and the brace it must begin with: tried first, for lengths may begin with the bytes of the other
-    /// kinds.</summary>
+    /// <summary>
+    /// A length that a header can have, and the brace it must begin with: tried first, for lengths may begin with the
+    /// bytes of the other kinds.
+    /// </summary>
     public static bool IsSafetensors(ReadOnlySpan<byte> head) =>
         head.Length > 8 && head[8] == '{' && BinaryPrimitives.ReadUInt64LittleEndian(head) <= MaxHeader;
 

@@ -3,8 +3,10 @@ using System.IO.MemoryMappedFiles;
 namespace NanoLora.Nn;
 
 /// <summary>A file mapped into memory, read only: opening it costs nothing, its pages are read when they are looked at.</summary>
-/// <remarks>Whoever cuts the file short while it is mapped ends the process at the next look: replace weight files by renaming, as the writers here
-/// do.</remarks>
+/// <remarks>
+/// Whoever cuts the file short while it is mapped ends the process at the next look: replace weight files by renaming,
+/// as the writers here do.
+/// </remarks>
 internal sealed unsafe class MappedFile : IDisposable
 {
     private readonly MemoryMappedFile? _map;

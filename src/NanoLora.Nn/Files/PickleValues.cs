@@ -3,8 +3,10 @@ using System.Numerics;
 
 namespace NanoLora.Nn;
 
-/// <summary>A dict or OrderedDict of a pickle: keys in the order of first insertion, the last value of a key counts. Keys are texts, numbers, bool or
-/// None.</summary>
+/// <summary>
+/// A dict or OrderedDict of a pickle: keys in the order of first insertion, the last value of a key counts.
+/// Keys are texts, numbers, bool or None.
+/// </summary>
 internal sealed class PickleDict
 {
     private static readonly object None = new();

@@ -3,13 +3,14 @@ using System.Runtime.InteropServices;
 namespace NanoLora.Nn;
 
 /// <summary>
-/// A checkpoint of torch.save: the zip format since PyTorch 1.6, and the stream of pickles before it. Nothing in the file runs: its pickle is read by a small
-/// machine
-/// with an allow-list. Tensors are named by their dotted path through dicts and lists; numbers and texts are in <see cref="Checkpoint.Metadata"/>, as Python
-/// prints them.
+/// A checkpoint of torch.save: the zip format since PyTorch 1.6, and the stream of pickles before it. Nothing in the file
+/// runs: its pickle is read by a small machine with an allow-list. Tensors are named by their dotted path through dicts and
+/// lists; numbers and texts are in <see cref="Checkpoint.Metadata"/>, as Python prints them.
 /// </summary>
-/// <remarks>Contiguous tensors of stored entries are read in place; strided views are gathered, and deflated storages unpacked, when they are first asked
-/// for.</remarks>
+/// <remarks>
+/// Contiguous tensors of stored entries are read in place; strided views are gathered, and deflated storages unpacked,
+/// when they are first asked for.
+/// </remarks>
 public sealed unsafe partial class PyTorchFile : Checkpoint
 {
     private readonly MappedFile _file;

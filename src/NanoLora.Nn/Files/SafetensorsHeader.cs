@@ -123,7 +123,7 @@ internal readonly record struct SafetensorsHeader(List<TensorEntry> Entries, Dic
             if (offsets.Length != 2) throw Error($"data_offsets has {offsets.Length} numbers, not 2; the file is damaged.");
             var (begin, end) = (offsets[0], offsets[1]);
             if (begin > end || end > fileLength - dataStart)
-                throw Error($"data_offsets [{begin}, {end}] leave the {fileLength - dataStart} bytes of data; the file is cut short, download or save it again.");
+                throw Error($"data_offsets [{begin}, {end}] leave the {fileLength - dataStart} bytes of data; the file is cut short, download it again.");
             var count = FileDTypes.Count(shape.AsSpan());
             if (count < 0) throw Error($"{what} has more elements than 63 bits count; the file is damaged.");
             var bytes = dtype.Bytes(count);

@@ -28,10 +28,13 @@ public static class SafetensorsWriter
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>Writes <paramref name="tensors"/> and <paramref name="metadata"/> to <paramref name="path"/>: under a temporary name, flushed to disk, then
-    /// renamed.</summary>
-    /// <exception cref="CheckpointException">A tensor is not what it says, a name is there twice, or the file cannot be written; a file that was there stays
-    /// as it was.</exception>
+    /// <summary>
+    /// Writes <paramref name="tensors"/> and <paramref name="metadata"/> to <paramref name="path"/>: under a temporary name,
+    /// flushed to disk, then renamed.
+    /// </summary>
+    /// <exception cref="CheckpointException">
+    /// A tensor is not what it says, a name is there twice, or the file cannot be written; a file that was there stays as it was.
+    /// </exception>
     public static void Write(string path, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(tensors);

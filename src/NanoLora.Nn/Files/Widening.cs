@@ -88,13 +88,13 @@ internal static class Widening
         return -1;
     }
 
-    // An integer fits when its significant bits are 24 at most: |x| without trailing zeros.
+    // Below 2^24 every integer is a float32; above, one that comes back unchanged.
     private static int FromInteger<T>(ReadOnlySpan<T> x, Span<float> y) where T : struct, IBinaryInteger<T>
     {
         for (var i = 0; i < x.Length; i++)
         {
             y[i] = float.CreateTruncating(x[i]);
-            if (T.Zero is long or int or ulong or uint && Int128.CreateTruncating(x[i]) != (Int128)(double)y[i]) return i;   // 8 and 16 bits always fit
+            if (MathF.Abs(y[i]) >= 1 << 24 && Int128.CreateTruncating(x[i]) != (Int128)y[i]) return i;
         }
         return -1;
     }

@@ -3,7 +3,7 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Files;
 
-/// <summary>What the golden checkpoints are too small to show: the 64-bit form of a zip, which torch.save writes beyond 4 GiB; and readers in parallel.</summary>
+/// <summary>What the golden checkpoints are too small to show: the 64-bit form of a zip, which torch.save writes beyond 4 GiB; and parallel readers.</summary>
 public sealed class ZipTests : IDisposable
 {
     private const uint Central = 0x02014b50, End = 0x06054b50, End64 = 0x06064b50, Locator64 = 0x07064b50;
