@@ -34,6 +34,7 @@ internal static class LearningCases
     private sealed class Run(CompositionCase c, string variant, LearnedOptions options)
     {
         private readonly float[] _images = c.Values.Input("batches.pixel_values");
+        private readonly Shape _batchShape = OfOne(c.Folder.ShapeOf("batches.pixel_values"));
         private readonly int[] _labels = c.Values.IntInput("batches.labels");
         private readonly (float[] Weight, float[] Bias)? _head = c.Folder.Holds("start.head.weight") ? (c.Values.Input("start.head.weight"), c.Values.Input("start.head.bias")) : null;
         private readonly LoraModule[] _modules = c.Mixed;
@@ -109,8 +110,7 @@ internal static class LearningCases
             c.Values.Add($"{variant}.trained.v_after_step", [.. path]);
             if (betas.Length > 0) c.Values.Add($"{variant}.trained.beta", Flat(betas.Select(static b => b.Value)));
             c.Values.Add($"{variant}.trained.gates", [.. mixture.Weights().SelectMany(static g => g)]);
-            var shape = BatchShape;
-            c.Values.Add($"{variant}.trained.logits", c.Logits(_images[..shape.Count], shape));
+            c.Values.Add($"{variant}.trained.logits", c.Logits(_images[.._batchShape.Count], _batchShape));
             if (_head is not null)
             {
                 c.Values.Add($"{variant}.trained.head.weight", c.Model.Head!.Weight.Value);
@@ -126,13 +126,13 @@ internal static class LearningCases
             return Compose.Learned(c.Model, _modules, how);
         }
 
-        private Shape BatchShape => c.Folder.ShapeOf("batches.pixel_values") is var s ? new Shape(s[1], s[2], s[3], s[4]) : default;
+        private static Shape OfOne(Shape batches) => new(batches[1], batches[2], batches[3], batches[4]);
 
         // Logits and loss of the step's batch; gradients stay with the parameters.
         private (float[] Logits, float Loss) Backward(int step)
         {
             using var scope = c.Workspace.Scope();
-            var shape = BatchShape;
+            var shape = _batchShape;
             var (size, batch) = (shape.Count, step % (_images.Length / shape.Count));
             var logits = c.Model.Forward(c.Workspace.From(_images.AsSpan(batch * size, size), shape));
             var loss = logits.CrossEntropy(c.Workspace.From(_labels.AsSpan(batch * shape[0], shape[0]), new Shape(shape[0])));
