@@ -123,19 +123,6 @@ public sealed class Vit : Classifier
         return (a + b) * 0.5f;
     }
 
-    /// <summary>The most probable class of one image [C, Y, X] or [1, C, Y, X], normalised as the model wants.</summary>
-    public Prediction Predict(Tensor image)
-    {
-        ArgumentNullException.ThrowIfNull(image);
-        using var scope = image.Workspace.Scope(grad: false);
-        if (image.Shape.Rank == 3) image = image.Reshape(1, image.Shape[0], image.Shape[1], image.Shape[2]);
-        if (image.Shape[0] != 1) throw new ArgumentException($"Vit.Predict: one image is wanted, not a batch {image.Shape}; use Forward.");
-        var p = Forward(image).Softmax().ToArray();
-        var best = 0;
-        for (var i = 1; i < p.Length; i++) if (p[i] > p[best]) best = i;
-        return new Prediction(best < Labels.Count ? Labels[best] : $"{best}", p[best]);
-    }
-
     // What leaves the last block, [B, T, D].
     private Tensor Hidden(Tensor images)
     {
@@ -231,13 +218,4 @@ public sealed class Vit : Classifier
         using var scale2 = w.Get($"{at}.scale2", new Shape(d), Init.Ones);
         return new TransformerBlock(norm1, attention, norm2, mlp, scale1, scale2);
     }
-}
-
-/// <summary>A class and how probable it is.</summary>
-/// <param name="Label">The name of the class.</param>
-/// <param name="Probability">From 0 to 1.</param>
-public sealed record Prediction(string Label, float Probability)
-{
-    /// <summary>As in "cat (97.3 %)".</summary>
-    public override string ToString() => $"{Label} ({100 * Probability:0.0} %)";
 }
