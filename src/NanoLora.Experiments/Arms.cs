@@ -19,13 +19,13 @@ public static class Arms
     public static Cell Run(CellKey key, Protocol protocol, FewShotDraw draw, ArmKit kit, Backend backend)
     {
         Pools.Check(draw);
+        Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
         var support = new ImageDataset(draw.Support, kit.Mean, kit.Deviation);
         var test = new ImageDataset(draw.Test, kit.Mean, kit.Deviation);
         if (key.Arm == ArmNames.PixelProbe) return HeadAlone(Pixels(draw.Support, kit), Pixels(draw.Test, kit));
 
         using var model = Vit.Load(kit.ModelFolder, backend);
-        Mixture? mixture = null;
         IReadOnlyList<LoraModule> modules = [];
         switch (key.Arm)
         {

@@ -35,7 +35,7 @@ public static class FewShot
     public static FewShotDraw Draw(ImageTask task, int shots, ulong seed, int draw, int? testPerClass = null)
     {
         if (shots < 1 || draw < 0 || testPerClass < 1)
-            throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images a class; each must be at least 1, draw 0.");
+            throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images a class; a number is too small.");
         var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
         var support = Take(task, pool, candidates, shots);
         var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;

@@ -7,7 +7,10 @@ public static class AtomicFile
 {
     private const int Buffer = 1 << 16;
 
-    /// <summary>Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails, the old file stays and nothing new is left.</summary>
+    /// <summary>
+    /// Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails,
+    /// the old file stays and nothing new is left.
+    /// </summary>
     /// <exception cref="CheckpointException">The folder is missing or cannot be written, or the disk is full.</exception>
     public static void Write(string path, Action<Stream> write)
     {

@@ -4,15 +4,20 @@ namespace NanoLora.Nn;
 
 /// <summary>
 /// A weight file open for reading: the list of its tensors, and their bytes where the file has them, mapped into memory.
-/// Reading is safe from several threads; nobody may read during or after <see cref="Dispose()"/>, which unmaps the bytes.
+/// Reading is safe from several threads; nobody may read while another thread disposes it, which unmaps the bytes.
 /// </summary>
-/// <remarks>Every error is a <see cref="CheckpointException"/>. The whole structure is checked at opening; nothing is allocated because a file merely claims a size.</remarks>
+/// <remarks>
+/// Every error is a <see cref="CheckpointException"/>. The whole structure is checked at opening;
+/// nothing is allocated because a file merely claims a size.
+/// </remarks>
 public abstract unsafe class Checkpoint : IDisposable
 {
     private const int Chunk = 1 << 24;   // elements widened at a time: their bytes, at most 8 each, fit a span
 
     private readonly Dictionary<string, TensorEntry> _byName = new(StringComparer.Ordinal);
     private TensorEntry[] _entries = [];
+    private int _holders = 1;   // this checkpoint, and whoever called Hold
+    private int _disposed;
 
     private protected Checkpoint(string path) => Path = path;
 
@@ -26,10 +31,17 @@ public abstract unsafe class Checkpoint : IDisposable
     public IReadOnlyDictionary<string, string> Metadata { get; private protected set; } = new Dictionary<string, string>();
 
     /// <summary>The tensor called <paramref name="name"/>; its absence is an error that says so.</summary>
-    public TensorEntry this[string name] => TryGet(name, out var entry) ? entry : throw Error(name, $"no such tensor among the {_entries.Length} in the file; check the name or the model's layout.");
+    public TensorEntry this[string name] => TryGet(name, out var entry) ? entry
+        : throw Error(name, $"no such tensor among the {_entries.Length} in the file; check the name or the model's layout.");
 
-    /// <summary>Opens a weight file by its content, whatever its extension: safetensors, the index of a sharded checkpoint, torch.save's zip or the format before it.</summary>
-    /// <param name="path">The file; or a folder, in which model.safetensors, model.safetensors.index.json, pytorch_model.bin and pytorch_model.bin.index.json are tried in this order.</param>
+    /// <summary>
+    /// Opens a weight file by its content, whatever its extension: safetensors, the index of a sharded checkpoint,
+    /// torch.save's zip or the format before it.
+    /// </summary>
+    /// <param name="path">
+    /// The file; or a folder, in which model.safetensors, model.safetensors.index.json, pytorch_model.bin and
+    /// pytorch_model.bin.index.json are tried in this order.
+    /// </param>
     /// <exception cref="CheckpointException">The file is missing, of another kind, or damaged.</exception>
     public static Checkpoint Open(string path) => OpenFile(Directory.Exists(path) ? InFolder(path) : path, allowIndex: true);
 
@@ -41,7 +53,8 @@ public abstract unsafe class Checkpoint : IDisposable
     public ReadOnlySpan<byte> Bytes(TensorEntry entry)
     {
         ArgumentNullException.ThrowIfNull(entry);
-        if (entry.Length > int.MaxValue) throw Error(entry.Name, $"its {entry.Length} bytes are more than one span holds; read it in parts with Bytes(entry, start, count).");
+        if (entry.Length > int.MaxValue)
+            throw Error(entry.Name, $"its {entry.Length} bytes are more than one span holds; read it in parts with Bytes(entry, start, count).");
         return new(Find(entry), (int)entry.Length);
     }
 
@@ -56,25 +69,32 @@ public abstract unsafe class Checkpoint : IDisposable
         return new(Find(entry) + start, count);
     }
 
-    /// <summary>Address of the tensor's bytes, for storage that borrows them; valid until the checkpoint is disposed, not aligned to more than the file aligns.</summary>
+    /// <summary>Address of the tensor's bytes, for storage that borrows them while it holds the file; aligned only as the file is.</summary>
     public nint Address(TensorEntry entry) => (nint)Find(entry);
 
-    /// <summary>Widens all elements to float32: F64 is rounded, F16, BF16 and the IEEE-like 8-bit floats are exact, integers must be exact, any non-zero Bool is 1.</summary>
+    /// <summary>
+    /// Widens all elements to float32: F64 is rounded, F16, BF16, F8E4M3 and F8E5M2 are exact, integers must be exact,
+    /// any non-zero Bool is 1.
+    /// </summary>
     /// <param name="entry">A tensor of this file.</param>
     /// <param name="destination">As many floats as the tensor has elements.</param>
     /// <exception cref="CheckpointException">Another length, a type without float32 form (C64, F4, ...), or a value that float32 does not hold.</exception>
     public void CopyTo(TensorEntry entry, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(entry);
-        if (entry.Count != destination.Length) throw Error(entry.Name, $"{entry} has {entry.Count} elements, the destination {destination.Length}; give one float for each.");
-        if (!Widening.ToSingles(entry.DType)) throw Error(entry.Name, $"{entry.DType.FileName()} has no float32 form here; convert the tensor to F32, F16 or BF16.");
+        if (entry.Count != destination.Length)
+            throw Error(entry.Name, $"{entry} has {entry.Count} elements, the destination {destination.Length}; give one float for each.");
+        if (!Widening.ToSingles(entry.DType))
+            throw Error(entry.Name, $"{entry.DType.FileName()} has no float32 form here; convert the tensor to F32, F16 or BF16.");
         var x = Find(entry);
         var size = entry.DType.Bits() / 8;
-        for (var i = 0; i < destination.Length; i += Chunk)
+        for (var done = 0; done < destination.Length;)
         {
-            var part = destination[i..Math.Min(i + Chunk, destination.Length)];
-            var misfit = Widening.ToSingle(entry.DType, new(x + (long)i * size, part.Length * size), part);
-            if (misfit >= 0) throw Error(entry.Name, $"element {i + misfit} of {entry} does not fit float32; read integers with ReadInt64, or scale the tensor.");
+            var part = destination.Slice(done, Math.Min(Chunk, destination.Length - done));
+            var misfit = Widening.ToSingle(entry.DType, new(x + (long)done * size, part.Length * size), part);
+            if (misfit >= 0)
+                throw Error(entry.Name, $"element {done + misfit} of {entry} does not fit float32; read integers with ReadInt64, or scale the tensor.");
+            done += part.Length;
         }
     }
 
@@ -84,28 +104,40 @@ public abstract unsafe class Checkpoint : IDisposable
     {
         ArgumentNullException.ThrowIfNull(entry);
         if (!Widening.ToIntegers(entry.DType)) throw Error(entry.Name, $"{entry} does not hold integers; read it with CopyTo.");
-        if (entry.Count > Array.MaxLength) throw Error(entry.Name, $"{entry} has more elements than an array; read it in parts with Bytes(entry, start, count).");
+        if (entry.Count > Array.MaxLength)
+            throw Error(entry.Name, $"{entry} has more elements than an array; read it in parts with Bytes(entry, start, count).");
         var x = Find(entry);
         var y = new long[entry.Count];
         var size = entry.DType.Bits() / 8;
-        for (var i = 0; i < y.Length; i += Chunk)
+        for (var done = 0; done < y.Length;)
         {
-            var part = y.AsSpan(i, Math.Min(Chunk, y.Length - i));
-            var misfit = Widening.ToInt64(entry.DType, new(x + (long)i * size, part.Length * size), part);
-            if (misfit >= 0) throw Error(entry.Name, $"element {i + misfit} of {entry} is above {long.MaxValue}.");
+            var part = y.AsSpan(done, Math.Min(Chunk, y.Length - done));
+            var misfit = Widening.ToInt64(entry.DType, new(x + (long)done * size, part.Length * size), part);
+            if (misfit >= 0) throw Error(entry.Name, $"element {done + misfit} of {entry} is above {long.MaxValue}; read its bytes.");
+            done += part.Length;
         }
         return y;
     }
 
-    /// <summary>Unmaps the file: all spans and addresses taken from it are then dead.</summary>
-    public void Dispose()
+    /// <summary>
+    /// Keeps addresses valid beyond <see cref="Dispose()"/>, for storage that borrows them: the file stays mapped until
+    /// what this returns is disposed too.
+    /// </summary>
+    public IDisposable Hold()
     {
-        Dispose(true);
-        GC.SuppressFinalize(this);
+        ObjectDisposedException.ThrowIf(_disposed != 0, this);
+        Interlocked.Increment(ref _holders);
+        return new Holder(this);
     }
 
-    /// <summary>Lets go of files and memory.</summary>
-    protected abstract void Dispose(bool disposing);
+    /// <summary>Ends reading. The file is unmapped, and all spans and addresses taken from it are dead, when nobody holds it any more.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0) Release();
+    }
+
+    /// <summary>Lets go of files and memory; called once.</summary>
+    private protected abstract void Close();
 
     /// <summary>Where the bytes of an entry of this very file are, all <see cref="TensorEntry.Length"/> of them.</summary>
     private protected abstract byte* Locate(TensorEntry entry);
@@ -118,6 +150,7 @@ public abstract unsafe class Checkpoint : IDisposable
         {
             var head = file.Head(FileKind.Bytes);
             if (FileKind.IsSafetensors(head)) return new SafetensorsFile(file);
+            if (FileKind.IsZip(head) || FileKind.IsPickle(head)) return new PyTorchFile(file);
             if (!FileKind.IsJson(head)) return new SafetensorsFile(file);   // which says what is wrong with it
             if (!allowIndex) throw new CheckpointException(path, "file", "an index of shards cannot be a shard; repair weight_map.");
             using (file) return new ShardedCheckpoint(file);
@@ -142,8 +175,22 @@ public abstract unsafe class Checkpoint : IDisposable
     private byte* Find(TensorEntry entry)
     {
         ArgumentNullException.ThrowIfNull(entry);
-        if (!TryGet(entry.Name, out var mine) || !ReferenceEquals(mine, entry)) throw Error(entry.Name, "the entry is not one of this file's; take it from Entries or TryGet.");
+        ObjectDisposedException.ThrowIf(_disposed != 0, this);
+        if (!TryGet(entry.Name, out var mine) || !ReferenceEquals(mine, entry))
+            throw Error(entry.Name, "the entry is not one of this file's; take it from Entries or TryGet.");
         return Locate(entry);
+    }
+
+    private void Release()
+    {
+        if (Interlocked.Decrement(ref _holders) == 0) Close();
+    }
+
+    private sealed class Holder(Checkpoint checkpoint) : IDisposable
+    {
+        private Checkpoint? _checkpoint = checkpoint;
+
+        public void Dispose() => Interlocked.Exchange(ref _checkpoint, null)?.Release();
     }
 
     private static string InFolder(string folder)

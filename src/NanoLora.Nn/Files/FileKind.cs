@@ -15,8 +15,12 @@ internal static class FileKind
     private static ReadOnlySpan<byte> Numpy => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
     private static ReadOnlySpan<byte> Gzip => [0x1f, 0x8b];
 
-    /// <summary>A length that a header can have, and the brace it must begin with: tried first, for lengths may begin with the bytes of the other kinds.</summary>
-    public static bool IsSafetensors(ReadOnlySpan<byte> head) => head.Length > 8 && head[8] == '{' && BinaryPrimitives.ReadUInt64LittleEndian(head) <= MaxHeader;
+    /// <summary>
+    /// A length that a header can have, and the brace it must begin with: tried first, for lengths may begin with the
+    /// bytes of the other kinds.
+    /// </summary>
+    public static bool IsSafetensors(ReadOnlySpan<byte> head) =>
+        head.Length > 8 && head[8] == '{' && BinaryPrimitives.ReadUInt64LittleEndian(head) <= MaxHeader;
 
     /// <summary>A zip archive: what torch.save writes since PyTorch 1.6.</summary>
     public static bool IsZip(ReadOnlySpan<byte> head) => head.StartsWith("PK\x03\x04"u8);
@@ -36,10 +40,11 @@ internal static class FileKind
     {
         if (head.Length == 0) return "the file is empty; download or save it again.";
         if (head.StartsWith("version https://git-lfs"u8)) return "this is a Git LFS pointer, not the weights; fetch them with `git lfs pull`.";
-        if (head.StartsWith("GGUF"u8)) return "this is a GGUF file; open it with the GGUF reader.";
+        if (head.StartsWith("GGUF"u8)) return "this is a GGUF file; use the safetensors files that it was converted from.";
         if (head.StartsWith(Hdf5)) return "this is an HDF5 file (Keras); convert it to safetensors.";
         if (head.StartsWith(Numpy)) return "this is a NumPy array; convert it to safetensors.";
-        if (head.Length >= 262 && head.Slice(257, 5).SequenceEqual("ustar"u8)) return "this is a tar archive (torch.save before PyTorch 0.1.10, or a package); save it again with a current PyTorch, or unpack it.";
+        if (head.Length >= 262 && head.Slice(257, 5).SequenceEqual("ustar"u8))
+            return "this is a tar archive (torch.save before PyTorch 0.1.10, or a package); save it again with a current PyTorch, or unpack it.";
         if (head.StartsWith(Gzip)) return "this is a gzip file; unpack it first.";
         var text = head.TrimStart(" \t\r\n"u8);
         if (text.Length > 0 && text[0] == '<') return "this is a web page or XML, what a failed download leaves; download the weights again.";

@@ -3,7 +3,10 @@ using System.IO.MemoryMappedFiles;
 namespace NanoLora.Nn;
 
 /// <summary>A file mapped into memory, read only: opening it costs nothing, its pages are read when they are looked at.</summary>
-/// <remarks>Whoever cuts the file short while it is mapped ends the process at the next look: replace weight files by renaming, as the writers here do.</remarks>
+/// <remarks>
+/// Whoever cuts the file short while it is mapped ends the process at the next look: replace weight files by renaming,
+/// as the writers here do.
+/// </remarks>
 internal sealed unsafe class MappedFile : IDisposable
 {
     private readonly MemoryMappedFile? _map;
@@ -30,7 +33,7 @@ internal sealed unsafe class MappedFile : IDisposable
         {
             throw new CheckpointException(path, "file", "there is no such file; check the path.", e);
         }
-        catch (Exception e) when (e is UnauthorizedAccessException or NotSupportedException or ArgumentException || (e is IOException and not CheckpointException))
+        catch (Exception e) when (e is UnauthorizedAccessException or NotSupportedException or ArgumentException or (IOException and not CheckpointException))
         {
             Dispose();
             throw new CheckpointException(path, "file", $"it cannot be opened: {e.Message}", e);

@@ -31,6 +31,5 @@ public sealed unsafe class SafetensorsFile : Checkpoint
 
     private protected override byte* Locate(TensorEntry entry) => _file.At(entry.Offset, entry.Length);
 
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing) => _file.Dispose();
+    private protected override void Close() => _file.Dispose();
 }

@@ -37,14 +37,21 @@ internal readonly record struct SafetensorsHeader(List<TensorEntry> Entries, Dic
     {
         var head = file.Head(FileKind.Bytes);
         var foreign = FileKind.IsSafetensors(head) ? null
-            : FileKind.IsZip(head) ? "this is a zip archive (torch.save, or NumPy's npz), not safetensors; open it with Checkpoint.Open." : FileKind.Foreign(head);
+            : FileKind.IsZip(head) ? "this is a zip archive (torch.save, or NumPy's npz), not safetensors; open it with Checkpoint.Open."
+            : FileKind.Foreign(head);
         if (foreign is not null) throw new CheckpointException(file.Path, "file", foreign);
-        if (head.Length < 8) throw new CheckpointException(file.Path, "header length", $"the file has {head.Length} bytes, fewer than the 8 of the length; download or save it again.");
+        if (head.Length < 8)
+            throw Wrong($"the file has {head.Length} bytes, fewer than the 8 of the length; download or save it again.");
         var length = BinaryPrimitives.ReadUInt64LittleEndian(head);
-        if (length > FileKind.MaxHeader) throw new CheckpointException(file.Path, "header length", $"{length} is above the limit of {FileKind.MaxHeader}; this is no safetensors file, or its beginning is damaged.");
-        if ((long)length > file.Length - 8) throw new CheckpointException(file.Path, "header length", $"{length} bytes are said, {file.Length - 8} follow; the file is cut short, download or save it again.");
-        if (length < 2 || head[8] != '{') throw new CheckpointException(file.Path, "header", "does not begin with '{'; this is no safetensors file, or its beginning is damaged.");
+        if (length > FileKind.MaxHeader)
+            throw Wrong($"{length} is above the limit of {FileKind.MaxHeader}; this is neither safetensors nor PyTorch, or its beginning is damaged.");
+        if ((long)length > file.Length - 8)
+            throw Wrong($"{length} bytes are said, {file.Length - 8} follow; the file is cut short, download or save it again.");
+        if (length < 2 || head[8] != '{')
+            throw new CheckpointException(file.Path, "header", "does not begin with '{'; this is no safetensors file, or its beginning is damaged.");
         return (long)length;
+
+        CheckpointException Wrong(string message) => new(file.Path, "header length", message);
     }
 
     // Reads the JSON token by token; Field is where it is, for errors.
@@ -94,7 +101,9 @@ internal readonly record struct SafetensorsHeader(List<TensorEntry> Entries, Dic
                 {
                     case "dtype" when dtype is null:
                         Expect(ref json, JsonTokenType.String, "dtype must be a text");
-                        if (!FileDTypes.TryParse(json.GetString()!, out var type)) throw Error($"dtype \"{json.GetString()}\" is not one of safetensors; save the tensor as F32, F16 or BF16.");
+                        var text = json.GetString()!;
+                        if (!FileDTypes.TryParse(text, out var type))
+                            throw Error($"dtype \"{text[..Math.Min(text.Length, 40)]}\" is not one of safetensors; save the tensor as F32, F16 or BF16.");
                         dtype = type;
                         break;
                     case "shape" when shape is null: shape = Integers(ref json, "shape"); break;
@@ -103,7 +112,8 @@ internal readonly record struct SafetensorsHeader(List<TensorEntry> Entries, Dic
                     default: json.Skip(); break;   // as the reference library does
                 }
             }
-            if (dtype is null || shape is null || offsets is null) throw Error($"lacks {(dtype is null ? "dtype" : shape is null ? "shape" : "data_offsets")}; the file is damaged.");
+            if (dtype is null || shape is null || offsets is null)
+                throw Error($"lacks {(dtype is null ? "dtype" : shape is null ? "shape" : "data_offsets")}; the file is damaged.");
             return Checked(name, dtype.Value, shape.Value, offsets.Value.AsSpan());
         }
 
@@ -113,7 +123,7 @@ internal readonly record struct SafetensorsHeader(List<TensorEntry> Entries, Dic
             if (offsets.Length != 2) throw Error($"data_offsets has {offsets.Length} numbers, not 2; the file is damaged.");
             var (begin, end) = (offsets[0], offsets[1]);
             if (begin > end || end > fileLength - dataStart)
-                throw Error($"data_offsets [{begin}, {end}] do not lie in the {fileLength - dataStart} bytes of data; the file is cut short or damaged, download or save it again.");
+                throw Error($"data_offsets [{begin}, {end}] leave the {fileLength - dataStart} bytes of data; the file is cut short, download it again.");
             var count = FileDTypes.Count(shape.AsSpan());
             if (count < 0) throw Error($"{what} has more elements than 63 bits count; the file is damaged.");
             var bytes = dtype.Bytes(count);
@@ -127,7 +137,8 @@ internal readonly record struct SafetensorsHeader(List<TensorEntry> Entries, Dic
             Expect(ref json, JsonTokenType.StartArray, $"{field} must be a list of integers");
             while (json.Read() && json.TokenType != JsonTokenType.EndArray)
             {
-                if (json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out var value) || value < 0) throw Error($"{field} must hold integers from 0 to 2^63 - 1; the file is damaged.");
+                if (json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out var value) || value < 0)
+                    throw Error($"{field} must hold integers from 0 to 2^63 - 1; the file is damaged.");
                 values.Add(value);
             }
             return values.DrainToImmutable();

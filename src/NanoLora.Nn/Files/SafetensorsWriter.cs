@@ -12,10 +12,12 @@ namespace NanoLora.Nn;
 public sealed record TensorSource(string Name, FileDType DType, IReadOnlyList<long> Shape, Action<Stream> WriteTo)
 {
     /// <summary>A tensor of bytes that are in memory already.</summary>
-    public TensorSource(string name, FileDType dtype, IReadOnlyList<long> shape, ReadOnlyMemory<byte> bytes) : this(name, dtype, shape, stream => stream.Write(bytes.Span)) { }
+    public TensorSource(string name, FileDType dtype, IReadOnlyList<long> shape, ReadOnlyMemory<byte> bytes)
+        : this(name, dtype, shape, stream => stream.Write(bytes.Span)) { }
 
     /// <summary>A float32 tensor.</summary>
-    public TensorSource(string name, IReadOnlyList<long> shape, ReadOnlyMemory<float> values) : this(name, FileDType.F32, shape, stream => stream.Write(MemoryMarshal.AsBytes(values.Span))) { }
+    public TensorSource(string name, IReadOnlyList<long> shape, ReadOnlyMemory<float> values)
+        : this(name, FileDType.F32, shape, stream => stream.Write(MemoryMarshal.AsBytes(values.Span))) { }
 }
 
 /// <summary>
@@ -26,8 +28,13 @@ public static class SafetensorsWriter
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>Writes <paramref name="tensors"/> and <paramref name="metadata"/> to <paramref name="path"/>: under a temporary name, flushed to disk, then renamed.</summary>
-    /// <exception cref="CheckpointException">A tensor is not what it says, a name is there twice, or the file cannot be written; a file that was there stays as it was.</exception>
+    /// <summary>
+    /// Writes <paramref name="tensors"/> and <paramref name="metadata"/> to <paramref name="path"/>: under a temporary name,
+    /// flushed to disk, then renamed.
+    /// </summary>
+    /// <exception cref="CheckpointException">
+    /// A tensor is not what it says, a name is there twice, or the file cannot be written; a file that was there stays as it was.
+    /// </exception>
     public static void Write(string path, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(tensors);
@@ -40,7 +47,9 @@ public static class SafetensorsWriter
             {
                 var begin = stream.Position;
                 source.WriteTo(stream);
-                if (stream.Position - begin != length) throw new CheckpointException(path, source.Name, $"{Describe(source)} has {length} bytes, {stream.Position - begin} were written; write exactly its elements.");
+                if (stream.Position - begin != length)
+                    throw new CheckpointException(path, source.Name,
+                        $"{Describe(source)} has {length} bytes, {stream.Position - begin} were written; write exactly its elements.");
             }
         });
     }
@@ -49,13 +58,16 @@ public static class SafetensorsWriter
     {
         var planned = new List<(TensorSource Source, byte[] Name, long Length)>(tensors.Count);
         var names = new HashSet<string>(StringComparer.Ordinal);
+        var total = 0L;
         foreach (var source in tensors)
         {
             if (!names.Add(source.Name)) throw new CheckpointException(path, source.Name, "two tensors have this name; rename one.");
             if (source.Name == "__metadata__") throw new CheckpointException(path, source.Name, "the format keeps this name for itself; rename the tensor.");
             var count = FileDTypes.Count([.. source.Shape]);
             var length = count < 0 ? -1 : source.DType.Bytes(count);
-            if (length < 0) throw new CheckpointException(path, source.Name, $"{Describe(source)} has no size in whole bytes below 2^63; check the shape.");
+            if (length < 0 || length > long.MaxValue - total)
+                throw new CheckpointException(path, source.Name, $"{Describe(source)} has no size in whole bytes below 2^63; check the shape.");
+            total += length;
             planned.Add((source, Encode(path, source.Name, source.Name), length));
         }
         planned.Sort(static (a, b) => a.Source.DType != b.Source.DType ? b.Source.DType.CompareTo(a.Source.DType) : a.Name.AsSpan().SequenceCompareTo(b.Name));
@@ -75,9 +87,9 @@ public static class SafetensorsWriter
         var at = 0L;
         foreach (var (source, _, length) in planned)
         {
-            Quote(json, source.Name).Append($":{{\"dtype\":\"{source.DType.FileName()}\",\"shape\":[").AppendJoin(',', source.Shape).Append($"],\"data_offsets\":[{at},");
-            at = checked(at + length);
-            json.Append($"{at}]}},");
+            Quote(json, source.Name).Append($":{{\"dtype\":\"{source.DType.FileName()}\",\"shape\":[").AppendJoin(',', source.Shape);
+            json.Append($"],\"data_offsets\":[{at},");
+            json.Append($"{at += length}]}},");
         }
         if (json.Length > 1) json.Length--;   // the last comma
         json.Append('}');
@@ -88,7 +100,9 @@ public static class SafetensorsWriter
     private static byte[] Framed(string path, byte[] json)
     {
         var length = (json.Length + 7) & ~7;
-        if (length > FileKind.MaxHeader) throw new CheckpointException(path, "header", $"{length} bytes are above the format's limit of {FileKind.MaxHeader}; write fewer tensors or less metadata.");
+        if (length > FileKind.MaxHeader)
+            throw new CheckpointException(path,
+                "header", $"{length} bytes are above the format's limit of {FileKind.MaxHeader}; write fewer tensors or less metadata.");
         var header = new byte[8 + length];
         BinaryPrimitives.WriteInt64LittleEndian(header, length);
         json.CopyTo(header, 8);

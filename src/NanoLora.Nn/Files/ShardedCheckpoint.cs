@@ -18,8 +18,9 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
         {
             if (index.Length > FileKind.MaxHeader) throw Error("file", $"an index of {index.Length} bytes is above the limit of {FileKind.MaxHeader}.");
             using var json = Parse(index);
-            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("weight_map", out var map) || map.ValueKind != JsonValueKind.Object)
-                throw Error("weight_map", "is missing or no object of tensor names and files; download the index again.");
+            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("weight_map", out var map)
+                || map.ValueKind != JsonValueKind.Object)
+                throw Error("weight_map", "is missing or no object of tensor names and files; this is no index of shards, or it is damaged.");
             List(Read(map));
             if (json.RootElement.TryGetProperty("metadata", out var metadata) && metadata.ValueKind == JsonValueKind.Object)
                 Metadata = metadata.EnumerateObject().ToDictionary(static p => p.Name, static p => p.Value.ToString(), StringComparer.Ordinal);
@@ -33,8 +34,7 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
 
     private protected override byte* Locate(TensorEntry entry) => (byte*)_shardOf[entry].Address(entry);
 
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
+    private protected override void Close()
     {
         foreach (var shard in _shards.Values) shard.Dispose();
     }

@@ -6,7 +6,10 @@ namespace NanoLora.Nn;
 /// <param name="Name">The name in the file; in PyTorch files the dotted path through dicts and lists, "." for a tensor at the top.</param>
 /// <param name="DType">What the elements are.</param>
 /// <param name="Shape">Lengths of the axes, slowest first; empty for a scalar.</param>
-/// <param name="Offset">Where the bytes begin, from the start of the file; -1 where the file does not hold them in one piece (a strided or compressed PyTorch tensor).</param>
+/// <param name="Offset">
+/// Where the bytes begin, from the start of the file; -1 where the file does not hold them in one piece
+/// (a strided or compressed PyTorch tensor).
+/// </param>
 /// <param name="Length">Bytes of the tensor when it is contiguous.</param>
 public sealed record TensorEntry(string Name, FileDType DType, ImmutableArray<long> Shape, long Offset, long Length)
 {

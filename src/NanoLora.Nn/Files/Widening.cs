@@ -12,11 +12,13 @@ internal static class Widening
     private static readonly float[] E5M2 = Table(static b => (float)BitConverter.UInt16BitsToHalf((ushort)(b << 8)));   // the upper byte of a half
 
     /// <summary>Whether <see cref="ToSingle"/> knows the type.</summary>
-    public static bool ToSingles(FileDType type) => type is FileDType.F32 or FileDType.F64 or FileDType.F16 or FileDType.BF16 or FileDType.F8E4M3 or FileDType.F8E5M2 || ToIntegers(type);
+    public static bool ToSingles(FileDType type) =>
+        type is FileDType.F32 or FileDType.F64 or FileDType.F16 or FileDType.BF16 or FileDType.F8E4M3 or FileDType.F8E5M2 || ToIntegers(type);
 
     /// <summary>Whether <see cref="ToInt64"/> knows the type.</summary>
     public static bool ToIntegers(FileDType type) =>
-        type is FileDType.I64 or FileDType.I32 or FileDType.I16 or FileDType.I8 or FileDType.U64 or FileDType.U32 or FileDType.U16 or FileDType.U8 or FileDType.Bool;
+        type is FileDType.I64 or FileDType.I32 or FileDType.I16 or FileDType.I8
+            or FileDType.U64 or FileDType.U32 or FileDType.U16 or FileDType.U8 or FileDType.Bool;
 
     /// <summary>Elements of <paramref name="type"/> in <paramref name="x"/> as float32.</summary>
     public static int ToSingle(FileDType type, ReadOnlySpan<byte> x, Span<float> y)
@@ -86,13 +88,13 @@ internal static class Widening
         return -1;
     }
 
-    // An integer fits when its significant bits are 24 at most: |x| without trailing zeros.
+    // Below 2^24 every integer is a float32; above, one that comes back unchanged.
     private static int FromInteger<T>(ReadOnlySpan<T> x, Span<float> y) where T : struct, IBinaryInteger<T>
     {
         for (var i = 0; i < x.Length; i++)
         {
             y[i] = float.CreateTruncating(x[i]);
-            if (T.Zero is long or int or ulong or uint && Int128.CreateTruncating(x[i]) != (Int128)(double)y[i]) return i;   // 8 and 16 bits always fit
+            if (MathF.Abs(y[i]) >= 1 << 24 && Int128.CreateTruncating(x[i]) != (Int128)y[i]) return i;
         }
         return -1;
     }

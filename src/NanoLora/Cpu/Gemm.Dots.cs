@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora;
 
@@ -15,7 +14,7 @@ namespace NanoLora;
 
 internal static unsafe partial class Gemm
 {
-    private static bool IsDots(int m, int k, bool transA, bool transB) => transB && !transA && m <= 8 && k >= 16 && Vector128.IsHardwareAccelerated;
+    private static bool IsDots(int m, int k, bool transA, bool transB) => transB && !transA && m <= 8 && k >= 16 && Wide128;
 
     private readonly struct Dots : IBlocks
     {
@@ -46,7 +45,7 @@ internal static unsafe partial class Gemm
 
         private void Compute(int j0, int j1)
         {
-            if (Vector256.IsHardwareAccelerated && Fma.IsSupported) Compute<Vector256<float>, Lanes256>(j0, j1);
+            if (Wide256) Compute<Vector256<float>, Lanes256>(j0, j1);
             else Compute<Vector128<float>, Lanes128>(j0, j1);
         }
 
@@ -87,7 +86,8 @@ internal static unsafe partial class Gemm
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void One<V, L, F>(float* x, byte* w0, byte* w1, byte* w2, byte* w3, int k, float* sums) where V : struct where L : ILanes<V> where F : IFormat
+    private static void One<V, L, F>(float* x, byte* w0, byte* w1, byte* w2, byte* w3, int k, float* sums)
+        where V : struct where L : ILanes<V> where F : IFormat
     {
         V s0 = default, s1 = default, s2 = default, s3 = default;
         nint p = 0;

@@ -10,7 +10,8 @@ namespace NanoLora;
 //   spread a[1, p]  │ x1a │ x1b │ x1c │
 //        ...        │     │     │     │           Tile8x3   24 sums + 3 b + 1 a of 32 registers (AVX-512: 8 x 48)
 //   spread a[7, p]  │ x7a │ x7b │ x7c │           Tile6x2   12 sums + 2 b + 1 a of 16 registers (AVX2: 6 x 16, SSE and NEON: 6 x 8)
-//                   └─────┴─────┴─────┘           Tile12x1  12 sums + 1 b + 1 a, the narrow panels: LoRA factors, the last columns
+//                   └─────┴─────┴─────┘           Tile12x1  12 sums + 1 b + 1 a, the narrow panels: LoRA factors, the last columns;
+//                                                 it takes 12 rows, or 6 and fewer
 //
 // A is read where it lies, one float at a time: element (i, p) is a[i · RowA + p · StepA], so A and Aᵀ are the same loop and neither is packed.
 // Rows below the last are read from the last row again and not stored: a short tile touches nothing outside A and C.
@@ -49,7 +50,7 @@ internal static unsafe partial class Gemm
         V x7a = default, x7b = default, x7c = default;
         for (var p = t.K; p > 0; p--)
         {
-            V b0 = L.Load(b), b1 = L.Load(b + 1 * L.Width), b2 = L.Load(b + 2 * L.Width);
+            V b0 = L.Load(b), b1 = L.Load(b + L.Width), b2 = L.Load(b + 2 * L.Width);
             V y = L.Spread(*a); x0a = L.MultiplyAdd(y, b0, x0a); x0b = L.MultiplyAdd(y, b1, x0b); x0c = L.MultiplyAdd(y, b2, x0c);
             y = L.Spread(a[r1]); x1a = L.MultiplyAdd(y, b0, x1a); x1b = L.MultiplyAdd(y, b1, x1b); x1c = L.MultiplyAdd(y, b2, x1c);
             y = L.Spread(a[r2]); x2a = L.MultiplyAdd(y, b0, x2a); x2b = L.MultiplyAdd(y, b1, x2b); x2c = L.MultiplyAdd(y, b2, x2c);
@@ -65,7 +66,7 @@ internal static unsafe partial class Gemm
             b += kb;
         }
         Put<V, L>(c, add, x0a, x0b, x0c);
-        if (rows > 1) Put<V, L>(c + 1 * ldc, add, x1a, x1b, x1c);
+        if (rows > 1) Put<V, L>(c + ldc, add, x1a, x1b, x1c);
         if (rows > 2) Put<V, L>(c + 2 * ldc, add, x2a, x2b, x2c);
         if (rows > 3) Put<V, L>(c + 3 * ldc, add, x3a, x3b, x3c);
         if (rows > 4) Put<V, L>(c + 4 * ldc, add, x4a, x4b, x4c);
@@ -79,8 +80,7 @@ internal static unsafe partial class Gemm
     {
         float* a = t.A, b = t.B;
         nint ka = t.StepA, kb = t.StepB;
-        nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA);
-        nint r5 = Row(5, rows, t.RowA);
+        nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA), r5 = Row(5, rows, t.RowA);
         V x0a = default, x0b = default;
         V x1a = default, x1b = default;
         V x2a = default, x2b = default;
@@ -89,7 +89,7 @@ internal static unsafe partial class Gemm
         V x5a = default, x5b = default;
         for (var p = t.K; p > 0; p--)
         {
-            V b0 = L.Load(b), b1 = L.Load(b + 1 * L.Width);
+            V b0 = L.Load(b), b1 = L.Load(b + L.Width);
             V y = L.Spread(*a); x0a = L.MultiplyAdd(y, b0, x0a); x0b = L.MultiplyAdd(y, b1, x0b);
             y = L.Spread(a[r1]); x1a = L.MultiplyAdd(y, b0, x1a); x1b = L.MultiplyAdd(y, b1, x1b);
             y = L.Spread(a[r2]); x2a = L.MultiplyAdd(y, b0, x2a); x2b = L.MultiplyAdd(y, b1, x2b);
@@ -100,7 +100,7 @@ internal static unsafe partial class Gemm
             b += kb;
         }
         Put<V, L>(c, add, x0a, x0b);
-        if (rows > 1) Put<V, L>(c + 1 * ldc, add, x1a, x1b);
+        if (rows > 1) Put<V, L>(c + ldc, add, x1a, x1b);
         if (rows > 2) Put<V, L>(c + 2 * ldc, add, x2a, x2b);
         if (rows > 3) Put<V, L>(c + 3 * ldc, add, x3a, x3b);
         if (rows > 4) Put<V, L>(c + 4 * ldc, add, x4a, x4b);
@@ -110,23 +110,11 @@ internal static unsafe partial class Gemm
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile12x1<V, L>(in Tile t, float* c, nint ldc, int rows, bool add) where V : struct where L : ILanes<V>
     {
-        float* a = t.A, b = t.B;
+        float* a = t.A, d = rows > 6 ? a + 6 * t.RowA : a, b = t.B;              // rows 0..5 and rows 6..11: five offsets serve both
         nint ka = t.StepA, kb = t.StepB;
-        nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA);
-        nint r5 = Row(5, rows, t.RowA), r6 = Row(6, rows, t.RowA), r7 = Row(7, rows, t.RowA), r8 = Row(8, rows, t.RowA);
-        nint r9 = Row(9, rows, t.RowA), r10 = Row(10, rows, t.RowA), r11 = Row(11, rows, t.RowA);
-        V x0 = default;
-        V x1 = default;
-        V x2 = default;
-        V x3 = default;
-        V x4 = default;
-        V x5 = default;
-        V x6 = default;
-        V x7 = default;
-        V x8 = default;
-        V x9 = default;
-        V x10 = default;
-        V x11 = default;
+        nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA), r5 = Row(5, rows, t.RowA);
+        V x0 = default, x1 = default, x2 = default, x3 = default, x4 = default, x5 = default;
+        V x6 = default, x7 = default, x8 = default, x9 = default, x10 = default, x11 = default;
         for (var p = t.K; p > 0; p--)
         {
             V y = L.Load(b);
@@ -136,17 +124,18 @@ internal static unsafe partial class Gemm
             x3 = L.MultiplyAdd(L.Spread(a[r3]), y, x3);
             x4 = L.MultiplyAdd(L.Spread(a[r4]), y, x4);
             x5 = L.MultiplyAdd(L.Spread(a[r5]), y, x5);
-            x6 = L.MultiplyAdd(L.Spread(a[r6]), y, x6);
-            x7 = L.MultiplyAdd(L.Spread(a[r7]), y, x7);
-            x8 = L.MultiplyAdd(L.Spread(a[r8]), y, x8);
-            x9 = L.MultiplyAdd(L.Spread(a[r9]), y, x9);
-            x10 = L.MultiplyAdd(L.Spread(a[r10]), y, x10);
-            x11 = L.MultiplyAdd(L.Spread(a[r11]), y, x11);
+            x6 = L.MultiplyAdd(L.Spread(*d), y, x6);
+            x7 = L.MultiplyAdd(L.Spread(d[r1]), y, x7);
+            x8 = L.MultiplyAdd(L.Spread(d[r2]), y, x8);
+            x9 = L.MultiplyAdd(L.Spread(d[r3]), y, x9);
+            x10 = L.MultiplyAdd(L.Spread(d[r4]), y, x10);
+            x11 = L.MultiplyAdd(L.Spread(d[r5]), y, x11);
             a += ka;
+            d += ka;
             b += kb;
         }
         Put<V, L>(c, add, x0);
-        if (rows > 1) Put<V, L>(c + 1 * ldc, add, x1);
+        if (rows > 1) Put<V, L>(c + ldc, add, x1);
         if (rows > 2) Put<V, L>(c + 2 * ldc, add, x2);
         if (rows > 3) Put<V, L>(c + 3 * ldc, add, x3);
         if (rows > 4) Put<V, L>(c + 4 * ldc, add, x4);

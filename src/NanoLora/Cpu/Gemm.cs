@@ -17,8 +17,8 @@ namespace NanoLora;
 //   └───┘└──┴──┴──┴─┘               for each tile of rows                        A [8, kc] in the L1 cache, C [8, width] in registers
 //   op(A)      C
 //
-// One element of C is, for every kernel and thread count, the same sum: per k block a chain of fused multiply-adds over p in order, the blocks added
-// in order. So results do not depend on the machine's vector width (given FMA) or on the number of threads.
+// One element of C is, for every tile and thread count, the same sum: per k block a chain of fused multiply-adds over p in order, the blocks added
+// in order. So results do not depend on the machine's vector width (given FMA) or on the number of threads. Gemm.Dots, chosen by shape, has its own order.
 // Files: Gemm.Tiles (micro-kernels), Gemm.Pack (packing and widening), Gemm.Lanes (vector widths), Gemm.Dots (a few rows: no packing),
 // Gemm.Plain (the triple loop to compare with).
 
@@ -117,7 +117,8 @@ internal static unsafe partial class Gemm
                 if (!_accumulate) for (var i = i0; i < i1; i++) new Span<float>(_c + i * _ldc + j0, j1 - j0).Clear();
                 return;
             }
-            var room = stackalloc float[KC * WidestPanel + TallestTile * WidestPanel + 16];     // 76 KB: a packed panel and a tile of C
+            // A packed panel and a tile of C, 76 KB, live on the stack: nothing to allocate, lock or free, and the same warm pages for every product.
+            var room = stackalloc float[KC * WidestPanel + TallestTile * WidestPanel + 16];
             var packed = (float*)(((nuint)room + 63) & ~(nuint)63);
             var edge = packed + KC * WidestPanel;
 
@@ -133,7 +134,7 @@ internal static unsafe partial class Gemm
                 {
                     width = PanelWidth(j1 - j);
                     var cols = Math.Min(width, j1 - j);
-                    if (_bType == DType.F32 && !_transB && cols == width && i1 - i0 <= 48)
+                    if (_bType == DType.F32 && !_transB && cols == width && i1 - i0 <= 48)       // rows of B are rows of vectors already
                     {
                         t.B = (float*)_b + p * _ldb + j;
                         t.StepB = _ldb;
@@ -144,11 +145,10 @@ internal static unsafe partial class Gemm
                         t.B = packed;
                         t.StepB = width;
                     }
-                    var height = TileHeight(width);
-                    for (var i = i0; i < i1; i += height)
+                    for (int i = i0, rows; i < i1; i += rows)
                     {
+                        rows = TileRows(width, i1 - i);
                         t.A = _a + i * _rowA + p * _stepA;
-                        var rows = Math.Min(height, i1 - i);
                         var c = _c + i * _ldc + j;
                         if (cols == width)
                         {
@@ -185,45 +185,36 @@ internal static unsafe partial class Gemm
 
     private static int RoundUp(int x, int unit) => (x + unit - 1) / unit * unit;
 
+    /// <summary>The micro-kernel that this machine runs, for a reader of benchmarks and bug reports.</summary>
+    public static string Kernel => Wide512 ? "AVX-512, 8 x 48" : Wide256 ? "AVX2 and FMA, 6 x 16" : Wide128 ? "128-bit SIMD, 6 x 8" : "no SIMD, 6 x 2";
+
+    private static bool Wide512 => Vector512.IsHardwareAccelerated;
+    private static bool Wide256 => Vector256.IsHardwareAccelerated && Fma.IsSupported;
+    private static bool Wide128 => Vector128.IsHardwareAccelerated;
+    private static int MachinePanel => Wide512 ? WidestPanel : Wide256 ? 16 : Wide128 ? 8 : 2;
+
     // The last columns take the narrowest panel that holds them, so that a LoRA's four columns do not pay for forty-eight.
     private static int PanelWidth(int left)
     {
-        if (Vector512.IsHardwareAccelerated) return left > 32 ? 48 : left > 8 ? 16 : left > 4 ? 8 : 4;
-        if (Vector256.IsHardwareAccelerated && Fma.IsSupported) return left > 8 ? 16 : left > 4 ? 8 : 4;
-        if (Vector128.IsHardwareAccelerated) return left > 4 ? 8 : 4;
+        if (Wide512) return left > 32 ? 48 : left > 8 ? 16 : left > 4 ? 8 : 4;
+        if (Wide256) return left > 8 ? 16 : left > 4 ? 8 : 4;
+        if (Wide128) return left > 4 ? 8 : 4;
         return left > 1 ? 2 : 1;
     }
 
-    private static int TileHeight(int width)
-    {
-        if (Vector512.IsHardwareAccelerated) return width == 48 ? 8 : 12;
-        if (Vector256.IsHardwareAccelerated && Fma.IsSupported) return width == 16 ? 6 : 12;
-        if (Vector128.IsHardwareAccelerated) return width == 8 ? 6 : 12;
-        return width == 2 ? 6 : 12;
-    }
+    // Rows of the next tile of a panel: at most eight (Tile8x3) or six (Tile6x2); narrow panels take twelve or at most six (Tile12x1).
+    private static int TileRows(int width, int left) => width < MachinePanel && left >= 12 ? 12 : Math.Min(left, width == WidestPanel ? 8 : 6);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void RunTile(int width, in Tile t, float* c, nint ldc, int rows, bool add)
     {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            if (width == 48 && rows > 4) Tile8x3<Vector512<float>, Lanes512, Eight>(t, c, ldc, rows, add);
-            else if (width == 48) Tile8x3<Vector512<float>, Lanes512, Four>(t, c, ldc, rows, add);
-            else if (width == 16) Tile12x1<Vector512<float>, Lanes512>(t, c, ldc, rows, add);
-            else if (width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
-            else Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
-        }
-        else if (Vector256.IsHardwareAccelerated && Fma.IsSupported)
-        {
-            if (width == 16) Tile6x2<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
-            else if (width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
-            else Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
-        }
-        else if (Vector128.IsHardwareAccelerated)
-        {
-            if (width == 8) Tile6x2<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
-            else Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
-        }
+        if (Wide512 && width == 48 && rows > 4) Tile8x3<Vector512<float>, Lanes512, Eight>(t, c, ldc, rows, add);
+        else if (Wide512 && width == 48) Tile8x3<Vector512<float>, Lanes512, Four>(t, c, ldc, rows, add);
+        else if (Wide512 && width == 16) Tile12x1<Vector512<float>, Lanes512>(t, c, ldc, rows, add);
+        else if (Wide256 && width == 16) Tile6x2<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
+        else if (Wide256 && width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
+        else if (Wide128 && width == 8) Tile6x2<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
+        else if (Wide128) Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
         else if (width == 2) Tile6x2<float, Lane1>(t, c, ldc, rows, add);
         else Tile12x1<float, Lane1>(t, c, ldc, rows, add);
     }

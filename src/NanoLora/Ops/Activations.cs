@@ -230,12 +230,21 @@ public readonly struct Abs : IUnary
         Vector.ConditionalSelect(Vector.LessThan(x, default), -Vector<float>.One, default));
 }
 
-/// <summary>y = max(x, 0) + ln(1 + e^-|x|),   y' = σ(x)</summary>
+/// <summary>y = max(x, 0) + ln(1 + t), t = e^-|x|; with u = 1 + t, ln u · t / (u - 1) undoes the rounding of u (Kahan), and is t where u = 1.   y' = σ(x)</summary>
 public readonly struct Softplus : IUnary
 {
-    public static float Forward(float x) => (x > 0 ? x : 0) + MathF.Log(1 + MathF.Exp(-MathF.Abs(x)));
+    public static float Forward(float x)
+    {
+        var t = MathF.Exp(-MathF.Abs(x));
+        var u = 1 + t;
+        return (x > 0 ? x : 0) + (u == 1 ? t : MathF.Log(u) * (t / (u - 1)));
+    }
     public static float Slope(float x) => NanoLora.Sigmoid.Forward(x);
-    public static Vector<float> Forward(Vector<float> x) => Vector.Max(x, default) + Vector.Log(Vector<float>.One + Vector.Exp(-Vector.Abs(x)));
+    public static Vector<float> Forward(Vector<float> x)
+    {
+        Vector<float> t = Vector.Exp(-Vector.Abs(x)), one = Vector<float>.One, u = one + t;
+        return Vector.Max(x, default) + Vector.ConditionalSelect(Vector.Equals(u, one), t, Vector.Log(u) * (t / (u - one)));
+    }
     public static Vector<float> Slope(Vector<float> x) => NanoLora.Sigmoid.Forward(x);
 }
 

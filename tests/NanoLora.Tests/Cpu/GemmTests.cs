@@ -9,7 +9,8 @@ public unsafe class GemmTests
     private static readonly DType[] Types = [DType.F32, DType.BF16, DType.F16];
 
     // Around every vector width, tile height and panel width of every kernel; primes.
-    private static readonly int[] Sizes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33, 37, 47, 48, 49, 53, 64, 65, 95, 96, 97];
+    private static readonly int[] Sizes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33, 37, 47, 48, 49, 53, 64, 65,
+        95, 96, 97];
 
     [Fact]
     public void EverySizeOfRowsAndColumns()
@@ -82,7 +83,8 @@ public unsafe class GemmTests
                 // A sum of k rounded terms is off by at most about k ε Σ |terms|; the usual error is far smaller.
                 var allowed = (4 + Math.Sqrt(k)) * 6e-8 * size;
                 var got = after[i * ldc + j];
-                Assert.True(Math.Abs(got - sum) <= allowed, $"[{m}, {n}, {k}] {type} transA {transA} transB {transB} accumulate {accumulate}: c[{i}, {j}] is {got}, not {sum}");
+                Assert.True(Math.Abs(got - sum) <= allowed,
+                    $"[{m}, {n}, {k}] {type} transA {transA} transB {transB} accumulate {accumulate}: c[{i}, {j}] is {got}, not {sum}");
             }
             for (var j = n; j < ldc; j++) Assert.Equal(before[i * ldc + j], after[i * ldc + j]);
         }
@@ -111,7 +113,7 @@ public unsafe class GemmTests
         }
     }
 
-    // The promise that makes results the same on AVX2 and AVX-512 machines: an element is a chain of multiply-adds over p for each k block, blocks added in order.
+    // What makes results the same on AVX2 and AVX-512 machines: an element is a chain of multiply-adds over p for each k block, blocks added in order.
     [Theory]
     [InlineData(17, 53, 300, false, true)]
     [InlineData(29, 20, 1000, true, false)]
@@ -144,35 +146,49 @@ public unsafe class GemmTests
         }
     }
 
-    // C = B · 1: every one of the 65,536 patterns of a 16-bit float comes out as the f32 it stands for.
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void SixteenBitFloatsAreWidenedExactly(bool transB)
+    // C = 1 · B, a row at a time (0 · ∞ would be no number): all 65,536 patterns of a 16-bit float come out as the f32 they stand for.
+    [Fact]
+    public void SixteenBitFloatsAreWidenedExactly()
     {
-        using var threads = new Threads(1);
-        var bits = new ushort[65536];
-        for (var i = 0; i < bits.Length; i++) bits[i] = (ushort)i;
-        const int Rows = 256, Cols = 256;
-        var eye = new float[Rows * Rows];
-        for (var i = 0; i < Rows; i++) eye[i * Rows + i] = 1;
+        var c = new float[256];
         foreach (var type in (DType[])[DType.BF16, DType.F16])
         {
-            // A row of the product is one row of B, if the others hold no infinity (0 · ∞ is not a number): one row at a time.
-            var c = new float[Cols];
-            var one = 1f;
             for (var r = 0; r < 256; r++)
             {
-                fixed (float* to = c) fixed (ushort* b = bits) Gemm.Multiply(threads, 1, Cols, 1, &one, 1, false, b + r * Cols, transB ? 1 : Cols, transB, type, to, Cols, false);
-                for (var j = 0; j < Cols; j++)
+                var bits = new ushort[256];
+                for (var j = 0; j < 256; j++) bits[j] = (ushort)(r * 256 + j);
+                var one = 1f;
+                fixed (float* to = c) fixed (ushort* b = bits) Gemm.MultiplySerial(1, 256, 1, &one, 1, false, b, 256, false, type, to, 256, false);
+                for (var j = 0; j < 256; j++)
                 {
-                    var pattern = bits[r * Cols + j];
-                    var exact = type == DType.F16 ? (float)BitConverter.UInt16BitsToHalf(pattern) : BitConverter.UInt32BitsToSingle((uint)pattern << 16);
-                    Assert.True(c[j] == exact || (float.IsNaN(c[j]) && float.IsNaN(exact)), $"{type} 0x{pattern:x4} became {c[j]}, not {exact}");
+                    var exact = Exact(bits[j], type);
+                    Assert.True(c[j] == exact || (float.IsNaN(c[j]) && float.IsNaN(exact)), $"{type} 0x{bits[j]:x4} became {c[j]}, not {exact}");
                 }
             }
         }
     }
+
+    // C = 1 · Bᵀ with all finite patterns in B: the transposing pack, and with eight rows of C the dot products.
+    [Theory]
+    [InlineData(256)]
+    [InlineData(8)]
+    public void SixteenBitFloatsAreTransposedExactly(int rows)
+    {
+        var eye = new float[rows * 256];
+        for (var i = 0; i < rows; i++) eye[i * 256 + i] = 1;
+        var c = new float[rows * 256];
+        foreach (var type in (DType[])[DType.BF16, DType.F16])
+        {
+            var bits = new ushort[65536];
+            for (var i = 0; i < bits.Length; i++) bits[i] = float.IsFinite(Exact((ushort)i, type)) ? (ushort)i : (ushort)0;
+            fixed (float* a = eye, to = c) fixed (ushort* b = bits) Gemm.MultiplySerial(rows, 256, 256, a, 256, false, b, 256, true, type, to, 256, false);
+            for (var i = 0; i < rows; i++)
+                for (var j = 0; j < 256; j++) Assert.Equal(Exact(bits[j * 256 + i], type), c[i * 256 + j]);
+        }
+    }
+
+    private static float Exact(ushort bits, DType type) =>
+        type == DType.F16 ? (float)BitConverter.UInt16BitsToHalf(bits) : BitConverter.UInt32BitsToSingle((uint)bits << 16);
 
     [Fact]
     public void AProductAllocatesNothing()
@@ -217,7 +233,8 @@ public unsafe class GemmTests
     [Fact]
     public void PlainIsTheSameProduct()
     {
-        using Operand a = new(5, 7, 7, DType.F32, new(1)), b = new(7, 3, 3, DType.F16, new(2)), c = new(5, 3, 3, DType.F32, new(3)), d = new(5, 3, 3, DType.F32, new(3));
+        using Operand a = new(5, 7, 7, DType.F32, new(1)), b = new(7, 3, 3, DType.F16, new(2));
+        using Operand c = new(5, 3, 3, DType.F32, new(3)), d = new(5, 3, 3, DType.F32, new(3));
         Gemm.Plain(5, 3, 7, (float*)a.Start, 7, false, b.Start, 3, false, DType.F16, (float*)c.Start, 3, true);
         Gemm.MultiplySerial(5, 3, 7, (float*)a.Start, 7, false, b.Start, 3, false, DType.F16, (float*)d.Start, 3, true);
         for (var i = 0; i < 15; i++) Assert.Equal(c.Floats()[i], d.Floats()[i], 1e-5f);

@@ -54,6 +54,16 @@ public class FewShotTests
     }
 
     [Fact]
+    public void Without_people_each_class_is_drawn_for_itself()
+    {
+        var places = new HashSet<int>();
+        var few = FewShot.Draw(ByImage, 1, 42, 0);
+        for (var c = 0; c < 4; c++) places.Add(Array.IndexOf(Hashes(ByImage.Train), few.Support.ContentHash(c)) - 9 * c);
+        Assert.All(places, p => Assert.InRange(p, 0, 8));
+        Assert.True(places.Count > 1, "all four classes gave the image at the same place");
+    }
+
+    [Fact]
     public void Every_person_is_tested_in_some_draw()
     {
         var tested = Enumerable.Range(0, 20).SelectMany(draw => FewShot.Draw(ByPerson, 1, 42, draw).Test.Groups!).Distinct();

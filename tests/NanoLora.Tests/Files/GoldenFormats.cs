@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using NanoLora.Nn;
 
@@ -6,13 +7,16 @@ namespace NanoLora.Tests.Files;
 /// <summary>The golden weight files, each with its verdict: load, support, error or either.</summary>
 internal static class GoldenFormats
 {
+    private static readonly ConcurrentDictionary<string, JsonElement> Golden = new();
+
     public static string Folder(string format) => Path.Combine(AppContext.BaseDirectory, "Golden", "formats", format);
 
-    public static JsonElement Read(string format)
+    /// <summary>What golden.json says of a format; read once.</summary>
+    public static JsonElement Read(string format) => Golden.GetOrAdd(format, static f =>
     {
-        using var json = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder(format), "golden.json")));
+        using var json = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder(f), "golden.json")));
         return json.RootElement.Clone();
-    }
+    });
 
     /// <summary>The names in a list of the golden file, for a theory.</summary>
     public static TheoryData<string> Names(string format, string list, string key) =>
@@ -37,9 +41,17 @@ internal static class GoldenFormats
         }
     }
 
+    /// <summary>The action must be refused, in a message with these words.</summary>
+    public static void Refuses(string words, Action action) =>
+        Assert.Contains(words, Assert.Throws<CheckpointException>(action).Message, StringComparison.Ordinal);
+
+    /// <inheritdoc cref="Refuses(string, Action)"/>
+    public static void Refuses(string words, Func<object?> action) => Refuses(words, () => { _ = action(); });
+
     /// <summary>Holds the verdict against what the reader does: an error must name file and field, and say what is wrong.</summary>
-    public static void Hold(string verdict, string path)
+    public static void Hold(JsonElement golden, string path)
     {
+        var verdict = golden.GetProperty("verdict").GetString();
         var refusal = Refusal(path);
         if (verdict == "error") Assert.NotNull(refusal);
         if (verdict == "load") Assert.Null(refusal);

@@ -27,14 +27,14 @@ public class SafetensorsGoldenTests
 
     [Theory, MemberData(nameof(Malformed))]
     public void HoldsTheVerdict(string name) =>
-        GoldenFormats.Hold(GoldenFormats.Case(Format, "malformed", "file", name).GetProperty("verdict").GetString()!, Path.Combine(GoldenFormats.Folder(Format), name));
+        GoldenFormats.Hold(GoldenFormats.Case(Format, "malformed", "file", name), Path.Combine(GoldenFormats.Folder(Format), name));
 
     [Theory, MemberData(nameof(Sharded))]
     public void HoldsTheVerdictOfAFolder(string name)
     {
         var golden = GoldenFormats.Case(Format, "sharded", "folder", name);
         var path = Path.Combine(GoldenFormats.Folder(Format), name, "model.safetensors.index.json");
-        GoldenFormats.Hold(golden.GetProperty("verdict").GetString()!, path);
+        GoldenFormats.Hold(golden, path);
         if (!golden.TryGetProperty("tensors", out var tensors)) return;
         using var file = Checkpoint.Open(Path.GetDirectoryName(path)!);
         Assert.IsType<ShardedCheckpoint>(file);
@@ -68,7 +68,11 @@ public class SafetensorsGoldenTests
         file.CopyTo(entry, values);
         var expected = first.EnumerateArray().Select(GoldenFormats.Number).ToArray();
         Assert.Equal(Math.Min(entry.Count, expected.Length), expected.Length);
-        for (var i = 0; i < expected.Length; i++) Assert.True(expected[i].Equals(values[i]) && double.IsNegative(expected[i]) == float.IsNegative(values[i]) || double.IsNaN(expected[i]) && float.IsNaN(values[i]), $"{entry} element {i}: {values[i]}");
+        for (var i = 0; i < expected.Length; i++)
+        {
+            Assert.Equal(expected[i], values[i]);   // NaN equals NaN
+            if (!double.IsNaN(expected[i])) Assert.Equal(double.IsNegative(expected[i]), float.IsNegative(values[i]));   // and 0 is not -0
+        }
         if (Widening.ToIntegers(entry.DType)) Assert.Equal(expected, file.ReadInt64(entry).Take(expected.Length).Select(v => (double)v));
     }
 }

@@ -60,7 +60,10 @@ public sealed class SafetensorsWriterTests : IDisposable
         var golden = Path.Combine(GoldenFormats.Folder("safetensors"), name + ".safetensors");
         var path = Path.Combine(_folder, "copy.safetensors");
         using (var file = Checkpoint.Open(golden))
-            SafetensorsWriter.Write(path, [.. file.Entries.Reverse().Select(e => new TensorSource(e.Name, e.DType, e.Shape, s => s.Write(file.Bytes(e))))], file.Metadata);
+        {
+            var sources = file.Entries.Reverse().Select(e => new TensorSource(e.Name, e.DType, e.Shape, stream => stream.Write(file.Bytes(e))));
+            SafetensorsWriter.Write(path, [.. sources], file.Metadata);
+        }
         Assert.Equal(File.ReadAllBytes(golden), File.ReadAllBytes(path));
     }
 
@@ -97,11 +100,11 @@ public sealed class SafetensorsWriterTests : IDisposable
     {
         TensorSource[] tensors = [new("w", [1], new float[1])];
         var missing = Path.Combine(_folder, "missing");
-        Assert.Contains($"{missing} does not exist", Assert.Throws<CheckpointException>(() => SafetensorsWriter.Write(Path.Combine(missing, "w.safetensors"), tensors)).Message, StringComparison.Ordinal);
-        Assert.Contains("this is a folder", Assert.Throws<CheckpointException>(() => SafetensorsWriter.Write(_folder, tensors)).Message, StringComparison.Ordinal);
+        GoldenFormats.Refuses($"{missing} does not exist", () => SafetensorsWriter.Write(Path.Combine(missing, "w.safetensors"), tensors));
+        GoldenFormats.Refuses("this is a folder", () => SafetensorsWriter.Write(_folder, tensors));
         Assert.Empty(Directory.GetFileSystemEntries(_folder));
         if (!OperatingSystem.IsLinux()) return;
-        Assert.Contains("cannot be written", Assert.Throws<CheckpointException>(() => SafetensorsWriter.Write("/proc/w.safetensors", tensors)).Message, StringComparison.Ordinal);   // not even root may
+        GoldenFormats.Refuses("cannot be written", () => SafetensorsWriter.Write("/proc/w.safetensors", tensors));   // not even root may
     }
 
     [Fact]
