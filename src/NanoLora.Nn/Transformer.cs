@@ -44,13 +44,11 @@ public sealed class SelfAttention : Module
         var qkv = Qkv.Forward(x);                                                      // [B, T, 3 H D]
         if (_qNorm is null && _kNorm is null) return O.Forward(qkv.SelfAttention(_heads));
         var width = Qkv.Out / 3;
-        var q = Split(qkv.Slice(-1, 0, width));
-        var k = Split(qkv.Slice(-1, width, 2 * width));
-        var v = Split(qkv.Slice(-1, 2 * width, 3 * width));
+        var (q, k, v) = (Split(qkv, 0, width), Split(qkv, width, width), Split(qkv, 2 * width, width));
         return O.Forward((_qNorm?.Forward(q) ?? q).Attention(_kNorm?.Forward(k) ?? k, v).Reshape(x.Shape.With(-1, width)));
     }
 
-    private Tensor Split(Tensor x) => x.Reshape(x.Shape[0], x.Shape[1], _heads, x.Cols / _heads);   // [B, T, H, D]
+    private Tensor Split(Tensor qkv, int start, int width) => qkv.Slice(-1, start, start + width).Reshape(qkv.Shape[0], qkv.Shape[1], _heads, width / _heads);   // [B, T, H, D]
 }
 
 /// <summary>A block of a pre-norm transformer: x + s₁ attention(norm₁ x), then x + s₂ mlp(norm₂ x); s is there where the model has layer scale.</summary>

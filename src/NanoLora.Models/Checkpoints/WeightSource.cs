@@ -1,0 +1,123 @@
+using NanoLora.Nn;
+
+namespace NanoLora.Models;
+
+/// <summary>How a parameter starts where no file gives it.</summary>
+internal enum Init
+{
+    /// <summary>Normal numbers of deviation 0.02, none beyond two deviations.</summary>
+    Normal,
+    /// <summary>Zeros.</summary>
+    Zeros,
+    /// <summary>Ones.</summary>
+    Ones,
+}
+
+/// <summary>Where a model's parameters come from while it is built: a file, or random numbers. One builder serves both.</summary>
+internal abstract class WeightSource(Backend backend)
+{
+    /// <summary>Where the parameters are put.</summary>
+    public Backend Backend { get; } = backend;
+
+    /// <summary>The parameter at one of our paths, of our shape.</summary>
+    public abstract Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false);
+
+    /// <summary>A linear, with or without bias.</summary>
+    public Linear Linear(string path, int outputs, int inputs, bool bias = true)
+    {
+        using var weight = Get($"{path}.weight", new Shape(outputs, inputs), matrix: true);
+        using var b = bias ? Get($"{path}.bias", new Shape(outputs), Init.Zeros) : null;
+        return new Linear(weight, b);
+    }
+
+    /// <summary>A layer norm with weight and bias.</summary>
+    public LayerNorm Norm(string path, int width, float eps)
+    {
+        using var weight = Get($"{path}.weight", new Shape(width), Init.Ones);
+        using var bias = Get($"{path}.bias", new Shape(width), Init.Zeros);
+        return new LayerNorm(weight, bias, eps);
+    }
+}
+
+/// <summary>Parameters from a checkpoint, each asked for by path and checked against the shape that the family's files have.</summary>
+/// <param name="backend">Where they are put.</param>
+/// <param name="checkpoint">The open file.</param>
+/// <param name="names">How it calls the paths.</param>
+/// <param name="fileShape">The shape in the file of a parameter by path and our shape.</param>
+/// <param name="keepType">Leave matrices in 16 bits where the file has them so.</param>
+internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMap names, Func<string, Shape, Shape> fileShape, bool keepType) : WeightSource(backend)
+{
+    private readonly HashSet<string> _used = new(StringComparer.Ordinal);
+
+    /// <inheritdoc/>
+    public override Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false)
+    {
+        var entry = Find(path);
+        var expected = fileShape(path, shape);
+        if (!Fits(entry, expected)) throw new CheckpointException(checkpoint.Path, entry.Name, $"it is [{string.Join(", ", entry.Shape)}] in the file; the model wants {expected}. Check that config and weights belong together.");
+        _used.Add(entry.Name);
+        var x = checkpoint.Load(entry, Backend.Main, keepType && matrix);
+        if (x.Shape == shape) return x;
+        var y = x.Reshape(shape);
+        x.Dispose();
+        return y;
+    }
+
+    /// <summary>Refuses a file with tensors that nobody asked for, except those whose names begin with one of the given texts.</summary>
+    /// <exception cref="CheckpointException">There are such tensors.</exception>
+    public void NothingElse(params ReadOnlySpan<string> except)
+    {
+        foreach (var entry in checkpoint.Entries)
+        {
+            if (_used.Contains(entry.Name) || Starts(entry.Name, except)) continue;
+            throw new CheckpointException(checkpoint.Path, entry.Name, $"the model has no place for {entry}. Check that config and weights belong together.");
+        }
+    }
+
+    private TensorEntry Find(string path)
+    {
+        foreach (var name in names.Theirs(path)) if (checkpoint.TryGet(name, out var entry)) return entry;
+        var wanted = names.Theirs(path).FirstOrDefault() ?? path;
+        throw new CheckpointException(checkpoint.Path, wanted, $"the tensor is missing among the {checkpoint.Entries.Count} in the file. Check that config and weights belong together.");
+    }
+
+    private static bool Fits(TensorEntry entry, Shape shape)
+    {
+        if (entry.Shape.Length != shape.Rank) return false;
+        for (var i = 0; i < shape.Rank; i++) if (entry.Shape[i] != shape[i]) return false;
+        return true;
+    }
+
+    private static bool Starts(string name, ReadOnlySpan<string> prefixes)
+    {
+        foreach (var prefix in prefixes) if (name.StartsWith(prefix, StringComparison.Ordinal)) return true;
+        return false;
+    }
+}
+
+/// <summary>Parameters drawn from a seed, one random stream each, in the order in which the model is built.</summary>
+internal sealed class RandomWeights(Backend backend, ulong seed) : WeightSource(backend)
+{
+    private const float Deviation = 0.02f;
+    private ulong _stream;
+
+    /// <inheritdoc/>
+    public override Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false)
+    {
+        var values = new float[shape.Count];
+        if (init == Init.Ones) Array.Fill(values, 1f);
+        if (init == Init.Normal) Draw(values, new Philox(seed, _stream++));
+        return Backend.Main.From(values, shape);
+    }
+
+    // A number beyond two deviations is drawn again, from the next range of the stream.
+    private static void Draw(Span<float> values, Philox random)
+    {
+        for (var i = 0; i < values.Length; i++)
+        {
+            var (x, at) = (random.Normal((ulong)i), (ulong)i);
+            while (Math.Abs(x) > 2) x = random.Normal(at += (ulong)values.Length);
+            values[i] = Deviation * x;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+namespace NanoLora.Models;
+
+// Bicubic resampling of a table of positions, [rows columns, D], to another grid: a constant matrix times the table, so that gradients flow to it.
+// The matrix is the Kronecker product of one for rows and one for columns. For output i, n inputs and m outputs, r = n / m:
+//     centre c = (i + ½) r - ½,   weight of input j = k((j - c) / s),   k the cubic convolution kernel (Keys 1981)
+//     plain:      s = 1, a = -0.75, taps ⌊c⌋ - 1 .. ⌊c⌋ + 2, taps beyond the edge read the edge
+//     antialias:  s = max(1, r), a = -0.5, taps within 2 s of c, those beyond the edge left out and the rest divided by their sum
+
+/// <summary>How a family resamples its positions.</summary>
+internal enum Resampling
+{
+    /// <summary>As transformers does.</summary>
+    Plain,
+    /// <summary>As timm does.</summary>
+    Antialias,
+}
+
+/// <summary>Position tables for other image sizes.</summary>
+internal static class PositionTable
+{
+    /// <summary>The matrix [m, n] of a whole grid, where m and n are the numbers of patches there and here.</summary>
+    public static Tensor Matrix(Workspace workspace, (int Rows, int Columns) from, (int Rows, int Columns) to, Resampling kind)
+    {
+        var rows = Axis(from.Rows, to.Rows, kind);
+        var columns = Axis(from.Columns, to.Columns, kind);
+        int m = checked(to.Rows * to.Columns), n = from.Rows * from.Columns;
+        var w = new float[checked(m * n)];
+        for (var i = 0; i < m; i++)
+        {
+            var (y, x) = (rows[i / to.Columns], columns[i % to.Columns]);
+            for (var j = 0; j < n; j++) w[i * n + j] = (float)(y[j / from.Columns] * x[j % from.Columns]);
+        }
+        return workspace.From(w, new Shape(m, n));
+    }
+
+    private static double[][] Axis(int n, int m, Resampling kind)
+    {
+        var weights = new double[m][];
+        var ratio = (double)n / m;
+        for (var i = 0; i < m; i++)
+        {
+            var centre = (i + 0.5) * ratio - 0.5;
+            weights[i] = kind == Resampling.Plain ? Plain(n, centre) : Antialiased(n, centre, Math.Max(1, ratio));
+        }
+        return weights;
+    }
+
+    private static double[] Plain(int n, double centre)
+    {
+        var w = new double[n];
+        var first = (int)Math.Floor(centre) - 1;
+        for (var j = first; j < first + 4; j++) w[Math.Clamp(j, 0, n - 1)] += Kernel(j - centre, -0.75);
+        return w;
+    }
+
+    private static double[] Antialiased(int n, double centre, double scale)
+    {
+        var w = new double[n];
+        var sum = 0.0;
+        for (var j = 0; j < n; j++) sum += w[j] = Kernel((j - centre) / scale, -0.5);
+        for (var j = 0; j < n; j++) w[j] /= sum;
+        return w;
+    }
+
+    // k(x) = (a + 2)|x|³ - (a + 3)|x|² + 1 to 1, a|x|³ - 5a|x|² + 8a|x| - 4a to 2, 0 beyond
+    private static double Kernel(double x, double a)
+    {
+        x = Math.Abs(x);
+        return x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+    }
+}

@@ -1,0 +1,103 @@
+using System.Runtime.InteropServices;
+
+namespace NanoLora.Nn;
+
+/// <summary>The bridge between weight files and tensors.</summary>
+public static class TensorFiles
+{
+    /// <summary>Reads a tensor into a workspace: floats as F32, 16-bit floats as they rest in the file if <paramref name="keepType"/> is set; integers must be exact in F32.</summary>
+    /// <param name="checkpoint">The open file.</param>
+    /// <param name="entry">One of its tensors.</param>
+    /// <param name="workspace">Where the tensor is born; its current scope owns it, or the caller.</param>
+    /// <param name="keepType">Keep BF16 and F16, for matrices that stay frozen; norms and biases are to be widened.</param>
+    /// <exception cref="CheckpointException">More than six axes, more than 2^31 - 1 elements, or a type without F32 form.</exception>
+    public static Tensor Load(this Checkpoint checkpoint, TensorEntry entry, Workspace workspace, bool keepType = false)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        ArgumentNullException.ThrowIfNull(entry);
+        ArgumentNullException.ThrowIfNull(workspace);
+        var shape = ShapeOf(checkpoint, entry);
+        if (keepType && entry.DType is FileDType.BF16 or FileDType.F16) return As<ushort>(checkpoint, entry, workspace.New(shape, entry.DType == FileDType.BF16 ? DType.BF16 : DType.F16));
+        var x = workspace.New(shape);
+        if (entry.DType == FileDType.F32) return As<float>(checkpoint, entry, x);
+        var values = new float[shape.Count];
+        checkpoint.CopyTo(entry, values);
+        x.Backend.Upload<float>(values, x);
+        return x;
+    }
+
+    /// <summary>As <see cref="Load(Checkpoint, TensorEntry, Workspace, bool)"/>, for the tensor of a name.</summary>
+    /// <exception cref="CheckpointException">There is no such tensor, or it cannot be read.</exception>
+    public static Tensor Load(this Checkpoint checkpoint, string name, Workspace workspace, bool keepType = false)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        return checkpoint.Load(checkpoint[name], workspace, keepType);
+    }
+
+    /// <summary>A tensor to be written to a file, read when its turn comes: F32, BF16 or F16 as it rests.</summary>
+    /// <param name="name">Its name in the file.</param>
+    /// <param name="values">The tensor.</param>
+    /// <param name="shape">Its shape in the file, of as many elements.</param>
+    /// <exception cref="ArgumentException">The file's shape has another number of elements, or the type is none of these.</exception>
+    public static TensorSource Source(string name, Tensor values, Shape shape)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        if (shape.LongCount != values.Count) throw new ArgumentException($"TensorFiles.Source: {name} is {values.Shape}, which does not fit the file's {shape}.");
+        var axes = Array.ConvertAll(shape.Sizes.ToArray(), static size => (long)size);
+        return values.DType switch
+        {
+            DType.F32 => new TensorSource(name, FileDType.F32, axes, stream => WriteTo<float>(stream, values)),
+            DType.BF16 => new TensorSource(name, FileDType.BF16, axes, stream => WriteTo<ushort>(stream, values)),
+            DType.F16 => new TensorSource(name, FileDType.F16, axes, stream => WriteTo<ushort>(stream, values)),
+            _ => throw new ArgumentException($"TensorFiles.Source: {name} holds {values.DType}; only F32, BF16 and F16 are written."),
+        };
+    }
+
+    /// <summary>Writes a model's own parameters to a safetensors file, under the names and shapes of its family; an adapter's are not among them.</summary>
+    /// <param name="model">The model; its linears must have no adapter.</param>
+    /// <param name="path">The file, replaced only when all is written.</param>
+    /// <param name="fileShape">The shape in the file of a parameter by path and shape, or null where all are alike.</param>
+    /// <exception cref="InvalidOperationException">An adapter is attached.</exception>
+    /// <exception cref="CheckpointException">The file cannot be written.</exception>
+    public static void SaveWeights(this Model model, string path, Func<string, Shape, Shape>? fileShape = null)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        foreach (var (at, linear) in model.Linears())
+        {
+            if (linear.Adapter is not null) throw new InvalidOperationException($"{path}: the linear at {at} has an adapter, which a model's file does not hold; merge it into the weights or take it off, and save the adapter by itself.");
+        }
+        var sources = new List<TensorSource>();
+        foreach (var (at, parameter) in model.Parameters())
+        {
+            var name = model.Names.Theirs(at).FirstOrDefault() ?? throw new InvalidOperationException($"{path}: the family of {model.Source} has no name for {at}.");
+            sources.Add(Source(name, parameter.Value, fileShape?.Invoke(at, parameter.Shape) ?? parameter.Shape));
+        }
+        SafetensorsWriter.Write(path, sources, new Dictionary<string, string> { ["format"] = "pt" });
+    }
+
+    private static Shape ShapeOf(Checkpoint checkpoint, TensorEntry entry)
+    {
+        if (entry.Shape.Length > Shape.MaxRank) throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has {entry.Shape.Length} axes; at most {Shape.MaxRank} are supported.");
+        if (entry.Count > int.MaxValue) throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has {entry.Count} elements; at most 2^31 - 1 are supported.");
+        Span<int> sizes = stackalloc int[entry.Shape.Length];
+        for (var i = 0; i < sizes.Length; i++)
+        {
+            if (entry.Shape[i] > int.MaxValue) throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has an axis of {entry.Shape[i]}; at most 2^31 - 1 are supported.");
+            sizes[i] = (int)entry.Shape[i];
+        }
+        return new Shape(sizes);
+    }
+
+    private static Tensor As<T>(Checkpoint checkpoint, TensorEntry entry, Tensor x) where T : unmanaged
+    {
+        x.Backend.Upload(MemoryMarshal.Cast<byte, T>(checkpoint.Bytes(entry)), x);
+        return x;
+    }
+
+    private static void WriteTo<T>(Stream stream, Tensor values) where T : unmanaged
+    {
+        var all = new T[values.Count];
+        values.Backend.Download(values, all.AsSpan());
+        stream.Write(MemoryMarshal.AsBytes(all.AsSpan()));
+    }
+}
