@@ -149,7 +149,8 @@ public sealed class Vit : Classifier
         {
             var y = _blocks[n].Forward(x);
             x.Dispose();                                                               // the tape holds what it needs
-            Trace?.Invoke($"hidden.{n + 1}", x = y);
+            x = y;
+            Trace?.Invoke($"hidden.{n + 1}", x);
         }
         return x;
     }

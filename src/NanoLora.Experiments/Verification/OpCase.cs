@@ -114,9 +114,13 @@ internal sealed class OpCase : IDisposable
         sum!.Backward();
     }
 
-    /// <summary>Reports every expected tensor in the order of the file: outputs, then gradients.</summary>
+    /// <summary>Reports what was compared on the way, then every expected tensor in the order of the file: outputs, then gradients.</summary>
     internal void Compare(GoldenReport report)
     {
+        foreach (var (role, found) in _judged)
+        {
+            if (!_expected.TryGetProperty(role, out _)) report.Tensor(role, _folder.Holds(Key(role)) ? ShapeOf(role) : new Shape(), found);
+        }
         foreach (var role in _expected.EnumerateObject().Select(static e => e.Name))
         {
             var shape = _folder.ShapeOf(Key(role));

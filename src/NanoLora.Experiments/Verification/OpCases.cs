@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace NanoLora.Experiments.Verification;
 
 /// <summary>How each operation of the golden vectors is run on the engine: one line an operation. A line returns the output y, and notes further outputs.</summary>
@@ -44,6 +46,9 @@ internal static class OpCases
         ["cross_entropy"] = static c => c.In("x").CrossEntropy(c.In("target"), Reduced(c), c.Int("ignore_index"), c.Float("label_smoothing"), c.Maybe("weight")),
         ["attention"] = static c => c.In("q").Attention(c.In("k"), c.In("v"),
             new AttentionOptions(c.Bool("causal"), c.MaybeInt("window") ?? 0, c.MaybeFloat("softcap") ?? 0, c.MaybeFloat("scale")), c.Maybe("mask")),
+
+        ["rope"] = Rope,
+        ["patch_embedding"] = static c => c.In("x").Patches(c.Int("patch")).Linear(c.In("w").Reshape(c.In("w").Shape[0], -1), c.Maybe("bias")),
 
         ["sum"] = static c => c.In("x").Sum(c.IntList("axes"), c.Bool("keepdim")),
         ["mean"] = static c => c.In("x").Mean(c.IntList("axes"), c.Bool("keepdim")),
@@ -106,6 +111,38 @@ internal static class OpCases
         "none" => Reduction.None,
         var other => throw new NotBuiltException($"cross_entropy with the reduction \"{other}\""),
     };
+
+    // The frequencies are the engine's own, made from the parameters; they are compared too.
+    private static Tensor Rope(OpCase c)
+    {
+        var frequencies = c.HasParam("rope_parameters") ? Scaled(c, c.Object("rope_parameters")) : RopeFrequencies.Default(c.Int("rotary_dim"), c.Double("theta"));
+        c.Judged("inv_freq", Comparison.Of(frequencies.Inverse, c.Floats("inv_freq"), 0, 1e-6));
+        c.Judged("factor", Comparison.Of([frequencies.Factor], [c.Float("factor_on_cos_and_sin")], 0, 1e-6));
+        return c.In("x").Rope(c.In("positions"), frequencies, c.Text("style") switch
+        {
+            "half" => RopeStyle.Half,
+            "interleaved" => RopeStyle.Interleaved,
+            var other => throw new NotBuiltException($"rope of the style \"{other}\""),
+        });
+    }
+
+    private static RopeFrequencies Scaled(OpCase c, JsonElement rope)
+    {
+        double Number(string name) => rope.GetProperty(name).GetDouble();
+        double? Maybe(string name) => rope.TryGetProperty(name, out var value) ? value.GetDouble() : null;
+        double[] List(string name) => [.. rope.GetProperty(name).EnumerateArray().Select(static e => e.GetDouble())];
+        var (rotary, theta, factor) = (c.Int("rotary_dim"), Number("rope_theta"), Number("factor"));
+        var trained = (int)(Maybe("original_max_position_embeddings") ?? c.Int("max_position_embeddings"));
+        return rope.GetProperty("rope_type").GetString() switch
+        {
+            "linear" => RopeFrequencies.Linear(rotary, theta, factor),
+            "dynamic" => RopeFrequencies.Dynamic(rotary, theta, factor, trained, c.Int("sequence_length_given")),
+            "llama3" => RopeFrequencies.Llama3(rotary, theta, factor, trained, Number("low_freq_factor"), Number("high_freq_factor")),
+            "yarn" => RopeFrequencies.Yarn(rotary, theta, factor, trained, Maybe("beta_fast") ?? 32, Maybe("beta_slow") ?? 1, Maybe("attention_factor")),
+            "longrope" => RopeFrequencies.LongRope(rotary, theta, factor, trained, c.Int("sequence_length_given"), List("short_factor"), List("long_factor"), Maybe("attention_factor")),
+            var other => throw new NotBuiltException($"rope frequencies of the type \"{other}\""),
+        };
+    }
 
     // The modules as one stack: A_n one below the other, s_n B_n side by side, and which module owns each row.
     private static Tensor Mix(OpCase c, Tensor weights)

@@ -40,7 +40,7 @@ public sealed class OpsArea : IGoldenArea
                 @case.Compare(report);
             }
             catch (NotBuiltException e) { report.Missing(e.Message); }
-            catch (Exception e) when (e is GoldenException or ArgumentException or InvalidOperationException or OverflowException) { report.Fail($"{@case.Op}: {e.Message}"); }
+            catch (Exception e) when (e is GoldenException or ArgumentException or InvalidOperationException or OverflowException or KeyNotFoundException) { report.Fail($"{@case.Op}: {e.Message}"); }
         }
     }
 }

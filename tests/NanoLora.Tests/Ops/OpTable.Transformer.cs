@@ -28,14 +28,23 @@ public static partial class OpTable
         new(nameof(Tensor.SelfAttention), "", [Input.Normal], [Of(S(2, 3, 12)), Of(S(1, 5, 36)), Of(S(2, 67, 96))],
             static x => x[0].SelfAttention(2, new AttentionOptions(Causal: true)), static x => Fused(x[0], 2, new AttentionOptions(Causal: true))) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
 
-        new(nameof(Tensor.LoraStack), "plain", [Input.Normal, Input.Normal, Input.Normal, Input.Normal],
+        Turned(RopeStyle.Half, 6, 6),
+        Turned(RopeStyle.Interleaved, 6, 6),
+        Turned(RopeStyle.Half, 10, 4),
+        new(nameof(Tensor.RopeTable), "", [Input.Ids(2000)], [Of(S(3)), Of(S(2, 5)), Of(S(40, 67))], static x => x[0].RopeTable(RopeFrequencies.Default(8)),
+            static x => Dense.Of([.. x[0].Rank == 1 ? [1] : Array.Empty<int>(), .. x[0].Shape, 8], at => Angle(x[0].Values[at.Length == 3 ? at[0] * x[0].Cols + at[1] : at[0]], at[^1] % 4, 8) is var angle && at[^1] < 4 ? Math.Cos(angle) : Math.Sin(angle))) { HasGradient = false },
+
+        new(nameof(Tensor.Patches), "", [Input.Normal], [Of(S(1, 1, 4, 4)), Of(S(2, 3, 5, 7)), Of(S(3, 3, 66, 64))], static x => x[0].Patches(2), static x => Patches(x[0], 2)),
+        new(nameof(Tensor.Dropout), "", [Input.Normal], Lengths, static x => Dropout(x[0]), static x => new Dense([.. x[0].Values.Select(static (v, i) => new Philox(0, 7).Uniform((ulong)i) >= 0.3f ? v / (1 - 0.3f) : 0)], x[0].Shape)),
+
+        new(nameof(Tensor.LoraStack), "plain", [Input.Normal, Input.Normal, Input.Small, Input.Small],
             [Of(S(3, 5), S(3, 7), S(2, 5), S(7, 2)), Of(S(2, 3, 9), S(2, 3, 4), S(3, 9), S(4, 3)), Of(S(130, 67), S(130, 65), S(8, 67), S(65, 8))],
-            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, null, null, 0)) { Tolerance = 1e-5, GradientTolerance = 2e-5 },
+            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, null, null, 0)) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
         Stack("weights for all", S(3), S(3), S(3)),
         Stack("weights for each row", S(4, 3), S(6, 3), S(130, 3)),
         Stack("weights for groups of rows", S(2, 3), S(3, 3), S(13, 3)),
-        new(nameof(Tensor.LoraStack), "some columns", [Input.Normal, Input.Normal, Input.Normal, Input.Normal], [Of(S(3, 5), S(3, 7), S(2, 5), S(3, 2)), Of(S(130, 67), S(130, 65), S(8, 67), S(31, 8))],
-            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], column: 2), static x => LoraStack(x[0], x[1], x[2], x[3], 1, null, null, 2)) { Tolerance = 1e-5, GradientTolerance = 2e-5 },
+        new(nameof(Tensor.LoraStack), "some columns", [Input.Normal, Input.Normal, Input.Small, Input.Small], [Of(S(3, 5), S(3, 7), S(2, 5), S(3, 2)), Of(S(130, 67), S(130, 65), S(8, 67), S(31, 8))],
+            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], column: 2), static x => LoraStack(x[0], x[1], x[2], x[3], 1, null, null, 2)) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
 
         new(nameof(Tensor.Recompute), "", [Input.Normal], [Of(S(3, 5)), Of(S(129, 257))], static x => x[0].Recompute(static x => x.Silu() * x), static x => x[0].Map(static x => Silu(x) * x)),
 
@@ -52,10 +61,14 @@ public static partial class OpTable
             [Of(S(1, 1, 1, 1), S(1, 1, 1, 1), S(1, 1, 1, 1)), Of(S(2, 3, 2, 4), S(2, 3, 2, 4), S(2, 3, 2, 4)), Of(S(1, 3, 4, 5), S(1, 5, 2, 5), S(1, 5, 2, 5)), Of(S(2, 67, 4, 9), S(2, 70, 1, 9), S(2, 70, 1, 9))],
             x => x[0].Attention(x[1], x[2], options), x => Attention(x[0], x[1], x[2], null, options)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
+    private static OpRow Turned(RopeStyle style, int size, int rotary) =>
+        new(nameof(Tensor.Rope), $"{style}, {rotary} of {size}", [Input.Normal, Input.Ids(2000)], [Of(S(1, 3, 2, size), S(3)), Of(S(2, 5, 3, size), S(2, 5)), Of(S(2, 300, 9, size), S(2, 300))],
+            x => x[0].Rope(x[1], RopeFrequencies.Default(rotary), style), x => Rope(x[0], x[1], style, rotary));
+
     private static OpRow Stack(string setting, int[] small, int[] middle, int[] large) =>
-        new(nameof(Tensor.LoraStack), setting, [Input.Normal, Input.Normal, Input.Normal, Input.Normal, Input.Normal, Input.Ids(3)],
+        new(nameof(Tensor.LoraStack), setting, [Input.Normal, Input.Normal, Input.Small, Input.Small, Input.Normal, Input.Ids(3)],
             [Of(S(4, 5), S(4, 7), S(6, 5), S(7, 6), small, S(6)), Of(S(2, 3, 9), S(2, 3, 4), S(5, 9), S(4, 5), middle, S(5)), Of(S(130, 67), S(130, 65), S(24, 67), S(65, 24), large, S(24))],
-            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f, x[4], x[5]), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, x[4], x[5], 0)) { Tolerance = 2e-5, GradientTolerance = 2e-5 };
+            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f, x[4], x[5]), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, x[4], x[5], 0)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
     private static Dense Embedding(Dense table, Dense ids) => Dense.Of([.. ids.Shape, table.Cols], at => table[(int)ids[at.AsSpan()[..^1]], at[^1]]);
 
@@ -116,6 +129,37 @@ public static partial class OpTable
     {
         var width = qkv.Cols / 3;
         return SideBySide(Slice(qkv, 2, 0, width), Slice(qkv, 2, width, 2 * width), Slice(qkv, 2, 2 * width, 3 * width), heads, heads, options);
+    }
+
+    // Pairs (j, j + r/2), or (2j, 2j + 1), turn by n θ^(-2j/r); frequencies are stored in single precision.
+    private static Dense Rope(Dense x, Dense positions, RopeStyle style, int rotary) => Dense.Of(x.Shape, at =>
+    {
+        var d = at[3];
+        if (d >= rotary) return x[at];
+        var half = rotary / 2;
+        var (pair, first) = style == RopeStyle.Half ? (d % half, d < half) : (d / 2, d % 2 == 0);
+        var angle = Angle(positions.Values[positions.Rank == 1 ? at[1] : at[0] * x.Shape[1] + at[1]], pair, rotary);
+        var partner = style == RopeStyle.Half ? (d + half) % rotary : d ^ 1;
+        return x[at] * Math.Cos(angle) + (first ? -1 : 1) * x[at[0], at[1], at[2], partner] * Math.Sin(angle);
+    });
+
+    private static double Angle(double position, int pair, int rotary) => position * (float)Math.Pow(10000, -2.0 * pair / rotary);
+
+    // [B, C, Y, X] to [B, patch, C P P], an element of a patch being (channel, y, x).
+    private static Dense Patches(Dense x, int p)
+    {
+        var (across, channels) = (x.Shape[3] / p, x.Shape[1]);
+        return Dense.Of([x.Shape[0], x.Shape[2] / p * across, channels * p * p], at =>
+            x[at[0], at[2] / (p * p), at[1] / across * p + at[2] / p % p, at[1] % across * p + at[2] % p]);
+    }
+
+    // Training, and always the same stream, so that the reference knows the numbers.
+    private static Tensor Dropout(Tensor x)
+    {
+        (x.Workspace.Training, x.Workspace.Streams) = (true, 7);
+        var y = x.Dropout(0.3f);
+        x.Workspace.Training = false;
+        return y;
     }
 
     // y[row, column + o] += s Σ_r (x A^T)[row, r] w[group of row, owner of r] B[o, r]

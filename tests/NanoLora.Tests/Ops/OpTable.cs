@@ -13,6 +13,7 @@ public sealed record Input(Func<Philox, int, float> Make, bool Trains = true, bo
 {
     public static readonly Input Normal = new(static (random, i) => random.Normal((ulong)i));
     public static readonly Input Wide = new(static (random, i) => 4 * random.Normal((ulong)i));
+    public static readonly Input Small = new(static (random, i) => 0.2f * random.Normal((ulong)i));
     public static readonly Input Positive = new(static (random, i) => 0.1f + MathF.Abs(random.Normal((ulong)i)));
     public static readonly Input AwayFromZero = new(static (random, i) => random.Normal((ulong)i) is var x && x >= 0 ? x + 0.5f : x - 0.5f);
     public static readonly Input Frozen = Normal with { Trains = false };

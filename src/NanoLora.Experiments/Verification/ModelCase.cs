@@ -1,0 +1,77 @@
+using System.Text.Json;
+using NanoLora.Nn;
+
+namespace NanoLora.Experiments.Verification;
+
+/// <summary>What the cases of all models share: values seen on the way, gradients by the file's names, and the order in which they are compared.</summary>
+internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenReport report)
+{
+    private readonly Dictionary<string, (Shape Shape, float[] Values)> _found = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _compared = new(StringComparer.Ordinal);
+
+    /// <summary>The case's files.</summary>
+    protected GoldenFolder Folder { get; } = folder;
+
+    /// <summary>Where it runs.</summary>
+    protected Backend Backend { get; } = backend;
+
+    /// <summary>Where it reports.</summary>
+    protected GoldenReport Report { get; } = report;
+
+    /// <summary>Notes a value that the model gave, for <see cref="Compare"/>.</summary>
+    protected void See(string name, Tensor x) => _found[name] = (x.Shape, x.ToArray());
+
+    /// <summary>Notes the gradients of all parameters, under the prefix and the names that the golden file uses, and clears them.</summary>
+    protected void SeeGradients(Model model, string prefix = "")
+    {
+        var gradients = new Dictionary<string, Parameter>(StringComparer.Ordinal);
+        foreach (var (path, parameter) in model.Parameters()) gradients[path] = parameter;
+        foreach (var name in Expected(prefix + "grad."))
+        {
+            var path = model.Names.Ours(name[(prefix.Length + 5)..]);
+            if (path is null || !gradients.TryGetValue(path, out var parameter) || parameter.Gradient is not { } gradient) continue;
+            See(name, gradient);
+        }
+        foreach (var parameter in gradients.Values) parameter.ClearGradient();
+    }
+
+    /// <summary>Compares what was seen with what is expected, in order of computation: inputs' positions, hidden states, outputs, loss, then gradients from the head back.</summary>
+    protected void Compare(string prefix = "")
+    {
+        foreach (var name in Order(prefix))
+        {
+            if (!_compared.Add(name)) continue;
+            var tolerance = Folder.Root.GetProperty("tensors").GetProperty(name).GetProperty("tol_abs").GetDouble();
+            if (_found.TryGetValue(name, out var found)) Report.Floats(name, found.Shape, found.Values, Folder.Floats(name), tolerance);
+            else Report.Tensor(name, default, Comparison.Fail("the model did not give it"));
+        }
+    }
+
+    // Only tensors with a tolerance are outputs; the rest are inputs.
+    private IEnumerable<string> Expected(string prefix)
+    {
+        foreach (var tensor in Folder.Field(Folder.Root, "tensors", JsonValueKind.Object).EnumerateObject())
+        {
+            if (tensor.Name.StartsWith(prefix, StringComparison.Ordinal) && tensor.Value.ValueKind == JsonValueKind.Object && tensor.Value.TryGetProperty("tol_abs", out _)) yield return tensor.Name;
+        }
+    }
+
+    private List<string> Order(string prefix)
+    {
+        var names = Expected(prefix).Where(name => prefix.Length > 0 || !name.StartsWith("at_", StringComparison.Ordinal)).ToList();
+        var rank = names.ToDictionary(name => name, name => Rank(name[prefix.Length..]), StringComparer.Ordinal);
+        return [.. names.OrderBy(name => rank[name])];                                 // stable: those of one rank stay as in the file
+    }
+
+    // Positions, hidden states by number, the last, outputs, loss; gradients of the head, of blocks from the last to the first, of the embedding.
+    private static double Rank(string name)
+    {
+        if (name.StartsWith("grad.", StringComparison.Ordinal))
+        {
+            foreach (var part in name.Split('.')) if (int.TryParse(part, out var block)) return 3e6 - block;
+            return name.Contains("embed", StringComparison.Ordinal) || name.Contains("token", StringComparison.Ordinal) || name.Contains("pre_layrnorm", StringComparison.Ordinal) ? 4e6 : 2e6;
+        }
+        if (name.StartsWith("hidden.", StringComparison.Ordinal)) return 1 + int.Parse(name.AsSpan(7));
+        return name switch { "position_embeddings" => 0, "last_hidden" => 1e6, "loss" or "loss_of_first_8" => 1e6 + 2, _ => 1e6 + 1 };
+    }
+}

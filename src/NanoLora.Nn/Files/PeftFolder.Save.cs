@@ -1,0 +1,206 @@
+using System.Text;
+using System.Text.Json;
+
+namespace NanoLora.Nn;
+
+public static partial class PeftFolder
+{
+    private static readonly JsonWriterOptions Indented = new() { Indented = true, NewLine = "\n" };
+
+    /// <summary>Writes a LoRA module as an adapter folder that PEFT loads: ranks and alphas of its updates, its head in modules_to_save.</summary>
+    /// <param name="folder">A new folder, an empty one, or an adapter folder, whose config and weights are replaced; what else lies in it stays.</param>
+    /// <param name="module">The module.</param>
+    /// <param name="model">The model it belongs to, which gives the names.</param>
+    /// <exception cref="CheckpointException">The folder is there and no adapter, or cannot be written; then all stays as it was.</exception>
+    /// <exception cref="ArgumentException">The module does not fit the model, or mixes kinds of scale or dropouts, which one config cannot say.</exception>
+    public static void Save(string folder, LoraModule module, Model model)
+    {
+        ArgumentNullException.ThrowIfNull(module);
+        ArgumentNullException.ThrowIfNull(model);
+        if (module.Updates.Count == 0) throw new ArgumentException($"PeftFolder.Save: the module {module.Name} has no updates.");
+        var (first, updates) = (module.Updates.Values.First(), new List<Update>(module.Updates.Count));
+        foreach (var (path, lora) in module.Updates)
+        {
+            if (lora.RankStabilised != first.RankStabilised || lora.Dropout != first.Dropout)
+                throw new ArgumentException($"PeftFolder.Save: the updates of {module.Name} differ in use_rslora or lora_dropout, of which a config has one; save them as two modules.");
+            updates.Add(Described(model, path, lora.A.Value.ToArray(), lora.B.Value.ToArray(), lora.Rank, lora.Alpha, lora.Column));
+        }
+        Write(folder, updates, first.RankStabilised, first.Dropout, module.Head, model);
+    }
+
+    /// <summary>Writes exact updates, such as those of a composition, as an adapter folder that PEFT loads: scale 1, each alpha its rank.</summary>
+    /// <param name="folder">A new folder, an empty one, or an adapter folder, whose config and weights are replaced; what else lies in it stays.</param>
+    /// <param name="updates">The update of each linear, by path, over the linear's full output.</param>
+    /// <param name="head">The head, or null.</param>
+    /// <param name="model">The model they belong to, which gives the names.</param>
+    /// <exception cref="CheckpointException">The folder is there and no adapter, or cannot be written; then all stays as it was.</exception>
+    /// <exception cref="ArgumentException">An update does not fit the model.</exception>
+    public static void Save(string folder, IReadOnlyDictionary<string, Factors> updates, HeadWeights? head, Model model)
+    {
+        ArgumentNullException.ThrowIfNull(updates);
+        ArgumentNullException.ThrowIfNull(model);
+        if (updates.Count == 0) throw new ArgumentException("PeftFolder.Save: there are no updates.");
+        Write(folder, [.. updates.Select(u => Described(model, u.Key, u.Value.A, u.Value.B, u.Value.Rank, u.Value.Rank, 0))], rankStabilised: false, dropout: 0, head, model);
+    }
+
+    // Under the file's name, with B over all of the linear's outputs: the format has no slices.
+    private static Update Described(Model model, string path, float[] a, float[] b, int rank, float alpha, int column)
+    {
+        var host = model.LinearAt(path);
+        var name = model.Names.Theirs(path).FirstOrDefault() ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for {path}.");
+        if (rank == 0 || a.Length != rank * host.In || b.Length % rank != 0 || column * rank + b.Length > host.Out * rank)
+            throw new ArgumentException($"PeftFolder.Save: A [{rank}, {a.Length / Math.Max(rank, 1)}] and B [{b.Length / Math.Max(rank, 1)}, {rank}] do not fit {path} {host.Weight.Shape}.");
+        if (b.Length == host.Out * rank) return new Update(name, a, b, rank, alpha, host.In, host.Out);
+        var full = new float[host.Out * rank];
+        b.CopyTo(full, column * rank);
+        return new Update(name, a, full, rank, alpha, host.In, host.Out);
+    }
+
+    private static void Write(string folder, List<Update> updates, bool rankStabilised, float dropout, HeadWeights? head, Model model)
+    {
+        var headName = head is null ? null : model.Names.Theirs(HeadPath).FirstOrDefault() ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for a head.");
+        var tensors = new List<TensorSource>(2 * updates.Count + 2);
+        foreach (var update in updates)
+        {
+            tensors.Add(new($"{Prefix}{update.Module}.lora_A.weight", [update.Rank, update.In], update.A));
+            tensors.Add(new($"{Prefix}{update.Module}.lora_B.weight", [update.Out, update.Rank], update.B));
+        }
+        var metadata = new Dictionary<string, string> { ["format"] = "pt" };
+        if (head is not null)
+        {
+            var classes = head.Bias.Length;
+            if (classes == 0 || head.Weight.Length % classes != 0) throw new ArgumentException($"PeftFolder.Save: the head has {head.Weight.Length} weights for {classes} classes.");
+            tensors.Add(new($"{Prefix}{headName}.weight", [classes, head.Weight.Length / classes], head.Weight));
+            // A head without a bias has one of zeros here; a model whose own head has none knows no such tensor.
+            if (head.Bias.Any(b => b != 0) || HeadOf(model) is null or { Bias: not null }) tensors.Add(new($"{Prefix}{headName}.bias", [classes], head.Bias));
+            if (head.Labels.Count > 0) metadata[LabelsKey] = Json(json => Texts(json, head.Labels));
+        }
+        var config = Config(updates, rankStabilised, dropout, headName, model);
+        Replace(folder, temporary =>
+        {
+            SafetensorsWriter.Write(Path.Combine(temporary, Weights), tensors, metadata);
+            AtomicFile.Write(Path.Combine(temporary, PeftConfig.FileName), stream => stream.Write(Encoding.UTF8.GetBytes(config)));
+        });
+    }
+
+    private static string Config(List<Update> updates, bool rankStabilised, float dropout, string? headName, Model model)
+    {
+        var names = updates.Select(u => u.Module).Order(StringComparer.Ordinal).ToArray();
+        var (rank, alpha) = (MostFrequent(updates.Select(u => u.Rank)), MostFrequent(updates.Select(u => u.Alpha)));
+        // A list of targets takes whole endings too: what ends in a target's name without being one is kept out by its full name.
+        var others = model.Linears().Select(l => model.Names.Theirs(l.Key).FirstOrDefault()).OfType<string>().Where(n => !names.Contains(n) && n != headName && EndsInOne(n, names)).Order(StringComparer.Ordinal).ToArray();
+        return Json(json =>
+        {
+            json.WriteStartObject();
+            Patterns(json, "alpha_pattern", updates, names, u => u.Alpha != alpha, u => json.WriteNumberValue(u.Alpha));
+            json.WriteString("base_model_name_or_path", model.Source);
+            json.WriteString("bias", "none");
+            json.WritePropertyName("exclude_modules");
+            if (others.Length == 0) json.WriteNullValue();
+            else Texts(json, others);
+            json.WriteBoolean("fan_in_fan_out", false);
+            json.WriteBoolean("inference_mode", true);
+            json.WriteBoolean("init_lora_weights", true);
+            json.WriteNumber("lora_alpha", alpha);
+            json.WriteNumber("lora_dropout", dropout);
+            json.WritePropertyName("modules_to_save");
+            if (headName is null) json.WriteNullValue();
+            else Texts(json, [headName]);
+            json.WriteString("peft_type", "LORA");
+            json.WriteNumber("r", rank);
+            Patterns(json, "rank_pattern", updates, names, u => u.Rank != rank, u => json.WriteNumberValue(u.Rank));
+            json.WritePropertyName("target_modules");
+            Texts(json, names);
+            json.WriteNull("task_type");
+            json.WriteBoolean("use_dora", false);
+            json.WriteBoolean("use_rslora", rankStabilised);
+            json.WriteEndObject();
+        });
+    }
+
+    // A pattern is a full name, and also fits longer names that end in it: those get an entry of their own, and the longest stand first, for the first that fits counts.
+    private static void Patterns(Utf8JsonWriter json, string field, List<Update> updates, string[] names, Func<Update, bool> differs, Action<Update> write)
+    {
+        json.WriteStartObject(field);
+        if (updates.Any(differs))
+        {
+            foreach (var update in updates.Where(u => differs(u) || EndsInOne(u.Module, names)).OrderByDescending(u => u.Module.Length).ThenBy(u => u.Module, StringComparer.Ordinal))
+            {
+                json.WritePropertyName(update.Module);
+                write(update);
+            }
+        }
+        json.WriteEndObject();
+    }
+
+    private static Linear? HeadOf(Model model) => model.Linears().FirstOrDefault(l => l.Key == HeadPath).Value;
+
+    private static bool EndsInOne(string name, string[] names) => names.Any(n => name.Length > n.Length && name.EndsWith('.' + n, StringComparison.Ordinal));
+
+    private static T MostFrequent<T>(IEnumerable<T> values) where T : IComparable<T> => values.GroupBy(v => v).OrderByDescending(g => g.Count()).ThenBy(g => g.Key).First().Key;
+
+    private static string Json(Action<Utf8JsonWriter> write)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, Indented)) write(json);
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    private static void Texts(Utf8JsonWriter json, IEnumerable<string> texts)
+    {
+        json.WriteStartArray();
+        foreach (var text in texts) json.WriteStringValue(text);
+        json.WriteEndArray();
+    }
+
+    // Nobody sees half a folder: it is written beside its place and renamed into it, and an old one comes back if that fails.
+    private static void Replace(string folder, Action<string> write)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(folder);
+        var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        var parent = Path.GetDirectoryName(full) ?? throw new CheckpointException(folder, "folder", "is the root of a disk; name a folder in it.");
+        if (File.Exists(full)) throw new CheckpointException(folder, "folder", "is a file; name a folder.");
+        var old = Directory.Exists(full);
+        if (old && !IsAdapter(full) && Directory.EnumerateFileSystemEntries(full).Any())
+            throw new CheckpointException(folder, "folder", $"is there and holds no {PeftConfig.FileName}; only an adapter folder is replaced. Name another one.");
+        if (!Directory.Exists(parent)) throw new CheckpointException(folder, "folder", $"{parent} does not exist; create it first.");
+        var (temporary, aside) = (Path.Combine(parent, $".{Guid.NewGuid():N}.tmp"), Path.Combine(parent, $".{Guid.NewGuid():N}.old"));
+        try
+        {
+            Directory.CreateDirectory(temporary);
+            write(temporary);
+            if (old) Directory.Move(full, aside);
+            Directory.Move(temporary, full);
+            if (old) Retire(aside, full);
+        }
+        catch (Exception e)
+        {
+            Undo(temporary, aside, full);
+            if (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
+                throw new CheckpointException(folder, "folder", $"it cannot be written: {e.Message} Check the rights of its parent and the space on the disk.", e);
+            throw;
+        }
+    }
+
+    // What is no part of the adapter, such as a model card, moves into the new folder.
+    private static void Retire(string aside, string full)
+    {
+        foreach (var path in Directory.GetFileSystemEntries(aside))
+        {
+            var name = Path.GetFileName(path);
+            if (name is Weights or OldWeights or PeftConfig.FileName) continue;
+            Directory.Move(path, Path.Combine(full, name));                     // moves files as well
+        }
+        Directory.Delete(aside, recursive: true);
+    }
+
+    private static void Undo(string temporary, string aside, string full)
+    {
+        try
+        {
+            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
+            if (Directory.Exists(aside) && !Directory.Exists(full)) Directory.Move(aside, full);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }   // the first error is the one to tell
+    }
+}
