@@ -55,7 +55,7 @@ internal sealed class Tool(Session session)
         });
         foreach (var option in root.Options)
         {
-            if (option is HelpOption help) help.Action = new HelpWithExamples((HelpAction)help.Action!);
+            if (option is HelpOption { Action: HelpAction usual } help) help.Action = new HelpWithExamples(usual);
             else if (option is VersionOption version) version.Action = new PrintVersion();
         }
         return root;
@@ -101,15 +101,19 @@ internal sealed class Tool(Session session)
 
     private static string Name(ParseResult parsed) => parsed.CommandResult.Command is RootCommand ? "nanolora" : $"nanolora {parsed.CommandResult.Command.Name}";
 
-    /// <summary>The usual help, and the command's examples below it.</summary>
-    private sealed class HelpWithExamples(HelpAction inner) : SynchronousCommandLineAction
+    /// <summary>The usual help; for one command with all there is to say, and its examples below.</summary>
+    private sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLineAction
     {
+        private const int Width = 110;
+
         public override bool ClearsParseErrors => true;
 
         public override int Invoke(ParseResult parseResult)
         {
-            inner.Invoke(parseResult);
-            if (parseResult.CommandResult.Command is not ToolCommand command) return 0;
+            usual.MaxWidth = Math.Min(usual.MaxWidth, Width);
+            if (parseResult.CommandResult.Command is not ToolCommand command) return usual.Invoke(parseResult);
+            command.Description = command.Details;
+            usual.Invoke(parseResult);
             var output = parseResult.InvocationConfiguration.Output;
             output.WriteLine("Examples:");
             foreach (var example in command.Examples) output.WriteLine($"  {example}");
@@ -127,9 +131,16 @@ internal sealed class Tool(Session session)
     }
 }
 
-/// <summary>A command with examples.</summary>
-internal sealed class ToolCommand(string name, string description, params string[] examples) : Command(name, description)
+/// <summary>A command with a line for the list of commands, and more in its own help.</summary>
+/// <param name="name">What it is called.</param>
+/// <param name="line">What it does, in a few words.</param>
+/// <param name="details">What else its help says; line breaks do not count.</param>
+/// <param name="examples">Command lines that work.</param>
+internal sealed class ToolCommand(string name, string line, string details, params string[] examples) : Command(name, line)
 {
+    /// <summary>The whole description.</summary>
+    public string Details { get; } = $"{line} {details}".ReplaceLineEndings(" ").Trim();
+
     /// <summary>Command lines that work, with what they do where it does not show.</summary>
     public IReadOnlyList<string> Examples => examples;
 }

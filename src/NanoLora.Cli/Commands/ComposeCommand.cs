@@ -27,9 +27,9 @@ internal static class ComposeCommand
         var steps = Inputs.Whole("--steps", "Steps of the optimiser.", new Protocol().Steps);
         var seed = Inputs.Seed("Of the draw and the order of samples.");
         var export = Inputs.Switch("--export", "Write an ordinary PEFT adapter, the exact sum, instead of a composition that refers to its modules.");
-        var command = new ToolCommand("compose", """
-            Mixes LoRA modules of one base: W = W0 + sum of w_n s_n B_n A_n over the modules. Base and modules stay as they are; what trains is one weight per
-            module and matrix, and the head of the new task.
+        var command = new ToolCommand("compose", "Mixes LoRA modules of one base.", """
+            W = W0 + sum of w_n s_n B_n A_n over the modules n. Base and modules stay as they are; what trains is one weight per module and matrix, and the head
+            of the new task.
             """, "nanolora compose models/nano-vit models/nano-vit/modules --out mix",
             "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task mine.safetensors --shots 5 --out mix",
             "nanolora compose models/nano-vit a b c --method learned --task mine.safetensors --all --export --out adapter")

@@ -19,10 +19,10 @@ internal static class DemoCommand
         var models = Inputs.Text("--models", "DIR", "The folder of bundled models; looked for upwards from here and from the tool if not given.");
         var task = Inputs.Text("--task", "TASK", "A task file, or the name of one of the bundled tasks; not needed where there is one.");
         var resume = Inputs.Switch("--resume", "Go on with an interrupted demo in the same folder.");
-        var command = new ToolCommand("demo", """
-            The comparison: learns a task that neither the base nor the modules have seen, from a few images per class, in seven ways: linear probes on
-            pixels and on features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random
-            modules. Ends with a table, one sentence that says what was found, and a report.
+        var command = new ToolCommand("demo", "Runs the comparison on a held-out task with the bundled model and modules.", """
+            Learns a task that neither the base nor the modules have seen, from a few images per class, in seven ways: linear probes on pixels and on
+            features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random modules. Ends with
+            a table, one sentence that says what was found, and a report.
             """, "nanolora demo", "nanolora demo --shots 1,2,5 --draws 10 --out longer", "nanolora demo --resume              after Ctrl-C")
         { output, shots, draws, steps, arms, seed, models, task, resume };
         command.SetAction(parsed => Run(session, protocol with

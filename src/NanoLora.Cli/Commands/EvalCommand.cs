@@ -18,7 +18,7 @@ internal static class EvalCommand
         var shots = Inputs.Whole("--shots", "For --probe: images per class.", 5);
         var draw = Inputs.Whole("--draw", "For --probe: which draw of them, from 0.", 0, 0);
         var seed = Inputs.Seed("For --probe: of the draw.");
-        var command = new ToolCommand("eval", "Measures the accuracy on a task's test images. Where images come without test images, all of them are measured.",
+        var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", "Where a task has no test images, all of its images are measured.",
             "nanolora eval models/nano-vit --adapter mine --task mine.safetensors", "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
         { model, adapter, task, data, probe, shots, draw, seed };
         command.SetAction(parsed =>

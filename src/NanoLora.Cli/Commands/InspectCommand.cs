@@ -25,7 +25,7 @@ internal static class InspectCommand
     {
         var path = new Argument<string>("PATH") { Description = "A weight file (safetensors, the index of a sharded checkpoint, PyTorch), or the folder of a model, an adapter or a composition." };
         var json = Inputs.Switch("--json", "Write JSON.");
-        var command = new ToolCommand("inspect", "Shows tensors with their types, shapes and sizes, the fields of configs, and metadata. The data of tensors is not read.",
+        var command = new ToolCommand("inspect", "Shows what is in a weight file, a model or an adapter.", "Tensors with their types, shapes and sizes, the fields of configs, and metadata. The data of tensors is not read.",
             "nanolora inspect models/nano-vit", "nanolora inspect adapter_model.safetensors --json")
         { path, json };
         command.SetAction(parsed =>

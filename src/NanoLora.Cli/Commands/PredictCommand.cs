@@ -16,9 +16,9 @@ internal static class PredictCommand
         var images = new Argument<string[]>("IMAGE") { Description = ImageInput.Help + ".", Arity = ArgumentArity.OneOrMore };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var top = Inputs.Whole("--top", "How many classes to show.", 5);
-        var command = new ToolCommand("predict", """
-            Names images: a line each, with the most probable classes and their probabilities in percent. Images are brought to the model's size, gray or colour
-            as the model reads them, and normalised by its image_mean and image_std.
+        var command = new ToolCommand("predict", "Names images.", """
+            A line each, with the most probable classes and their probabilities in percent. Images are brought to the model's size, gray or colour as the model
+            reads them, and normalised by its image_mean and image_std.
             """, "nanolora predict models/nano-vit picture.png", "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
         { model, images, adapter, top };
         command.SetAction(parsed => Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top)));

@@ -19,9 +19,9 @@ internal static class PretrainCommand
         var batch = Inputs.Whole("--batch", "Images in a batch.", options.BatchSize);
         var seed = Inputs.Seed("Of the start, the draws and their augmentation.");
         var resume = Inputs.Switch("--resume", "Go on with an interrupted training in the same folder.");
-        var command = new ToolCommand("pretrain", $"""
-            Trains the base model, a small vision transformer, from random weights on Fashion-MNIST, MNIST, Quick Draw and notMNIST. Images that an upstream or
-            the held-out task has too are left out. The state is saved every {SaveEvery} steps and on Ctrl-C.
+        var command = new ToolCommand("pretrain", "Trains the base model from raw images.", $"""
+            A small vision transformer, from random weights, on Fashion-MNIST, MNIST, Quick Draw and notMNIST. Images that an upstream or the held-out task
+            has too are left out. The state is saved every {SaveEvery} steps and on Ctrl-C.
             """, "nanolora pretrain --data data --out models/nano-vit", "nanolora pretrain --data data --out models/nano-vit --resume")
         { data, output, steps, batch, seed, resume };
         command.SetAction(parsed => Run(session, parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(resume),

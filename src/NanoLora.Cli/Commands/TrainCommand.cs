@@ -27,8 +27,8 @@ internal static class TrainCommand
         var dropout = Inputs.Number("--dropout", "The share of the input of A that training drops; 0 if not given.", 0, 1);
         var seed = Inputs.Seed("Of the start and the order of samples.");
         var resume = Inputs.Switch("--resume", "Go on with an interrupted training in the same folder.");
-        var command = new ToolCommand("train", """
-            Trains a LoRA module and a head of its own on a task's training images, and writes both as an adapter folder that the PEFT library reads, with a
+        var command = new ToolCommand("train", "Trains a LoRA module on a task.", """
+            The module and a head of its own learn from the task's training images and are written as an adapter folder that the PEFT library reads, with a
             README.md that says what was measured. The base stays as it is.
             """, "nanolora train models/nano-vit --task digits.safetensors --out digits",
             "nanolora train models/nano-vit --task train-images.idx.gz,train-labels.idx.gz --rank 8 --out mine",

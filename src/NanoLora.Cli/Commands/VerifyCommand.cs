@@ -10,9 +10,9 @@ internal static class VerifyCommand
     {
         var folders = new Argument<string[]>("FOLDER") { Description = "Folders of golden vectors, or folders that have such folders below them.", Arity = ArgumentArity.OneOrMore };
         var data = Inputs.Text("--data", "DIR", "The folder of data sets and published weights, for the cases that name one.");
-        var command = new ToolCommand("verify", """
-            Runs golden vectors, made by the reference implementations, through the engine, and says for every tensor whether it agrees. Exit code 0: all agrees. 1:
-            something deviates, or a folder is unusable. 3: nothing deviates, but something is not built.
+        var command = new ToolCommand("verify", "Runs golden vectors through the engine.", """
+            They were made by the reference implementations; a line per tensor says whether the engine agrees. Exit code 0: all agrees. 1: something deviates,
+            or a folder is unusable. 3: nothing deviates, but something is not built.
             """, "nanolora verify golden/ops", "nanolora verify golden --data data")
         { folders, data };
         command.SetAction(parsed =>
