@@ -161,8 +161,8 @@ public sealed record VitConfig
             if (value < 1) throw new ArgumentException($"{source}: VitConfig.{name} is {value}; it must be 1 at least.");
         }
         foreach (var (name, axis) in (ReadOnlySpan<(string, long)>)[
-            (nameof(PatchSize), (long)PatchSize * PatchSize * Channels), (nameof(ImageRows), (long)ImageRows * ImageColumns), (nameof(HiddenSize), 3L * HiddenSize),
-            (nameof(Heads), 3L * Heads * Math.Max(HeadSize, 1)), (nameof(IntermediateSize), 2L * IntermediateSize)])
+            (nameof(PatchSize), (long)PatchSize * PatchSize * Channels), (nameof(ImageRows), (long)ImageRows * ImageColumns),
+            (nameof(HiddenSize), 3L * HiddenSize), (nameof(Heads), 3L * Heads * Math.Max(HeadSize, 1)), (nameof(IntermediateSize), 2L * IntermediateSize)])
         {
             if (axis > int.MaxValue) throw new ArgumentException($"{source}: VitConfig.{name} makes a tensor of an axis beyond 2^31 - 1.");
         }

@@ -10,14 +10,15 @@ internal static class TimmVit
 {
     private static readonly string[] Arguments =
     [
-        "img_size", "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "qk_norm", "init_values", "class_token",
-        "reg_tokens", "no_embed_class", "global_pool", "fc_norm", "pre_norm", "dynamic_img_size",
+        "img_size", "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "qk_norm", "init_values",
+        "class_token", "reg_tokens", "no_embed_class", "global_pool", "fc_norm", "pre_norm", "dynamic_img_size",
         "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init",
     ];
 
     private static readonly (string Part, int Heads)[] HeadsByName =
     [
-        ("_tiny_", 3), ("_little_", 5), ("_small_", 6), ("_medium_", 8), ("_base_", 12), ("_large_", 16), ("_huge_", 16), ("_so400m_", 16), ("_giant_", 16), ("_gigantic_", 16),
+        ("_tiny_", 3), ("_little_", 5), ("_small_", 6), ("_medium_", 8), ("_base_", 12), ("_large_", 16),
+        ("_huge_", 16), ("_so400m_", 16), ("_giant_", 16), ("_gigantic_", 16),
     ];
 
     /// <summary>Config and names of a file.</summary>

@@ -75,7 +75,7 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
     {
         var config = model.Config;
         if (model.HeadIsNew && (config.Pooling is Pooling.ClsAndDistillation or Pooling.Attention || config.Family == VitFamily.Clip))
-            throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling have no place for a new head; save it with its adapter.");
+            throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
         Directory.CreateDirectory(folder);
         model.SaveWeights(Path.Combine(folder, "model.safetensors"), (at, shape) => VitNames.FileShape(config, at, shape));
         if (model.File?.Pixels is { } pixels) WriteJson(Path.Combine(folder, Preprocessor), json => Rewrite(json, pixels, null));
@@ -155,7 +155,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
             (nameof(c.PositionedTokens), c.PositionedPrefix != c.PrefixTokens), (nameof(c.PatchBias), !c.PatchBias), (nameof(c.FusedQkv), c.FusedQkv),
             (nameof(c.QkvBias), !c.QkvBias), (nameof(c.QkNorm), c.QkNorm), (nameof(c.LayerScale), c.LayerScale), (nameof(c.Gated), c.Gated),
             (nameof(c.PreNorm), c.PreNorm), (nameof(c.NormAfterPooling), c.NormAfterPooling), (nameof(c.ProjectionSize), c.ProjectionSize > 0),
-            (nameof(c.Pooling), c.Pooling is not (Pooling.Cls or Pooling.Mean)), (nameof(c.HeadSize), c.HeadSize * c.Heads != c.HiddenSize), (nameof(c.Antialias), c.Antialias)])
+            (nameof(c.Pooling), c.Pooling is not (Pooling.Cls or Pooling.Mean)), (nameof(c.HeadSize), c.HeadSize * c.Heads != c.HiddenSize),
+            (nameof(c.Antialias), c.Antialias)])
         {
             if (unlike) return field;
         }

@@ -72,7 +72,8 @@ internal static class VitNames
 
     private static readonly (string Ours, string Theirs)[] VitPytorchBlock =
     [
-        ("norm1", "0.norm"), ("attn.qkv", "0.fn.to_qkv"), ("attn.o", "0.fn.to_out.0"), ("norm2", "1.norm"), ("mlp.fc1", "1.fn.net.0"), ("mlp.fc2", "1.fn.net.3"),
+        ("norm1", "0.norm"), ("attn.qkv", "0.fn.to_qkv"), ("attn.o", "0.fn.to_out.0"), ("norm2", "1.norm"),
+        ("mlp.fc1", "1.fn.net.0"), ("mlp.fc2", "1.fn.net.3"),
     ];
 
     private static void HuggingFace(Rules rules, string[] prefixes, (string Ours, string Old, string Now)[] block, string head)

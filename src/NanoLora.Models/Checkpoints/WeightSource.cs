@@ -77,8 +77,9 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
     {
         var entry = Find(path);
         var expected = fileShape(path, shape);
+        var given = string.Join(", ", entry.Shape);
         if (!Fits(entry, expected))
-            throw new CheckpointException(checkpoint.Path, entry.Name, $"it is [{string.Join(", ", entry.Shape)}] in the file; the model wants {expected}. {Advice}");
+            throw new CheckpointException(checkpoint.Path, entry.Name, $"it is [{given}] in the file; the model wants {expected}. {Advice}");
         _used.Add(entry.Name);
         var x = checkpoint.Load(entry, Backend.Main, keepType && matrix);
         if (x.Shape == shape) return x;

@@ -70,7 +70,7 @@ public static class TensorFiles
         foreach (var (at, linear) in model.Linears())
         {
             if (linear.Adapter is not null)
-                throw new InvalidOperationException($"{path}: the linear at {at} has an adapter, which this file does not hold; merge it, or save it by itself and take it off.");
+                throw new InvalidOperationException($"{path}: the linear at {at} has an adapter, which this file does not hold; merge it or take it off.");
         }
         var sources = new List<TensorSource>();
         foreach (var (at, parameter) in model.Parameters())

@@ -53,8 +53,8 @@ public sealed class VitTests : IDisposable
     {
         var config = Small with
         {
-            Family = VitFamily.VitPytorch, Channels = 1, HeadSize = 64, FusedQkv = true, QkvBias = false, Pooling = Pooling.Cls, Activation = "relu", Eps = 1e-5f,
-            ImageMean = null, ImageStd = null,
+            Family = VitFamily.VitPytorch, Channels = 1, HeadSize = 64, FusedQkv = true, QkvBias = false, Pooling = Pooling.Cls, Activation = "relu",
+            Eps = 1e-5f, ImageMean = null, ImageStd = null,
         };
         using var model = Vit.Create(config, _backend, 3);
         model.Save(_folder.Path);
@@ -197,7 +197,7 @@ public sealed class VitTests : IDisposable
     [Theory]
     [InlineData("vit", "\"model_type\": \"vit\"", "\"model_type\": \"swin\"", "model_type", "siglip_vision_model")]
     [InlineData("vit", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", "hidden_act", "quick_gelu")]
-    [InlineData("vit", "\"hidden_size\": 36", "\"hidden_size\": 48", "patch_embeddings.projection.weight", "[36, 3, 8, 8] in the file; the model wants [48, 3, 8, 8]")]
+    [InlineData("vit", "\"hidden_size\": 36", "\"hidden_size\": 48", "patch_embeddings.projection.weight", "[36, 3, 8, 8] in the file; the model wants [48,")]
     [InlineData("vit", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "encoder.layer.2.layernorm_before.weight", "missing")]
     [InlineData("vit", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "encoder.layer.1.", "no place")]
     [InlineData("vit", "\"patch_size\": 8", "\"patch_size\": -8", "patch_size", "whole number")]
