@@ -1,1 +1,22 @@
-return 0;
+namespace NanoLora.Cli;
+
+/// <summary>The tool <c>nanolora</c>.</summary>
+public static class Program
+{
+    /// <summary>Runs a command line; Ctrl-C ends the work after its current step, a second one at once.</summary>
+    public static int Main(string[] args)
+    {
+        using var interrupt = new Interrupt(Console.Error);
+        return Run(args, Console.Out, Console.Error, interrupt.Token);
+    }
+
+    /// <summary>Runs a command line within this process.</summary>
+    /// <param name="args">The words after the tool's name.</param>
+    /// <param name="output">Where results go.</param>
+    /// <param name="error">Where progress and errors go.</param>
+    /// <param name="cancellation">Ends long work after its current step.</param>
+    /// <returns>0: done. 1: failed, <paramref name="error"/> says why in one line. 2: wrong usage. 3: verify found something that is not built. 130:
+    /// interrupted.</returns>
+    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default) =>
+        new Tool(new Session(args, output, error, cancellation)).Run();
+}

@@ -1,0 +1,53 @@
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Cli;
+
+/// <summary>Finds out what an adapter folder is, and puts it into a model.</summary>
+internal static class Adapters
+{
+    public const string PeftConfig = "adapter_config.json", Composition = "composition.json";
+
+    /// <summary>Attaches a composition or a PEFT adapter; the head that it brings becomes the model's.</summary>
+    /// <exception cref="CommandException">The folder holds neither.</exception>
+    public static void Attach(Vit model, string folder)
+    {
+        if (Has(folder, Composition)) Mixture.Load(folder, model);
+        else if (Has(folder, PeftConfig)) Attach(model, Lora.Load(folder, model));
+        else throw None(folder);
+    }
+
+    /// <summary>The modules of some folders; a folder of modules stands for all that are in it.</summary>
+    public static IReadOnlyList<LoraModule> Load(Vit model, IReadOnlyList<string> folders)
+    {
+        var modules = new List<LoraModule>();
+        foreach (var folder in folders)
+        {
+            if (Has(folder, PeftConfig)) modules.Add(Lora.Load(folder, model));
+            else if (Inside(folder).Length > 0) modules.AddRange(Lora.LoadAll(folder, model));
+            else throw Has(folder, Composition) ? new CommandException($"{folder} is a composition; compose its modules, or export it first with --export.") : None(folder);
+        }
+        return modules;
+    }
+
+    private static void Attach(Vit model, LoraModule module)
+    {
+        Nn.Attach.Module(model, module);
+        if (module.Head is not { } head) return;
+        var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];
+        model.NewHead(head.Weight, head.Bias, labels);
+        model.Head!.Train(false);
+    }
+
+    private static bool Has(string folder, string file) => File.Exists(Path.Combine(folder, file));
+
+    private static string[] Inside(string folder) =>
+        Directory.Exists(folder) ? [.. Directory.GetDirectories(folder).Where(f => Has(f, PeftConfig)).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)] : [];
+
+    private static CommandException None(string folder)
+    {
+        if (!Directory.Exists(folder)) return new($"{folder}: there is no such folder; name one with {PeftConfig} or {Composition} in it.");
+        var inside = Inside(folder);
+        return new($"{folder} has neither {PeftConfig} nor {Composition} in it{(inside.Length > 0 ? $"; its folders {string.Join(", ", inside)} have, name one of them" : "")}.");
+    }
+}

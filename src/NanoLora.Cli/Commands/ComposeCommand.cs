@@ -1,0 +1,117 @@
+using System.CommandLine;
+using System.Globalization;
+using NanoLora.Data;
+using NanoLora.Experiments;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Cli.Commands;
+
+/// <summary><c>nanolora compose</c>: modules of the user's choice into one composition, or one adapter.</summary>
+internal static class ComposeCommand
+{
+    private sealed record Request(string Model, string[] Modules, string Output, string Method, double? Scale, string? Task, string? Data, int? Shots, int Draw, bool All, int Steps, ulong Seed, bool Export);
+
+    public static Command Create(Session session)
+    {
+        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var modules = new Argument<string[]>("MODULE") { Description = "Folders of PEFT adapters, or of such folders.", Arity = ArgumentArity.OneOrMore };
+        var output = Inputs.Required("--out", "DIR", "The folder to write.");
+        var method = Inputs.Text("--method", "M", "uniform: the same weight for every module. learned: softmax(v), one v a matrix, trained on --task.", "uniform");
+        var scale = Inputs.Number("--scale", "For uniform: what the mean of the modules is multiplied with; 1 if not given.", double.NegativeInfinity);
+        var task = Inputs.Text("--task", "TASK", $"What to fit the head, and for learned the weights, to: {TaskInput.Help}.");
+        var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
+        var shots = Inputs.OptionalWhole("--shots", "Train on so many images per class, and measure on the others.");
+        var draw = Inputs.Whole("--draw", "Which draw of them, from 0.", 0, 0);
+        var all = Inputs.Switch("--all", "Train on all training images of the task.");
+        var steps = Inputs.Whole("--steps", "Steps of the optimiser.", new Protocol().Steps);
+        var seed = Inputs.Seed("Of the draw and the order of samples.");
+        var export = Inputs.Switch("--export", "Write an ordinary PEFT adapter, the exact sum, instead of a composition that refers to its modules.");
+        var command = new ToolCommand("compose", "Mixes LoRA modules of one base.", """
+            W = W0 + sum of w_n s_n B_n A_n over the modules n. Base and modules stay as they are; what trains is one weight per module and matrix, and the head
+            of the new task.
+            """, "nanolora compose models/nano-vit models/nano-vit/modules --out mix",
+            "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task mine.safetensors --shots 5 --out mix",
+            "nanolora compose models/nano-vit a b c --method learned --task mine.safetensors --all --export --out adapter")
+        { model, modules, output, method, scale, task, data, shots, draw, all, steps, seed, export };
+        command.SetAction(parsed => Run(session, Checked(new Request(parsed.GetValue(model)!, parsed.GetValue(modules)!, parsed.GetValue(output)!, parsed.GetValue(method)!, parsed.GetValue(scale),
+            parsed.GetValue(task), parsed.GetValue(data), parsed.GetValue(shots), parsed.GetValue(draw), parsed.GetValue(all), parsed.GetValue(steps), parsed.GetValue(seed), parsed.GetValue(export)))));
+        return command;
+    }
+
+    private static Request Checked(Request request)
+    {
+        if (request.Method is not ("uniform" or "learned")) throw new UsageException($"--method: \"{request.Method}\" is not a method; known are uniform, learned.");
+        if (request is { Method: "learned", Task: null }) throw new UsageException("--method learned needs a task to learn from; give --task.");
+        if (request is { Method: "learned", Scale: not null }) throw new UsageException("--scale goes with uniform; learned weights have the sum 1.");
+        if (request.Task is not null && (request.Shots is not null) == request.All) throw new UsageException("--task: give either --shots or --all, how much of it to train on.");
+        if (request.Task is null && (request.Shots is not null || request.All)) throw new UsageException("--shots and --all go with --task.");
+        return request;
+    }
+
+    private static int Run(Session session, Request request)
+    {
+        OutputFolder.Prepare(request.Output);
+        using var backend = new CpuBackend();
+        using var model = Vit.Load(request.Model, backend);
+        var modules = Adapters.Load(model, request.Modules);
+        try
+        {
+            var mixture = request.Method == "learned" ? Compose.Learned(model, modules) : Compose.Uniform(model, modules, (float)(request.Scale ?? 1));
+            var measured = request.Task is { } text ? Fitted(session, request, model, ModelImages.Fit(TaskInput.Read(text, request.Data), model.Config)) : null;
+            if (measured is null && request.Task is not null) return Session.Interrupted;
+            if (request.Export) mixture.Export(request.Output);
+            else mixture.Save(request.Output);
+            session.Say($"{request.Output}: {request.Method} composition of {modules.Count} modules over {mixture.Compositions.Count} matrices{(request.Export ? ", exported as one adapter" : "")}");
+            Weights(session, mixture);
+            if (measured is not null) session.Out.WriteLine(measured);
+            mixture.Detach();
+            return 0;
+        }
+        finally
+        {
+            foreach (var module in modules) module.Dispose();
+        }
+    }
+
+    // Fits head and weights with the recipe of the study, and measures on what was not trained on; null if it was interrupted.
+    private static string? Fitted(Session session, Request request, Vit model, ImageTask task)
+    {
+        var (support, test) = (task.Train, task.Test);
+        if (request.Shots is { } shots)
+        {
+            var drawn = FewShot.Draw(task, shots, request.Seed, request.Draw);
+            Pools.Check(drawn);
+            (support, test) = (drawn.Support, drawn.Test);
+        }
+        var protocol = new Protocol();
+        var data = new ModelDataset(support, model.Config);
+        Heads.NearestMean(model, data);
+        using var progress = session.Progress("compose", request.Steps);
+        var history = Trainer.Fit(model, data, new FitOptions
+        {
+            Steps = request.Steps, BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, Seed = request.Seed, Augment = false,
+            MixingRate = request.Shots < protocol.ManyShots ? protocol.MixingRate.Few : protocol.MixingRate.Many, Cancellation = session.Cancellation,
+            Progress = step => progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}")),
+        });
+        progress.Dispose();
+        if (!history.Completed)
+        {
+            session.Note($"interrupted after step {history.Steps.Count} of {request.Steps}; nothing was written. Start again with: {session.CommandLine()}");
+            return null;
+        }
+        if (test.Count == 0) return $"trained on {support.Count} images; the task has no test images to measure with";
+        var correct = model.Correct(new ModelDataset(test, model.Config));
+        return string.Create(CultureInfo.InvariantCulture, $"{task.Name}: {100.0 * correct / test.Count:0.0} % of {test.Count:N0} test images ({correct:N0}), trained on {support.Count:N0}");
+    }
+
+    private static void Weights(Session session, Mixture mixture)
+    {
+        var weights = mixture.Weights();
+        for (var n = 0; n < mixture.Modules.Count; n++)
+        {
+            var column = weights.Select(row => row[n]).ToArray();
+            session.Say($"  {Printable.Of(mixture.Modules[n].Name),-24} weight {column.Average():0.000}, from {column.Min():0.000} to {column.Max():0.000}");
+        }
+    }
+}

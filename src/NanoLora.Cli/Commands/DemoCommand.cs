@@ -1,0 +1,71 @@
+using System.CommandLine;
+using NanoLora.Data;
+using NanoLora.Experiments;
+
+namespace NanoLora.Cli.Commands;
+
+/// <summary><c>nanolora demo</c>: all arms on the bundled held-out task.</summary>
+internal static class DemoCommand
+{
+    public static Command Create(Session session)
+    {
+        var protocol = new Protocol();
+        var output = Inputs.Text("--out", "DIR", "Where results.json, results.csv and report.html go.", "nanolora-demo");
+        var shots = Inputs.Wholes("--shots", "Support images per class.", [.. protocol.Shots]);
+        var draws = Inputs.Whole("--draws", "Draws of the support set; two or more give intervals.", protocol.Draws);
+        var steps = Inputs.Whole("--steps", "Steps of the optimiser, the same for all arms.", protocol.Steps);
+        var arms = Inputs.Text("--arms", "A,B", $"Only these arms. Known: {string.Join(", ", ArmNames.Order)}.");
+        var seed = Inputs.Seed("Of draws, orders and starts.");
+        var models = Inputs.Text("--models", "DIR", "The folder of bundled models; looked for upwards from here and from the tool if not given.");
+        var task = Inputs.Text("--task", "TASK", "A task file, or the name of one of the bundled tasks; not needed where there is one.");
+        var resume = Inputs.Switch("--resume", "Go on with an interrupted demo in the same folder.");
+        var command = new ToolCommand("demo", "Runs the comparison on a held-out task with the bundled model and modules.", """
+            Learns a task that neither the base nor the modules have seen, from a few images per class, in seven ways: linear probes on pixels and on
+            features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random modules. Ends with
+            a table, one sentence that says what was found, and a report.
+            """, "nanolora demo", "nanolora demo --shots 1,2,5 --draws 10 --out longer", "nanolora demo --resume              after Ctrl-C")
+        { output, shots, draws, steps, arms, seed, models, task, resume };
+        command.SetAction(parsed => Run(session, protocol with
+        {
+            Shots = parsed.GetValue(shots)!, Draws = parsed.GetValue(draws), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed), Arms = Named(parsed.GetValue(arms)),
+        }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(resume)));
+        return command;
+    }
+
+    private static int Run(Session session, Protocol protocol, string folder, string? modelsFolder, string? taskName, bool resume)
+    {
+        OutputFolder.Prepare(folder);
+        var models = BundledModels.Find(modelsFolder);
+        var taskFile = models.Task(taskName);
+        var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, TaskFile.Read(taskFile));
+        var study = new DemoStudy(models, taskFile, protocol);
+        var done = resume ? study.Done(folder) : [];
+
+        var task = study.Task;
+        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} images{(task.HasGroups ? ", people held out for the test" : "")}");
+        session.Say($"base: {study.Model}, {study.Parameters:N0} parameters; {study.Modules.Count} upstream modules: {string.Join(", ", study.Modules)}");
+        session.Say($"pools: {samples:N0} held-out images compared by content with {pretraining:N0} of pretraining and {upstream:N0} upstream: none in common");
+        if (done.Count > 0) session.Say($"resumed: {done.Count} of {study.Total} runs were done");
+        session.Out.WriteLine();
+
+        var results = study.Run(session, folder, done);
+        results.SaveJson(DemoStudy.ResultsPath(folder));
+        if (results.Cells.Count < study.Total) return session.Resumable($"interrupted: {results.Cells.Count} of {study.Total} runs are in {DemoStudy.ResultsPath(folder)}");
+        results.SaveCsv(Path.Combine(folder, "results.csv"));
+        var report = Path.Combine(folder, "report.html");
+        Report.Save(results, report);
+        session.Out.WriteLine(Table.Of(results));
+        session.Out.WriteLine(results.Conclusion);
+        session.Out.WriteLine();
+        session.Say($"report: {Path.GetFullPath(report)}");
+        return 0;
+    }
+
+    private static IReadOnlyList<string> Named(string? arms)
+    {
+        if (arms is null) return ArmNames.Order;
+        var named = arms.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        foreach (var arm in named) if (!ArmNames.Order.Contains(arm)) throw new UsageException($"--arms: \"{arm}\" is not an arm; known are {string.Join(", ", ArmNames.Order)}.");
+        return named.Length > 0 ? [.. ArmNames.Order.Where(named.Contains)] : throw new UsageException("--arms: no arm is named.");
+    }
+}

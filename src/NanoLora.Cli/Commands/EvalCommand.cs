@@ -1,0 +1,58 @@
+using System.CommandLine;
+using NanoLora.Data;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Cli.Commands;
+
+/// <summary><c>nanolora eval</c>: the accuracy of a model, with or without an adapter.</summary>
+internal static class EvalCommand
+{
+    public static Command Create(Session session)
+    {
+        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
+        var task = Inputs.Required("--task", "TASK", $"What to measure on: {TaskInput.Help}.");
+        var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
+        var probe = Inputs.Switch("--probe", "Fit a head to --shots images per class first: the nearest class mean of the features.");
+        var shots = Inputs.Whole("--shots", "For --probe: images per class.", 5);
+        var draw = Inputs.Whole("--draw", "For --probe: which draw of them, from 0.", 0, 0);
+        var seed = Inputs.Seed("For --probe: of the draw.");
+        var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", "Where a task has no test images, all of its images are measured.",
+            "nanolora eval models/nano-vit --adapter mine --task mine.safetensors", "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
+        { model, adapter, task, data, probe, shots, draw, seed };
+        command.SetAction(parsed =>
+        {
+            using var backend = new CpuBackend();
+            using var base_ = Vit.Load(parsed.GetValue(model)!, backend);
+            if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
+            var read = ModelImages.Fit(TaskInput.Read(parsed.GetValue(task)!, parsed.GetValue(data), base_.Labels), base_.Config);
+            var test = read.Test.Count > 0 ? read.Test : read.Train;
+            if (parsed.GetValue(probe))
+            {
+                var drawn = FewShot.Draw(read, parsed.GetValue(shots), parsed.GetValue(seed), parsed.GetValue(draw));
+                Pools.Check(drawn);
+                if (drawn.Test.Count == 0) throw new CommandException($"{read.Name} has no test images to measure a probe with.");
+                Heads.NearestMean(base_, new ModelDataset(drawn.Support, base_.Config));
+                test = drawn.Test;
+            }
+            CheckHead(base_, test);
+            var correct = base_.Correct(new ModelDataset(test, base_.Config));
+            session.Say($"{read.Name}: {100.0 * correct / test.Count:0.0} % of {test.Count:N0} images ({correct:N0})");
+            return 0;
+        });
+        return command;
+    }
+
+    // As many classes are not enough: a head that has them in another order, or others, measures nothing.
+    private static void CheckHead(Vit model, ImageSet test)
+    {
+        if (test.Count == 0) throw new CommandException($"{test.Name} has no images.");
+        if (model.Head is null) throw new CommandException($"{model.Source} has no head; give an adapter that has one, or --probe.");
+        if (model.Labels.Count == test.Classes.Length && (model.Labels.SequenceEqual(test.Classes) || Numbered(model.Labels))) return;
+        throw new CommandException($"the head names {Some(model.Labels)}, {test.Name} has {Some(test.Classes)}; give the adapter of this task, or --probe.");
+
+        static bool Numbered(IReadOnlyList<string> labels) => labels.Select((l, n) => l == $"{n}" || l == $"LABEL_{n}").All(same => same);
+        static string Some(IReadOnlyList<string> labels) => $"{labels.Count} classes ({string.Join(", ", labels.Take(3))}{(labels.Count > 3 ? ", …" : "")})";
+    }
+}

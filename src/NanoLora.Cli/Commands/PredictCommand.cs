@@ -1,0 +1,59 @@
+using System.CommandLine;
+using System.Globalization;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Cli.Commands;
+
+/// <summary><c>nanolora predict</c>: what a model says of images.</summary>
+internal static class PredictCommand
+{
+    private const int BatchSize = 64;
+
+    public static Command Create(Session session)
+    {
+        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var images = new Argument<string[]>("IMAGE") { Description = ImageInput.Help + ".", Arity = ArgumentArity.OneOrMore };
+        var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
+        var top = Inputs.Whole("--top", "How many classes to show.", 5);
+        var command = new ToolCommand("predict", "Names images.", """
+            A line each, with the most probable classes and their probabilities in percent. Images are brought to the model's size, gray or colour as the model
+            reads them, and normalised by its image_mean and image_std.
+            """, "nanolora predict models/nano-vit picture.png", "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
+        { model, images, adapter, top };
+        command.SetAction(parsed => Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top)));
+        return command;
+    }
+
+    private static int Run(Session session, string folder, string? adapter, string[] inputs, int top)
+    {
+        using var backend = new CpuBackend();
+        using var model = Vit.Load(folder, backend);
+        if (adapter is not null) Adapters.Attach(model, adapter);
+        if (model.Head is null) throw new CommandException($"{folder} has no head; give an adapter that has one.");
+        if (model.Config.ImageMean is null || model.Config.ImageStd is null) session.Note($"{folder} does not say how images are normalised; pixels are taken from 0 to 1");
+        foreach (var input in inputs)
+        {
+            var (set, names) = ImageInput.Read(input);
+            var data = new ModelDataset(ModelImages.Fit(set, model.Config), model.Config);
+            for (var start = 0; start < data.Count; start += BatchSize)
+            {
+                if (session.IsInterrupted) return Session.Interrupted;
+                using var scope = backend.Scope(grad: false);
+                int[] indices = [.. Enumerable.Range(start, Math.Min(BatchSize, data.Count - start))];
+                var probabilities = model.Forward(data.Read(backend.Main, indices).Inputs).Softmax();
+                var (values, classes) = (probabilities.ToArray(), probabilities.Cols);
+                for (var i = 0; i < indices.Length; i++) session.Out.WriteLine($"{names[start + i]}: {Best(values.AsSpan(i * classes, classes), model.Labels, top)}");
+            }
+        }
+        return 0;
+    }
+
+    private static string Best(ReadOnlySpan<float> probabilities, IReadOnlyList<string> labels, int top)
+    {
+        var order = Enumerable.Range(0, probabilities.Length).ToArray();
+        var values = probabilities.ToArray();
+        Array.Sort(order, (a, b) => values[a] != values[b] ? values[b].CompareTo(values[a]) : a.CompareTo(b));
+        return string.Join(", ", order.Take(top).Select(c => string.Create(CultureInfo.InvariantCulture, $"{Printable.Of(c < labels.Count ? labels[c] : $"{c}")} {100 * values[c]:0.0} %")));
+    }
+}

@@ -1,0 +1,130 @@
+using System.CommandLine;
+using System.Globalization;
+using NanoLora.Data;
+using NanoLora.Experiments;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Cli.Commands;
+
+/// <summary><c>nanolora train</c>: LoRA modules, one a task, as PEFT folders.</summary>
+internal static class TrainCommand
+{
+    public static Command Create(Session session)
+    {
+        var options = new ModuleOptions();
+        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var task = Inputs.Text("--task", "TASK", $"What to learn: {TaskInput.Help}.");
+        var all = Inputs.Switch("--all-upstream", "Instead of one task, every upstream task of --data, each into a folder of its own within --out.");
+        var data = Inputs.Text("--data", "DIR", "The folder of raw image sets.");
+        var output = Inputs.Required("--out", "DIR", "The adapter folder to write.");
+        var rank = Inputs.Whole("--rank", "The rank of A and B.", options.Rank);
+        var alpha = Inputs.Number("--alpha", "The numerator of the scale alpha / rank; the rank if not given.");
+        var pattern = Inputs.Text("--pattern", "P", "Which linears, by path; * stands for any characters, (a|b) for one of several words.", options.Pattern);
+        var steps = Inputs.Whole("--steps", "Steps of the optimiser.", options.Steps);
+        var batch = Inputs.Whole("--batch", "Images in a batch.", options.BatchSize);
+        var rate = Inputs.Number("--rate", string.Create(CultureInfo.InvariantCulture, $"AdamW's rate for A and B; {options.Rate} if not given."));
+        var dropout = Inputs.Number("--dropout", "The share of the input of A that training drops; 0 if not given.", 0, 1);
+        var seed = Inputs.Seed("Of the start and the order of samples.");
+        var resume = Inputs.Switch("--resume", "Go on with an interrupted training in the same folder.");
+        var command = new ToolCommand("train", "Trains a LoRA module on a task.", """
+            The module and a head of its own learn from the task's training images and are written as an adapter folder that the PEFT library reads, with a
+            README.md that says what was measured. The base stays as it is.
+            """, "nanolora train models/nano-vit --task digits.safetensors --out digits",
+            "nanolora train models/nano-vit --task train-images.idx.gz,train-labels.idx.gz --rank 8 --out mine",
+            "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules")
+        { model, task, all, data, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, resume };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(all) == (parsed.GetValue(task) is not null)) throw new UsageException("give either --task or --all-upstream.");
+            if (parsed.GetValue(all) && parsed.GetValue(data) is null) throw new UsageException("--all-upstream reads the tasks from --data.");
+            options = options with
+            {
+                Rank = parsed.GetValue(rank), Alpha = (float?)parsed.GetValue(alpha), Pattern = parsed.GetValue(pattern)!, Steps = parsed.GetValue(steps),
+                BatchSize = parsed.GetValue(batch), Rate = parsed.GetValue(rate) ?? options.Rate, Dropout = (float)(parsed.GetValue(dropout) ?? 0), Seed = parsed.GetValue(seed),
+            };
+            var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));
+            var (folder, source) = (parsed.GetValue(output)!, parsed.GetValue(data));
+            return parsed.GetValue(task) is { } one ? trainer.Train(() => TaskInput.Read(one, source), folder) : trainer.TrainAll(source!, folder);
+        });
+        return command;
+    }
+
+    /// <summary>The trainings of one command.</summary>
+    private sealed class ModuleTraining(Session session, string modelFolder, ModuleOptions options, bool resume)
+    {
+        /// <summary>Every upstream task; those whose folder is done already are passed over by --resume.</summary>
+        public int TrainAll(string data, string folder)
+        {
+            OutputFolder.Prepare(folder);
+            foreach (var task in TaskInput.Sources(data).Where(t => t.Pool == Pool.Upstream))
+            {
+                var target = Path.Combine(folder, Printable.FileName(task.Name));
+                if (resume && IsDone(target)) session.Note($"{target} is done");
+                else if (Train(() => task, target) is var code && code != 0) return code;
+            }
+            return 0;
+        }
+
+        /// <summary>One task.</summary>
+        public int Train(Func<ImageTask> read, string folder)
+        {
+            PrepareAdapter(folder);
+            using var backend = new CpuBackend();
+            using var model = Vit.Load(modelFolder, backend);
+            var task = ModelImages.Fit(read(), model.Config);
+            var training = new ResumableTraining(folder, Settings(task));
+            var state = training.Begin(resume);
+            var (mean, deviation) = ModelImages.Normalisation(model);
+            var begun = state?.Step ?? 0;
+            if (begun > 0) session.Note($"resumed after step {begun} of {options.Steps}");
+
+            var progress = session.Progress(task.Name, options.Steps - begun);
+            var (module, history) = Upstream.Train(model, task, mean, deviation, options with
+            {
+                Resume = state, Cancellation = session.Cancellation,
+                Progress = step => progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}")),
+            });
+            progress.Dispose();
+            if (history.State is { } now)
+            {
+                training.Save(now);
+                return session.Resumable($"interrupted after step {now.Step} of {options.Steps}; the state is saved in {folder}");
+            }
+            var measured = Measured(model, task);
+            training.End();                                                            // an adapter folder is new, empty, or an adapter
+            PeftFolder.Save(folder, module, model);
+            Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}",
+                $"A LoRA module with a head of its own for {Path.GetFileName(Path.GetFullPath(modelFolder))}, of {module.Count.ToString("N0", CultureInfo.InvariantCulture)} values beside the head.",
+                modelFolder, task, [.. Settings(task).Skip(2).Select(f => (f.Name, f.Value))], measured, session.CommandLine()));
+            session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
+            return 0;
+        }
+
+        private static string Measured(Vit model, ImageTask task)
+        {
+            if (task.Test.Count == 0) return "Nothing: the task has no test images.";
+            var correct = model.Correct(new ModelDataset(task.Test, model.Config));
+            return string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / task.Test.Count:0.0} % of {task.Test.Count:N0} test images are named rightly ({correct:N0}).");
+        }
+
+        private IReadOnlyList<Fact> Settings(ImageTask task) =>
+        [
+            new("training", "train"), new("task", task.Name), new("pattern", options.Pattern), new("rank", $"{options.Rank}"), new("alpha", Text(options.Alpha ?? options.Rank)),
+            new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"), new("rate", Text(options.Rate)), new("seed", $"{options.Seed}"),
+        ];
+
+        private static string Text(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
+
+        private static bool IsDone(string folder) => File.Exists(Path.Combine(folder, "README.md")) && File.Exists(Path.Combine(folder, Adapters.PeftConfig));
+
+        // What is in the folder is looked at before the work: an adapter is not written among other things.
+        private static void PrepareAdapter(string folder)
+        {
+            OutputFolder.Prepare(folder);
+            var strange = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!).FirstOrDefault(f => !f.StartsWith("training-state.", StringComparison.Ordinal));
+            if (strange is not null && !File.Exists(Path.Combine(folder, Adapters.PeftConfig)))
+                throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");
+        }
+    }
+}

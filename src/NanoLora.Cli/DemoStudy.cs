@@ -1,0 +1,109 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using NanoLora.Data;
+using NanoLora.Experiments;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Cli;
+
+/// <summary>The few-shot comparison on a held-out task: what it starts from, the cells it has, and the files it leaves.</summary>
+internal sealed class DemoStudy
+{
+    private static readonly TimeSpan SavePause = TimeSpan.FromSeconds(2);
+
+    private readonly Protocol _protocol;
+    private readonly ImageTask _task;
+    private readonly ArmKit _kit;
+    private readonly string _model;
+    private readonly IReadOnlyList<string> _modules, _matrices;
+    private readonly IReadOnlyList<Fact> _settings;
+
+    /// <summary>Reads base, modules and task, and makes sure that they fit and that every draw can be made.</summary>
+    public DemoStudy(BundledModels models, string taskFile, Protocol protocol)
+    {
+        _protocol = protocol;
+        using var backend = new CpuBackend(threads: 1);
+        using var model = Vit.Load(models.Model, backend);
+        var (mean, deviation) = ModelImages.Normalisation(model);
+        _kit = new ArmKit(models.Model, models.Modules, mean, deviation);
+        _task = ModelImages.Fit(TaskFile.Read(taskFile), model.Config);
+        foreach (var shots in protocol.Shots) for (var draw = 0; draw < protocol.Draws; draw++) Pools.Check(FewShot.Draw(_task, shots, protocol.Seed, draw));
+
+        _model = Path.GetFileName(Path.TrimEndingDirectorySeparator(models.Model));
+        Parameters = model.Parameters().Sum(p => (long)p.Value.Value.Count);
+        var modules = Lora.LoadAll(models.Modules, model);
+        var mixture = Compose.Uniform(model, modules);
+        _modules = [.. modules.Select(m => m.Name)];
+        _matrices = [.. mixture.Compositions.Select(c => c.Key)];
+        mixture.Detach();
+        foreach (var module in modules) module.Dispose();
+        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(), new("arms", string.Join(", ", protocol.Arms))];
+    }
+
+    /// <summary>The number of the base's parameters.</summary>
+    public long Parameters { get; }
+
+    /// <summary>The held-out task.</summary>
+    public ImageTask Task => _task;
+
+    /// <summary>The base's name.</summary>
+    public string Model => _model;
+
+    /// <summary>The modules' names.</summary>
+    public IReadOnlyList<string> Modules => _modules;
+
+    /// <summary>The number of runs in all.</summary>
+    public int Total => FewShotStudy.Plan(_protocol).Count;
+
+    /// <summary>The runs that an interrupted study in the folder has done.</summary>
+    /// <exception cref="CommandException">There is none, or it had other settings.</exception>
+    public IReadOnlyList<Cell> Done(string folder)
+    {
+        var path = ResultsPath(folder);
+        if (!File.Exists(path)) throw new CommandException($"{path} is not there, so there is nothing to resume; run without --resume.");
+        var before = Results.LoadJson(path);
+        RunSettings.Match(path, Settings(before), Settings(Of([])));
+        return before.Cells;
+    }
+
+    /// <summary>Runs what is missing, and keeps results.json up to date on the way.</summary>
+    public Results Run(Session session, string folder, IReadOnlyList<Cell> done)
+    {
+        var cells = done.ToList();
+        var saved = TimeProvider.System.GetTimestamp();
+        using (var progress = session.Progress("demo", Total - done.Count))
+        {
+            return Of(FewShotStudy.Run(_protocol, _task, _kit, done, Finished, session.Cancellation));
+
+            void Finished(Cell cell)
+            {
+                cells.Add(cell);
+                progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"{cell.Shots} shot, draw {cell.Draw + 1}, {ArmNames.Label(cell.Arm)}: {100 * cell.Accuracy:0.0} %"));
+                if (TimeProvider.System.GetElapsedTime(saved) < SavePause) return;
+                Of(cells).SaveJson(ResultsPath(folder));
+                saved = TimeProvider.System.GetTimestamp();
+            }
+        }
+    }
+
+    /// <summary>Where the results of a folder are.</summary>
+    public static string ResultsPath(string folder) => Path.Combine(folder, "results.json");
+
+    private Results Of(IReadOnlyList<Cell> cells)
+    {
+        var results = new Results($"{_task.Name} from a few images: composing {_modules.Count} LoRA modules", _model, _modules, _matrices, Machine.Facts(), _protocol.Seed, DateTimeOffset.UtcNow, _settings, cells);
+        return results with { Conclusion = Conclusion.Of(results) };
+    }
+
+    private static IReadOnlyList<Fact> Settings(Results results) => [.. results.Settings, new("seed", results.Seed.ToString(CultureInfo.InvariantCulture))];
+
+    // Results of other weights are not to be mixed in.
+    private static string Digest(BundledModels models)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        string[] files = [.. new[] { models.Model }.Concat(Directory.GetDirectories(models.Modules).Order(StringComparer.Ordinal)).SelectMany(f => Directory.GetFiles(f, "*.safetensors").Order(StringComparer.Ordinal))];
+        foreach (var file in files) hash.AppendData(File.ReadAllBytes(file));
+        return $"SHA-256 {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
+    }
+}

@@ -1,0 +1,45 @@
+using System.Globalization;
+using System.Text;
+
+namespace NanoLora.Cli;
+
+/// <summary>How names and sizes are shown.</summary>
+internal static class Printable
+{
+    /// <summary>A text from a file that nobody vouches for: a terminal must not obey it, so control characters become visible.</summary>
+    public static string Of(string text)
+    {
+        if (!text.Any(char.IsControl)) return text;
+        var shown = new StringBuilder(text.Length);
+        foreach (var c in text)
+        {
+            if (char.IsControl(c)) shown.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}");
+            else shown.Append(c);
+        }
+        return shown.ToString();
+    }
+
+    /// <summary>The same, at most so long.</summary>
+    public static string Of(string text, int most) => Of(text.Length > most ? text[..(most - 1)] + "…" : text);
+
+    /// <summary>A number of bytes, as in "4.9 MB".</summary>
+    public static string Bytes(long bytes)
+    {
+        if (bytes < 1000) return string.Create(CultureInfo.InvariantCulture, $"{bytes} B");
+        var (size, unit) = ((double)bytes, 0);
+        while (size >= 999.95 && unit < 4) (size, unit) = (size / 1000, unit + 1);
+        return string.Create(CultureInfo.InvariantCulture, $"{size:0.0} {"BkMGT"[unit]}B");
+    }
+
+    /// <summary>A name as a file or folder name: lower case, words joined by hyphens.</summary>
+    public static string FileName(string name)
+    {
+        var file = new StringBuilder(name.Length);
+        foreach (var c in name.ToLowerInvariant())
+        {
+            if (char.IsLetterOrDigit(c)) file.Append(c);
+            else if (file.Length > 0 && file[^1] != '-') file.Append('-');
+        }
+        return file.ToString().TrimEnd('-') is { Length: > 0 } made ? made : "task";
+    }
+}

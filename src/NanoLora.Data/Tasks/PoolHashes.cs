@@ -1,0 +1,81 @@
+using System.Buffers.Binary;
+using NanoLora.Nn;
+
+namespace NanoLora.Data;
+
+/// <summary>
+/// What a base and its modules have seen, as hashes: a safetensors file with the U8 tensors <c>pretraining</c> and <c>upstream</c> [n, 8], the first
+/// 8 bytes of the SHA-256 of each image's pixels, ascending. A task can be held against it without the images themselves.
+/// </summary>
+public static class PoolHashes
+{
+    private const string Format = "nanolora.pools.1";
+    private const int Bytes = 8;
+
+    /// <summary>Writes the hashes of all training and test images.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="pretraining">The tasks that train the base.</param>
+    /// <param name="upstream">The tasks that train modules.</param>
+    /// <exception cref="CheckpointException">The file cannot be written.</exception>
+    public static void Write(string path, IEnumerable<ImageTask> pretraining, IEnumerable<ImageTask> upstream) => SafetensorsWriter.Write(
+        path, [Tensor("pretraining", pretraining), Tensor("upstream", upstream)], new Dictionary<string, string> { ["format"] = Format });
+
+    /// <summary>Checks that no image of a task, for training or test, is in the file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="task">The held-out task.</param>
+    /// <returns>How many images were compared with how many of each pool.</returns>
+    /// <exception cref="InvalidDataException">An image of the task is in a pool; the message counts them and names the first.</exception>
+    /// <exception cref="CheckpointException">The file is missing, damaged, or no such file.</exception>
+    public static (int Samples, int Pretraining, int Upstream) Check(string path, ImageTask task)
+    {
+        using var file = new SafetensorsFile(path);
+        if (file.Metadata.GetValueOrDefault("format") != Format) throw new CheckpointException(path, "format", $"it is not {Format}; write the file again with PoolHashes.Write.");
+        var (pretraining, upstream) = (Read(file, "pretraining"), Read(file, "upstream"));
+        int found = 0, samples = 0;
+        var first = "";
+        foreach (var inTest in (ReadOnlySpan<bool>)[false, true])
+        {
+            var set = inTest ? task.Test : task.Train;
+            samples += set.Count;
+            for (var i = 0; i < set.Count; i++)
+            {
+                var hash = Hash(set, i);
+                var pool = Array.BinarySearch(pretraining, hash) >= 0 ? "pretraining" : Array.BinarySearch(upstream, hash) >= 0 ? "upstream" : null;
+                if (pool is null) continue;
+                if (found++ == 0) first = $"{new SampleId(task, inTest, i)} is among the {pool} images";
+            }
+        }
+        if (found > 0) throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. A task that was seen before measures nothing: leave them out with Pools.Separate.");
+        return (samples, pretraining.Length, upstream.Length);
+    }
+
+    private static ulong Hash(ImageSet set, int index) => (ulong)(set.ContentHash(index) >> 64);
+
+    private static TensorSource Tensor(string name, IEnumerable<ImageTask> tasks)
+    {
+        var hashes = new List<ulong>();
+        foreach (var task in tasks)
+        {
+            for (var i = 0; i < task.Train.Count; i++) hashes.Add(Hash(task.Train, i));
+            for (var i = 0; i < task.Test.Count; i++) hashes.Add(Hash(task.Test, i));
+        }
+        hashes.Sort();
+        var bytes = new byte[Bytes * hashes.Count];
+        for (var i = 0; i < hashes.Count; i++) BinaryPrimitives.WriteUInt64BigEndian(bytes.AsSpan(Bytes * i), hashes[i]);
+        return new(name, FileDType.U8, [hashes.Count, Bytes], bytes);
+    }
+
+    private static ulong[] Read(SafetensorsFile file, string name)
+    {
+        var entry = file[name];
+        if (entry.DType != FileDType.U8 || entry.Shape is not [_, Bytes]) throw new CheckpointException(file.Path, name, $"{entry} is not U8 [n, {Bytes}].");
+        var bytes = file.Bytes(entry);
+        var hashes = new ulong[entry.Shape[0]];
+        for (var i = 0; i < hashes.Length; i++)
+        {
+            hashes[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes[(Bytes * i)..]);
+            if (i > 0 && hashes[i] < hashes[i - 1]) throw new CheckpointException(file.Path, name, $"row {i} is smaller than the one before; rows must ascend.");
+        }
+        return hashes;
+    }
+}
