@@ -19,12 +19,13 @@ internal sealed class AttentionPool : Module
     {
         var d = c.HiddenSize;
         _heads = c.Heads;
-        using (var probe = w.Get($"{at}.probe", new Shape(1, d))) _probe = Own("probe", probe);
-        using (var weight = w.Get($"{at}.in_weight", new Shape(3 * d, d))) _weight = Own("in_weight", weight);
-        using (var bias = w.Get($"{at}.in_bias", new Shape(3 * d), Init.Zeros)) _bias = Own("in_bias", bias);
+        using var probe = w.Get($"{at}.probe", new Shape(1, d));
+        using var weight = w.Get($"{at}.in_weight", new Shape(3 * d, d));
+        using var bias = w.Get($"{at}.in_bias", new Shape(3 * d), Init.Zeros);
         _o = Part("o", w.Linear($"{at}.o", d, d));
         _norm = Part("norm", w.Norm($"{at}.norm", d, c.Eps));
         _mlp = Part("mlp", new Mlp(w.Linear($"{at}.mlp.fc1", c.IntermediateSize, d), w.Linear($"{at}.mlp.fc2", d, c.IntermediateSize), Activations.Named(c.Activation, at)));
+        (_probe, _weight, _bias) = (Own("probe", probe), Own("in_weight", weight), Own("in_bias", bias));
     }
 
     /// <summary>Pools the tokens of each row of the batch.</summary>

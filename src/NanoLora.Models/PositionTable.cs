@@ -6,23 +6,14 @@ namespace NanoLora.Models;
 //     plain:      s = 1, a = -0.75, taps ⌊c⌋ - 1 .. ⌊c⌋ + 2, taps beyond the edge read the edge
 //     antialias:  s = max(1, r), a = -0.5, taps within 2 s of c, those beyond the edge left out and the rest divided by their sum
 
-/// <summary>How a family resamples its positions.</summary>
-internal enum Resampling
-{
-    /// <summary>As transformers does.</summary>
-    Plain,
-    /// <summary>As timm does.</summary>
-    Antialias,
-}
-
 /// <summary>Position tables for other image sizes.</summary>
 internal static class PositionTable
 {
     /// <summary>The matrix [m, n] of a whole grid, where m and n are the numbers of patches there and here.</summary>
-    public static Tensor Matrix(Workspace workspace, (int Rows, int Columns) from, (int Rows, int Columns) to, Resampling kind)
+    public static Tensor Matrix(Workspace workspace, (int Rows, int Columns) from, (int Rows, int Columns) to, bool antialias)
     {
-        var rows = Axis(from.Rows, to.Rows, kind);
-        var columns = Axis(from.Columns, to.Columns, kind);
+        var rows = Axis(from.Rows, to.Rows, antialias);
+        var columns = Axis(from.Columns, to.Columns, antialias);
         int m = checked(to.Rows * to.Columns), n = from.Rows * from.Columns;
         var w = new float[checked(m * n)];
         for (var i = 0; i < m; i++)
@@ -33,14 +24,14 @@ internal static class PositionTable
         return workspace.From(w, new Shape(m, n));
     }
 
-    private static double[][] Axis(int n, int m, Resampling kind)
+    private static double[][] Axis(int n, int m, bool antialias)
     {
         var weights = new double[m][];
         var ratio = (double)n / m;
         for (var i = 0; i < m; i++)
         {
             var centre = (i + 0.5) * ratio - 0.5;
-            weights[i] = kind == Resampling.Plain ? Plain(n, centre) : Antialiased(n, centre, Math.Max(1, ratio));
+            weights[i] = antialias ? Antialiased(n, centre, Math.Max(1, ratio)) : Plain(n, centre);
         }
         return weights;
     }

@@ -21,28 +21,38 @@ public sealed class Vit : Classifier
 
     private Vit(VitConfig config, WeightSource weights, NameMap names, string source, bool hasHead) : base(weights.Backend, names, source)
     {
-        var c = _config = config;
-        int d = c.HiddenSize, p = c.PatchSize;
-        _patch = Part("patch", weights.Linear("patch", d, checked(c.Channels * p * p), c.PatchBias));
-        _cls = c.ClassToken ? Token(weights, "cls_token", 1) : null;
-        _distillation = c.DistillationToken ? Token(weights, "distillation_token", 1) : null;
-        _registers = c.Registers > 0 ? Token(weights, "registers", c.Registers) : null;
-        if (c.MaskToken) Token(weights, "mask_token", 1);                              // kept for saving
-        _position = Token(weights, "position", checked(c.PositionedPrefix + c.Grid.Rows * c.Grid.Columns));
-        if (c.PreNorm) _preNorm = Part("pre_norm", weights.Norm("pre_norm", d, c.Eps));
-        _blocks = new TransformerBlock[c.Layers];
-        for (var n = 0; n < c.Layers; n++) _blocks[n] = Part($"blocks.{n}", Block(weights, $"blocks.{n}"));
-        var norm = c.NormAfterPooling ? "fc_norm" : "norm";
-        _norm = Part(norm, weights.Norm(norm, d, c.Eps));
-        if (c.Pooling == Pooling.Attention) _pool = Part("pool", new AttentionPool(weights, "pool", c));
-        if (!hasHead) return;
-        if (c.Pooling == Pooling.ClsAndDistillation)
+        // Where a tensor is missing or misshapen, those before it go back.
+        try
         {
-            _fileHead = weights.Linear("head", c.Labels.Count, d);
-            _distillationHead = Part("distillation_head", weights.Linear("distillation_head", c.Labels.Count, d));
+            var c = _config = config;
+            int d = c.HiddenSize, p = c.PatchSize;
+            _patch = Part("patch", weights.Linear("patch", d, checked(c.Channels * p * p), c.PatchBias));
+            _cls = c.ClassToken ? Token(weights, "cls_token", 1) : null;
+            _distillation = c.DistillationToken ? Token(weights, "distillation_token", 1) : null;
+            _registers = c.Registers > 0 ? Token(weights, "registers", c.Registers) : null;
+            if (c.MaskToken) Token(weights, "mask_token", 1);                              // kept for saving
+            _position = Token(weights, "position", checked(c.PositionedPrefix + c.Grid.Rows * c.Grid.Columns));
+            if (c.PreNorm) _preNorm = Part("pre_norm", weights.Norm("pre_norm", d, c.Eps));
+            _blocks = new TransformerBlock[c.Layers];
+            for (var n = 0; n < c.Layers; n++) _blocks[n] = Part($"blocks.{n}", Block(weights, $"blocks.{n}"));
+            var norm = c.NormAfterPooling ? "fc_norm" : "norm";
+            _norm = Part(norm, weights.Norm(norm, d, c.Eps));
+            if (c.Pooling == Pooling.Attention) _pool = Part("pool", new AttentionPool(weights, "pool", c));
+            if (!hasHead) return;
+            if (c.Pooling == Pooling.ClsAndDistillation)
+            {
+                _fileHead = weights.Linear("head", c.Labels.Count, d);
+                _distillationHead = Part("distillation_head", weights.Linear("distillation_head", c.Labels.Count, d));
+            }
+            else _fileHead = c.ProjectionSize > 0 ? weights.Linear("head", c.ProjectionSize, d, bias: false) : weights.Linear("head", c.Labels.Count, c.FeatureSize);
+            SetHead(_fileHead, c.Labels);
         }
-        else _fileHead = c.ProjectionSize > 0 ? weights.Linear("head", c.ProjectionSize, d, bias: false) : weights.Linear("head", c.Labels.Count, c.FeatureSize);
-        SetHead(_fileHead, c.Labels);
+        catch
+        {
+            Dispose();
+            weights.Abandon();
+            throw;
+        }
     }
 
     /// <summary>What the model is made of, with the labels it has now.</summary>
@@ -51,8 +61,8 @@ public sealed class Vit : Classifier
     /// <summary>The width of what the head sees.</summary>
     public int FeatureSize => _config.FeatureSize;
 
-    /// <summary>The config.json it was read from, or null.</summary>
-    internal ConfigNode? Json { get; private init; }
+    /// <summary>The files beside the weights that it was read from, or null.</summary>
+    internal VitFile? File { get; private init; }
 
     /// <summary>Whether the head is another than the file's.</summary>
     internal bool HeadIsNew => Head != _fileHead;
@@ -68,7 +78,7 @@ public sealed class Vit : Classifier
         using var checkpoint = Checkpoint.Open(path);
         var file = VitFile.Read(path, checkpoint);
         var weights = new FileWeights(backend, checkpoint, file.Names, (at, shape) => VitNames.FileShape(file.Config, at, shape), keepType);
-        var model = new Vit(file.Config, weights, file.Names, path, file.HasHead) { Json = file.Json };
+        var model = new Vit(file.Config, weights, file.Names, path, file.HasHead) { File = file };
         try { weights.NothingElse(file.Ignored); }
         catch
         {
@@ -123,19 +133,6 @@ public sealed class Vit : Classifier
         return (a + b) * 0.5f;
     }
 
-    /// <summary>The most probable class of one image [C, Y, X] or [1, C, Y, X], normalised as the model wants.</summary>
-    public Prediction Predict(Tensor image)
-    {
-        ArgumentNullException.ThrowIfNull(image);
-        using var scope = image.Workspace.Scope(grad: false);
-        if (image.Shape.Rank == 3) image = image.Reshape(1, image.Shape[0], image.Shape[1], image.Shape[2]);
-        if (image.Shape[0] != 1) throw new ArgumentException($"Vit.Predict: one image is wanted, not a batch {image.Shape}; use Forward.");
-        var p = Forward(image).Softmax().ToArray();
-        var best = 0;
-        for (var i = 1; i < p.Length; i++) if (p[i] > p[best]) best = i;
-        return new Prediction(best < Labels.Count ? Labels[best] : $"{best}", p[best]);
-    }
-
     // What leaves the last block, [B, T, D].
     private Tensor Hidden(Tensor images)
     {
@@ -181,7 +178,7 @@ public sealed class Vit : Classifier
         var table = _position.Value.In(w);
         if (grid == _config.Grid) return table;
         var k = _config.PositionedPrefix;
-        var matrix = PositionTable.Matrix(w, _config.Grid, grid, _config.Family == VitFamily.Timm ? Resampling.Antialias : Resampling.Plain);
+        var matrix = PositionTable.Matrix(w, _config.Grid, grid, _config.Antialias);
         var patches = matrix.MatMul(table.Slice(0, k, table.Shape[0]));
         return k == 0 ? patches : Tensor.Concat(0, table.Slice(0, 0, k), patches);
     }
@@ -231,13 +228,4 @@ public sealed class Vit : Classifier
         using var scale2 = w.Get($"{at}.scale2", new Shape(d), Init.Ones);
         return new TransformerBlock(norm1, attention, norm2, mlp, scale1, scale2);
     }
-}
-
-/// <summary>A class and how probable it is.</summary>
-/// <param name="Label">The name of the class.</param>
-/// <param name="Probability">From 0 to 1.</param>
-public sealed record Prediction(string Label, float Probability)
-{
-    /// <summary>As in "cat (97.3 %)".</summary>
-    public override string ToString() => $"{Label} ({100 * Probability:0.0} %)";
 }

@@ -134,6 +134,9 @@ public sealed record VitConfig
     /// <summary>The width of a linear without bias from the pooled features to an embedding shared with texts; 0 for none.</summary>
     public int ProjectionSize { get; init; }
 
+    /// <summary>Whether positions are resampled for smaller images with a widened kernel, as timm does and DINOv2 with registers.</summary>
+    public bool Antialias { get; init; }
+
     /// <summary>The tokens before the patches.</summary>
     internal int PrefixTokens => (ClassToken ? 1 : 0) + (DistillationToken ? 1 : 0) + Registers;
 
@@ -155,6 +158,11 @@ public sealed record VitConfig
             ("Layers", Layers), ("Heads", Heads), ("IntermediateSize", IntermediateSize)])
         {
             if (value < 1) throw new ArgumentException($"{source}: VitConfig.{name} is {value}; it must be 1 at least.");
+        }
+        foreach (var (name, value) in (ReadOnlySpan<(string, long)>)[("PatchSize", (long)PatchSize * PatchSize * Channels), ("ImageRows", (long)ImageRows * ImageColumns), ("Heads", 3L * Heads * Math.Max(HeadSize, 1)), ("HiddenSize", 3L * HiddenSize),
+            ("IntermediateSize", 2L * IntermediateSize)])
+        {
+            if (value > int.MaxValue) throw new ArgumentException($"{source}: VitConfig.{name} makes a tensor of an axis beyond 2^31 - 1.");
         }
         if (PatchSize > Math.Min(ImageRows, ImageColumns)) throw new ArgumentException($"{source}: patches of {PatchSize} do not fit images of {ImageRows} x {ImageColumns}.");
         if (HeadSize == 0 && HiddenSize % Heads != 0) throw new ArgumentException($"{source}: a width of {HiddenSize} does not divide into {Heads} heads.");

@@ -78,8 +78,9 @@ public abstract class Node
     /// <summary>Adds a share of the gradient; takes the tensor over.</summary>
     internal virtual void Accumulate(Tensor share)
     {
-        if (_released) throw new InvalidOperationException($"{Op}: a second backward pass through it; what it saved is gone. Run the forward pass again.");
-        Sum(ref _grad, share);
+        if (!_released) { Sum(ref _grad, share); return; }
+        share.Dispose();
+        throw new InvalidOperationException($"{Op}: a second backward pass through it; what it saved is gone. Run the forward pass again.");
     }
 
     /// <summary>sum += share, in place where nobody else holds the sum. Takes the share over.</summary>
@@ -106,25 +107,33 @@ public abstract class Node
         _grad = null;
         try
         {
-            using var scope = Owner.Scope(grad: false);
-            Backward(dy);
+            try
+            {
+                using var scope = Owner.Scope(grad: false);
+                Backward(dy);
+            }
+            finally
+            {
+                dy.Dispose();
+                Release();
+            }
+            HandOn();
         }
         catch
         {
             for (var i = 0; i < _inputCount; i++) _given[i]?.Dispose();
             throw;
         }
-        finally
-        {
-            dy.Dispose();
-            Release();
-        }
+    }
+
+    private void HandOn()
+    {
         for (var i = 0; i < _inputCount; i++)
         {
             if (_given[i] is not { } dx) continue;
             if (Owner.CheckFinite) Owner.Check(dx, $"the gradient of {Op}");
-            _inputs[i]!.Accumulate(dx);
             _given[i] = null;
+            _inputs[i]!.Accumulate(dx);
         }
     }
 
@@ -173,6 +182,7 @@ public partial class Tensor
     public void Backward()
     {
         if (Count != 1) throw new InvalidOperationException($"Tensor.Backward: {Shape} is not a scalar; pass the gradient of each element.");
+        RequireTape();
         var one = Workspace.Loose(Shape);
         Backend.Fill(one, 1);
         Backward(one, 0, owned: true);
@@ -187,8 +197,10 @@ public partial class Tensor
     internal void Backward(Tensor dy, int floor, bool owned = false)
     {
         if (dy.Shape != Shape) throw new ArgumentException($"Tensor.Backward: a gradient {dy.Shape} for {Shape}.");
-        if (Node is null) throw new InvalidOperationException("Tensor.Backward: nothing that trains leads to this tensor. Mark a parameter with Trains, attach an adapter, or open the scope with grad.");
-        Node.Accumulate(owned ? dy : dy.Alias());
+        RequireTape().Accumulate(owned ? dy : dy.Alias());
         Workspace.Rewind(floor);
     }
+
+    private Node RequireTape() =>
+        Node ?? throw new InvalidOperationException("Tensor.Backward: nothing that trains leads to this tensor. Mark a parameter with Trains, attach an adapter, or open the scope with grad.");
 }

@@ -12,7 +12,7 @@ public abstract class EngineTest : IDisposable
     protected Workspace Workspace => Backend.Main;
 
     /// <summary>Looks for lost blocks, then frees the backend.</summary>
-    public void Dispose()
+    public virtual void Dispose()
     {
         var lost = Backend.LiveBlocks;
         Backend.Dispose();
@@ -20,7 +20,16 @@ public abstract class EngineTest : IDisposable
     }
 
     /// <summary>A parameter that trains.</summary>
-    protected Parameter Trained(float[] values, params int[] sizes) => new(Workspace.From(values, new Shape(sizes))) { Trains = true };
+    protected Parameter Trained(float[] values, params int[] sizes) => Given(values, trains: true, sizes);
+
+    /// <summary>A frozen parameter.</summary>
+    protected Parameter Frozen(float[] values, params int[] sizes) => Given(values, trains: false, sizes);
+
+    private Parameter Given(float[] values, bool trains, int[] sizes)
+    {
+        using var value = Workspace.From(values, new Shape(sizes));
+        return new Parameter(value) { Trains = trains };
+    }
 
     /// <summary>Normal numbers that depend on the seed alone.</summary>
     protected static float[] Normal(int count, ulong seed)

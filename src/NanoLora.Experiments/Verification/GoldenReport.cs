@@ -78,7 +78,8 @@ public sealed class GoldenReport
         var line = $"{Folder}: {Ok} ok, {Failed} FAIL, {NotBuilt} not built, exit {ExitCode}";
         if (Failed > 0) line += $"; first deviation: {FirstDeviation}";
         else if (Ok + NotBuilt == 0) line += "; nothing was compared";
-        return _missing.Count == 0 ? line : line + "; not built: " + string.Join(", ", _missing.Select(static m => m.Value == 1 ? m.Key : $"{m.Key} ({m.Value} cases)"));
+        var missing = string.Join(", ", _missing.Select(static m => m.Value == 1 ? m.Key : $"{m.Key} ({m.Value} cases)"));
+        return missing.Length > 0 ? $"{line}; not built: {missing}" : line;
     }
 
     internal void End() => EndCase();

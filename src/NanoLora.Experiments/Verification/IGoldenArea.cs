@@ -1,6 +1,6 @@
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>One kind of golden vectors (single operations, models, training, composition): how such a folder is recognised, and run through the engine.</summary>
+/// <summary>One kind of golden vectors (operations, models, training, composition): how such a folder is recognised, and run through the engine.</summary>
 public interface IGoldenArea
 {
     /// <summary>What the kind is called, as in "ops".</summary>

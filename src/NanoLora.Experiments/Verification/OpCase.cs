@@ -86,9 +86,11 @@ internal sealed class OpCase : IDisposable
 
     internal string Text(string name) => _folder.Field(_params, name, JsonValueKind.String, $"{Name}.params.").GetString()!;
 
-    internal int[] IntList(string name) => [.. _folder.Field(_params, name, JsonValueKind.Array, $"{Name}.params.").EnumerateArray().Select(static e => e.GetInt32())];
+    internal int[] IntList(string name) => [.. List(name).Select(static e => e.GetInt32())];
 
-    internal float[] FloatList(string name) => [.. _folder.Field(_params, name, JsonValueKind.Array, $"{Name}.params.").EnumerateArray().Select(static e => (float)e.GetDouble())];
+    internal float[] FloatList(string name) => [.. List(name).Select(static e => (float)e.GetDouble())];
+
+    private JsonElement.ArrayEnumerator List(string name) => _folder.Field(_params, name, JsonValueKind.Array, $"{Name}.params.").EnumerateArray();
 
     internal JsonElement Object(string name) => _folder.Field(_params, name, JsonValueKind.Object, $"{Name}.params.");
 
@@ -141,15 +143,15 @@ internal sealed class OpCase : IDisposable
         if (output >= 0) return Judge(role, shape, _outputs[output].Value);
         if (!role.StartsWith('d') || !_trained.TryGetValue(role[1..], out var parameter)) return Comparison.Fail("the engine gives no such output");
         // No gradient at all is a gradient of 0.
-        return parameter.Gradient is { } gradient ? Judge(role, shape, gradient) : Comparison.Of(new float[shape.Count], Floats(role), Tolerance("tolerance_abs", role), 0);
+        return parameter.Gradient is { } gradient ? Judge(role, shape, gradient) : Comparison.Of(new float[shape.Count], Floats(role), Tolerance("tolerance_abs", role));
     }
 
     private Comparison Judge(string role, Shape shape, Tensor got)
     {
         if (got.Shape != shape) return Comparison.Fail($"the shape is {got.Shape}, not {shape}");
-        return got.DType == DType.I32
-            ? Comparison.Of(got.ToInts(), Ints(role))
-            : Comparison.Of(got.ToArray(), Floats(role), Tolerance("tolerance_abs", role), _json.TryGetProperty("tolerance_rel", out _) ? Tolerance("tolerance_rel", role) : 0);
+        if (got.DType == DType.I32) return Comparison.Of(got.ToInts(), Ints(role));
+        var relative = _json.TryGetProperty("tolerance_rel", out _) ? Tolerance("tolerance_rel", role) : 0;
+        return Comparison.Of(got.ToArray(), Floats(role), Tolerance("tolerance_abs", role), relative);
     }
 
     private double Tolerance(string kind, string role) =>

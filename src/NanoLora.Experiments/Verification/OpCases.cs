@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>How each operation of the golden vectors is run on the engine: one line an operation. A line returns the output y, and notes further outputs.</summary>
+/// <summary>How each operation of the golden vectors is run on the engine: a line an operation, which returns the output y and notes further outputs.</summary>
 internal static class OpCases
 {
     private static readonly Dictionary<string, Func<OpCase, Tensor?>> Table = new(StringComparer.Ordinal)
@@ -156,7 +156,8 @@ internal static class OpCases
             owner.AddRange(Enumerable.Repeat(n, ranks[n]));
         }
         var x = c.In("x");
-        return x.LoraStack(x.Linear(c.In("w"), c.Maybe("bias")), Tensor.Concat(0, a), Tensor.Concat(1, b), 1, weights, c.Workspace.From(owner.ToArray(), new Shape(owner.Count)));
+        var y = x.Linear(c.In("w"), c.Maybe("bias"));
+        return x.LoraStack(y, Tensor.Concat(0, a), Tensor.Concat(1, b), 1, weights, c.Workspace.From(owner.ToArray(), new Shape(owner.Count)));
     }
 
     private static Tensor Uniform(OpCase c)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
@@ -26,21 +27,26 @@ public sealed class OpsArea : IGoldenArea
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(report);
         var workspace = new Workspace(backend);
-        foreach (var json in folder.Root.GetProperty("cases").EnumerateArray())
+        foreach (var json in folder.Root.GetProperty("cases").EnumerateArray()) Run(folder, json, workspace, report);
+        report.Case("");
+    }
+
+    private static void Run(GoldenFolder folder, JsonElement json, Workspace workspace, GoldenReport report)
+    {
+        var name = folder.Field(json, "case", JsonValueKind.String).GetString()!;
+        report.Case(name);
+        using var scope = workspace.Scope();
+        try
         {
-            var name = folder.Field(json, "case", JsonValueKind.String).GetString()!;
-            report.Case(name);
-            using var scope = workspace.Scope();
             using var @case = new OpCase(folder, json, name, workspace);
-            try
-            {
-                var run = OpCases.Find(@case.Op);
-                @case.Output("y", run(@case));
-                @case.Backward();
-                @case.Compare(report);
-            }
-            catch (NotBuiltException e) { report.Missing(e.Message); }
-            catch (Exception e) when (e is GoldenException or ArgumentException or InvalidOperationException or OverflowException or KeyNotFoundException) { report.Fail($"{@case.Op}: {e.Message}"); }
+            @case.Output("y", OpCases.Find(@case.Op)(@case));
+            @case.Backward();
+            @case.Compare(report);
+        }
+        catch (NotBuiltException e) { report.Missing(e.Message); }
+        catch (Exception e) when (e is GoldenException or CheckpointException or ArgumentException or InvalidOperationException or NotSupportedException or OverflowException or FormatException or KeyNotFoundException)
+        {
+            report.Fail(e.Message);
         }
     }
 }

@@ -25,6 +25,7 @@ internal readonly struct ConfigNode
     /// <exception cref="CheckpointException">It is missing, too large, or no JSON object.</exception>
     public static ConfigNode Read(string path)
     {
+        if (!File.Exists(path)) throw new CheckpointException(path, "file", "there is no such file; the config must stand beside the weights.");
         try
         {
             if (new FileInfo(path).Length > MaxBytes) throw new CheckpointException(path, "file", $"a config of more than {MaxBytes} bytes is none; check the file.");

@@ -32,6 +32,7 @@ internal static class HuggingFaceVit
         var gated = node.Bool("use_swiglu_ffn", false);
         var wide = (long)(config.HiddenSize * (double)node.Float("mlp_ratio", 4));
         if (wide is < 1 or > 1 << 24) throw node.Error("mlp_ratio", $"it gives a width of {wide}.");
+        var registered = node.Text("model_type") == "dinov2_with_registers";
         config = config with
         {
             IntermediateSize = gated ? ((int)(wide * 2 / 3) + 7) / 8 * 8 : (int)wide,
@@ -39,7 +40,8 @@ internal static class HuggingFaceVit
             QkvBias = node.Bool("qkv_bias", true),
             LayerScale = true,
             MaskToken = HasPath("mask_token", names, checkpoint),
-            Registers = node.Text("model_type") == "dinov2_with_registers" ? node.Int("num_register_tokens", 4, min: 0, max: 1024) : 0,
+            Antialias = registered,
+            Registers = registered ? node.Int("num_register_tokens", 4, min: 0, max: 1024) : 0,
             PositionedTokens = 1,
             Pooling = Pooling.ClsAndMeanOfPatches,
         };

@@ -53,6 +53,7 @@ internal static class TimmVit
             DistillationToken = distilled,
             Registers = registers,
             PositionedTokens = positioned,
+            Antialias = true,
             FusedQkv = true,
             QkvBias = args.Bool("qkv_bias", Has("blocks.0.attn.qkv.bias")),
             QkNorm = args.Bool("qk_norm", normed),

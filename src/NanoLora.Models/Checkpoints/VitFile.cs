@@ -11,7 +11,12 @@ namespace NanoLora.Models;
 /// <param name="Json">The config.json, or null.</param>
 internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, string[] Ignored, ConfigNode? Json)
 {
+    private const string Preprocessor = "preprocessor_config.json";
+
     private const string Known = "nano_vit, vit, deit, dinov2, dinov2_with_registers, clip, clip_vision_model, siglip, siglip_vision_model, vit_pytorch, and timm's files, which have an architecture instead";
+
+    /// <summary>The preprocessor_config.json that gave the images' mean and deviation, or null.</summary>
+    public ConfigNode? Pixels { get; private init; }
 
     /// <summary>Reads what stands beside an open checkpoint.</summary>
     /// <exception cref="CheckpointException">The config is missing, damaged, or asks for something that is not supported.</exception>
@@ -37,9 +42,14 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
             "siglip" => HuggingFaceVit.Siglip(node, node.Sub("vision_config"), checkpoint),
             var other => throw node.Error("model_type", $"\"{other}\" is not a known image transformer; known are {Known}."),
         };
-        var act = file.Config.Activation;
-        try { _ = Activations.Named(act, configPath); }
+        try { _ = Activations.Named(file.Config.Activation, configPath); }
         catch (NotSupportedException e) { throw node.Error("hidden_act", e.Message, e); }
+        var images = Path.Combine(folder, Preprocessor);
+        if (file.Config.ImageMean is null && File.Exists(images))
+        {
+            var pixels = ConfigNode.Read(images);
+            file = file with { Config = file.Config with { ImageMean = pixels.Floats("image_mean"), ImageStd = pixels.Floats("image_std") }, Pixels = pixels };
+        }
         try { return file with { Config = file.Config.Checked(configPath) }; }
         catch (ArgumentException e) { throw node.Error("sizes", e.Message, e); }
     }
@@ -65,14 +75,19 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
             throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling have no place for a new head; save the head with its adapter instead.");
         Directory.CreateDirectory(folder);
         model.SaveWeights(Path.Combine(folder, "model.safetensors"), (at, shape) => VitNames.FileShape(config, at, shape));
-        AtomicFile.Write(Path.Combine(folder, "config.json"), stream =>
+        if (model.File?.Pixels is { } pixels) WriteJson(Path.Combine(folder, Preprocessor), json => Rewrite(json, pixels, null));
+        WriteJson(Path.Combine(folder, "config.json"), json =>
         {
-            using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
-            if (model.Json is { } node) Rewrite(json, node, model.HeadIsNew ? config : null);
+            if (model.File?.Json is { } node) Rewrite(json, node, model.HeadIsNew ? config : null);
             else Describe(json, config);
-            json.Flush();
         });
     }
+
+    private static void WriteJson(string path, Action<Utf8JsonWriter> write) => AtomicFile.Write(path, stream =>
+    {
+        using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
+        write(json);
+    });
 
     // The file's own config; where the head is new, with its classes.
     private static void Rewrite(Utf8JsonWriter json, ConfigNode node, VitConfig? labelled)

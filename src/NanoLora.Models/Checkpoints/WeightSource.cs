@@ -16,6 +16,8 @@ internal enum Init
 /// <summary>Where a model's parameters come from while it is built: a file, or random numbers. One builder serves both.</summary>
 internal abstract class WeightSource(Backend backend)
 {
+    private readonly List<Module> _made = [];
+
     /// <summary>Where the parameters are put.</summary>
     public Backend Backend { get; } = backend;
 
@@ -27,7 +29,7 @@ internal abstract class WeightSource(Backend backend)
     {
         using var weight = Get($"{path}.weight", new Shape(outputs, inputs), matrix: true);
         using var b = bias ? Get($"{path}.bias", new Shape(outputs), Init.Zeros) : null;
-        return new Linear(weight, b);
+        return Made(new Linear(weight, b));
     }
 
     /// <summary>A layer norm with weight and bias.</summary>
@@ -35,7 +37,19 @@ internal abstract class WeightSource(Backend backend)
     {
         using var weight = Get($"{path}.weight", new Shape(width), Init.Ones);
         using var bias = Get($"{path}.bias", new Shape(width), Init.Zeros);
-        return new LayerNorm(weight, bias, eps);
+        return Made(new LayerNorm(weight, bias, eps));
+    }
+
+    /// <summary>Lets go of all parts that were made for a model that cannot be completed.</summary>
+    public void Abandon()
+    {
+        foreach (var part in _made) part.Dispose();
+    }
+
+    private T Made<T>(T part) where T : Module
+    {
+        _made.Add(part);
+        return part;
     }
 }
 

@@ -6,7 +6,7 @@ public abstract class Adapter : Module
     /// <summary>Adds this adapter's part to what the base linear made of x; may do so in place.</summary>
     public abstract Tensor Apply(Linear host, Tensor x, Tensor y);
 
-    /// <summary>The update as one exact pair of factors over the host's full output, scale included: delta = B A.</summary>
+    /// <summary>The update as one exact pair of factors, scale included: delta = B A, over the host's outputs from <see cref="Column"/> on.</summary>
     public abstract Factors Factors();
 
     /// <summary>The first of the host's output columns that the factors' rows belong to.</summary>
@@ -72,6 +72,18 @@ public sealed record Factors(float[] A, float[] B, int In, int Out)
             }
         }
         return Math.Sqrt(Math.Max(sum, 0));
+    }
+
+    /// <summary>The same update as one of all outputs of a linear: B with rows of zeros before and behind.</summary>
+    /// <param name="height">The number of outputs.</param>
+    /// <param name="column">The output that B's first row belongs to.</param>
+    public Factors Within(int height, int column)
+    {
+        if (column == 0 && height == Out) return this;
+        if (column < 0 || column + Out > height) throw new ArgumentException($"Factors.Within: {Out} outputs from {column} on do not fit {height}.");
+        var b = new float[height * Rank];
+        B.CopyTo(b, column * Rank);
+        return new Factors(A, b, In, height);
     }
 
     /// <summary>Puts updates side by side, each with a weight: the exact weighted sum of the products, of rank Σ r.</summary>

@@ -136,7 +136,7 @@ public sealed class Mixture
 
     /// <summary>Writes the composition as an ordinary PEFT adapter folder: the exact sum, of rank R = Σ r, with the head in modules_to_save if it trains.</summary>
     public void Export(string folder) =>
-        PeftFolder.Save(folder, Compositions.ToDictionary(c => c.Key, c => c.Value.Factors()), HeadOf(Model), Model);
+        PeftFolder.Save(folder, Compositions.ToDictionary(c => c.Key, c => c.Value.Factors().Within(Model.LinearAt(c.Key).Out, c.Value.Column)), HeadOf(Model), Model);
 
     /// <summary>Writes what it is: the mixing weights and references to its modules' folders, with the head if it trains. <see cref="Load"/> reads it.</summary>
     /// <exception cref="InvalidOperationException">A module was not read from a folder, so there is nothing to refer to.</exception>

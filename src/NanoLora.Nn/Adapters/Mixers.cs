@@ -89,6 +89,22 @@ public sealed class LearnedMixer : Mixer
     /// <summary>The trained scale, [1], or null.</summary>
     public Parameter? Beta { get; }
 
+    /// <summary>Puts values in the place of v, to start a training elsewhere or to go on from known numbers.</summary>
+    /// <exception cref="ArgumentException">Another number of values than modules.</exception>
+    public void SetV(ReadOnlySpan<float> values)
+    {
+        if (values.Length != V.Value.Count) throw new ArgumentException($"LearnedMixer.SetV: {values.Length} values for {V.Value.Count} modules.");
+        V.Value.Backend.Upload(values, V.Value);
+    }
+
+    /// <summary>Puts a value in the place of β, also for the mixers that share it.</summary>
+    /// <exception cref="InvalidOperationException">There is no β.</exception>
+    public void SetBeta(float value)
+    {
+        if (Beta is null) throw new InvalidOperationException("LearnedMixer.SetBeta: this mixer has no β; make it with one.");
+        Beta.Value.Backend.Fill(Beta.Value, value);
+    }
+
     /// <inheritdoc/>
     public override Tensor Weights(Tensor x, Composition stack)
     {

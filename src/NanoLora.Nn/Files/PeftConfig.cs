@@ -129,12 +129,12 @@ internal sealed class PeftConfig
 
     /// <summary>Whether a linear is adapted.</summary>
     /// <param name="module">Its name in the file's generation of names.</param>
-    /// <param name="isOutput">Whether it is an output layer that "all-linear" leaves out.</param>
-    public bool Targets(string module, bool isOutput)
+    /// <param name="allLinear">Whether it is one of those that "all-linear" means.</param>
+    public bool Targets(string module, bool allLinear)
     {
         if (_excludedPattern?.Matches(module) ?? Ends(module, _excluded)) return false;
         if (ModulesToSave.Any(m => Ends(module, [m]) || ('.' + module).Contains($".{m}.", StringComparison.Ordinal))) return false;
-        if (_allLinear) return !isOutput;
+        if (_allLinear) return allLinear;
         if (_targetPattern is not null) return _targetPattern.Matches(module);
         if (_targets.Contains(module)) return true;                                     // a full name, whatever its layer
         return Ends(module, _targets) && (_layers is null || _layerPatterns.Select(p => p.LayerIn(module)).FirstOrDefault(l => l is not null) is { } layer && _layers.Contains(layer));

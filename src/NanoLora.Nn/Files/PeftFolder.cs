@@ -11,6 +11,7 @@ public static partial class PeftFolder
     private const string Weights = "adapter_model.safetensors", OldWeights = "adapter_model.bin";
     private const string Prefix = "base_model.model.";
     private const string HeadPath = "head";                        // where a model has the linear that gives its outputs
+    private const string PatchPath = "patch";                      // where an image model has its patch embedding
     private const string LabelsKey = "labels";                     // metadata of the weights: the classes of the head, a JSON list
 
     /// <summary>Reads the LoRA module of every adapter folder within a folder, in the ordinal order of their names.</summary>
@@ -154,8 +155,14 @@ public static partial class PeftFolder
         {
             foreach (var (path, name) in names)
             {
-                var isOutput = path == HeadPath && (model is not Classifier || config.TaskType == "SEQ_CLS");
-                var targeted = config.Targets(name, isOutput);
+                // "all-linear" leaves out the output layer, but not a classifier's unless the task says so. A patch embedding is a convolution in most files, and a linear in some: there the tensors decide.
+                var allLinear = path switch
+                {
+                    HeadPath => model is Classifier && config.TaskType != "SEQ_CLS",
+                    PatchPath => modules.ContainsKey(path),
+                    _ => true,
+                };
+                var targeted = config.Targets(name, allLinear);
                 if (targeted && !modules.ContainsKey(path)) throw new CheckpointException(file.Path, name, "target_modules of the config names it, and the file has no factors for it; the adapter is not whole or the config is another's.");
                 if (!targeted && modules.ContainsKey(path)) throw Error(_factors[name].A!, $"target_modules of the config does not name {name}; the config is another's, or names too little.");
             }

@@ -25,7 +25,10 @@ public partial class Tensor
     public Tensor Attention(Tensor k, Tensor v, AttentionOptions options = default, Tensor? mask = null) =>
         Attention(HeadView.Of(this), HeadView.Of(k), HeadView.Of(v), options, mask).Reshape(Shape);
 
-    /// <summary>As <see cref="Attention(Tensor, Tensor, AttentionOptions, Tensor?)"/>, with heads side by side: queries [B, Tq, H D], keys and values [B, Tk, G D], the result [B, Tq, H D].</summary>
+    /// <summary>
+    /// As <see cref="Attention(Tensor, Tensor, AttentionOptions, Tensor?)"/>, with heads side by side: queries [B, Tq, H D], keys and values
+    /// [B, Tk, G D], the result [B, Tq, H D].
+    /// </summary>
     /// <param name="k">The keys.</param>
     /// <param name="v">The values.</param>
     /// <param name="heads">H.</param>
@@ -49,7 +52,8 @@ public partial class Tensor
     {
         if (keyHeads == 0) keyHeads = heads;
         var all = heads + 2 * keyHeads;
-        if (Shape.Rank != 3 || heads < 1 || keyHeads < 1 || Cols % all != 0) throw new ArgumentException($"SelfAttention: {Shape} is not [B, T, (H + 2 G) D] with H = {heads} and G = {keyHeads}.");
+        if (Shape.Rank != 3 || heads < 1 || keyHeads < 1 || Cols % all != 0)
+            throw new ArgumentException($"SelfAttention: {Shape} is not [B, T, (H + 2 G) D] with H = {heads} and G = {keyHeads}.");
         var size = Cols / all;
         HeadView Slab(int first, int count) => new(this, new HeadLayout(first * size, Cols, size, Shape[1], count, size));
         return Attention(Slab(0, heads), Slab(heads, keyHeads), Slab(heads + keyHeads, keyHeads), options, mask);
@@ -66,11 +70,13 @@ public partial class Tensor
     {
         var (x, of, ok, ov) = (q.Tensor, q.Layout, k.Layout, v.Layout);
         var batch = x.Shape[0];
-        if (k.Tensor.Shape[0] != batch || v.Tensor.Shape[0] != batch || ok.Size != of.Size || ov.Size != of.Size || ok.Length != ov.Length || ok.Count != ov.Count || ok.Count < 1 || of.Count % ok.Count != 0)
-            throw new ArgumentException($"Attention: q {q}, k {k} and v {v} do not fit: batch and head size must agree, k and v alike, and their heads divide those of q.");
-        if (mask is not null && (mask.Shape.Rank != 4 || mask.Cols != ok.Length || !Fits(mask.Shape[0], batch) || !Fits(mask.Shape[1], of.Count) || !Fits(mask.Shape[2], of.Length)))
+        var alike = k.Tensor.Shape[0] == batch && v.Tensor.Shape[0] == batch && ok.Size == of.Size && ov.Size == of.Size;
+        if (!alike || ok.Length != ov.Length || ok.Count != ov.Count || ok.Count < 1 || of.Count % ok.Count != 0)
+            throw new ArgumentException($"Attention: q {q}, k {k} and v {v}: batch and head size agree, k and v are alike, and their heads divide those of q.");
+        if (mask is not null && !Stretches(mask.Shape, batch, of.Count, of.Length, ok.Length))
             throw new ArgumentException($"Attention: a mask {mask.Shape} does not stretch to [{batch}, {of.Count}, {of.Length}, {ok.Length}].");
-        if (options.Window < 0 || options.Softcap < 0) throw new ArgumentException($"Attention: a window of {options.Window} and a soft-cap of {options.Softcap}; neither may be negative, and 0 is none.");
+        if (options.Window < 0 || options.Softcap < 0)
+            throw new ArgumentException($"Attention: a window of {options.Window} and a soft-cap of {options.Softcap}; neither may be negative; 0 is none.");
 
         options = options with { Scale = options.Scale ?? 1 / MathF.Sqrt(of.Size) };
         var y = x.New(new Shape(batch, of.Length, of.Count * of.Size));
@@ -80,7 +86,8 @@ public partial class Tensor
         return y.By(wants ? new AttentionNode(q, k, v, mask, statistics, options) : null);
     }
 
-    private static bool Fits(int size, int full) => size == 1 || size == full;
+    private static bool Stretches(Shape mask, int batch, int heads, int queries, int keys) => mask.Rank == 4 && mask[3] == keys
+        && (mask[0] == 1 || mask[0] == batch) && (mask[1] == 1 || mask[1] == heads) && (mask[2] == 1 || mask[2] == queries);
 }
 
 public abstract partial class Backend
@@ -88,8 +95,9 @@ public abstract partial class Backend
     /// <summary>y [B, Tq, H D] = attention; statistics [B, H, Tq, 2] = max and 1 / Σ exp(s'' - max) of each query. The options' scale is set.</summary>
     public abstract void Attention(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor y, Tensor statistics, AttentionOptions options);
 
-    /// <summary>Gradients of q, k and v into the tensors given, at the places of q, k and v, and ds'' into [B, H, Tq, Tk]; those that are null are not wanted.</summary>
-    public abstract void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options);
+    /// <summary>Gradients of q, k and v into the tensors given, at the places of q, k and v, and ds'' into [B, H, Tq, Tk]; null is not wanted.</summary>
+    public abstract void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy,
+        Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options);
 }
 
 // Slabs of one tensor share one gradient; the same view given twice has two, which the tape adds.
@@ -133,25 +141,39 @@ public partial class CpuBackend
     public override void Attention(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor y, Tensor statistics, AttentionOptions options)
     {
         var tiles = (q.Layout.Length + QueryTile - 1) / QueryTile;
-        ForRows(y.Shape[0] * q.Layout.Count * tiles, Cost(q, k, QueryTile), new AttentionJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(y, q.Layout.Count), statistics, tiles));
+        var job = new AttentionJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(y, q.Layout.Count), statistics, tiles);
+        ForRows(y.Shape[0] * q.Layout.Count * tiles, Cost(q, k, QueryTile), job);
     }
 
     /// <inheritdoc/>
-    public override void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options)
+    public override void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy,
+        Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options)
     {
         var job = new AttentionBackwardJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(dy, q.Layout.Count), statistics, dq, dk, dv, dscores);
         ForRows(dy.Shape[0] * k.Layout.Count, Cost(q, k, q.Layout.Length), job);
     }
 
-    private static int Cost(HeadView q, HeadView k, int rows) => (int)Math.Min(1 << 20, (long)Math.Min(rows, q.Layout.Length) * k.Layout.Length * q.Layout.Size / 8);
+    private static int Cost(HeadView q, HeadView k, int rows) =>
+        (int)Math.Min(1 << 20, (long)Math.Min(rows, q.Layout.Length) * k.Layout.Length * q.Layout.Size / 8);
 
-    // c (+)= op(a) op(b), on rows that lie lda, ldb and ldc apart.
-    private static unsafe void Product(int m, int n, int k, ReadOnlySpan<float> a, int lda, bool transposeA, ReadOnlySpan<float> b, int ldb, bool transposeB, Span<float> c, int ldc, bool accumulate)
+    // Rows of a matrix that lie a stride apart.
+    private readonly ref struct Strided(Span<float> data, int stride)
     {
-        fixed (float* pa = a, pb = b, pc = c) Gemm.MultiplySerial(m, n, k, pa, lda, transposeA, pb, ldb, transposeB, DType.F32, pc, ldc, accumulate);
+        public readonly Span<float> Data = data;
+        public readonly int Stride = stride;
+        public Span<float> Row(int row, int cols) => Data.Slice(row * Stride, cols);
     }
 
-    private static Span<float> From(HeadView x, int batch, int head, int time) => x.Tensor.Floats()[x.At(batch, head, time)..];
+    private static Strided From(HeadView x, int batch, int head, int time) => new(x.Tensor.Floats()[x.At(batch, head, time)..], x.Layout.RowStride);
+
+    // c = op(a) op(b), or c += it.
+    private static unsafe void Product(int m, int n, int k, Strided a, bool transposeA, Strided b, bool transposeB, Strided c, bool accumulate)
+    {
+        fixed (float* pa = a.Data, pb = b.Data, pc = c.Data)
+        {
+            Gemm.MultiplySerial(m, n, k, pa, a.Stride, transposeA, pb, b.Stride, transposeB, DType.F32, pc, c.Stride, accumulate);
+        }
+    }
 
     // The scores s'' of a tile, hidden ones -∞.
     private readonly struct Scores(HeadView q, HeadView k, Tensor? mask, AttentionOptions options)
@@ -173,7 +195,7 @@ public partial class CpuBackend
         /// <summary>Scores of queries time.. against keys key..; where there is a soft-cap and a place for it, tanh (s / cap) as well.</summary>
         public void Make(int batch, int head, int time, int rows, int key, int keys, Span<float> s, int stride, Span<float> bent)
         {
-            Product(rows, keys, q.Layout.Size, From(q, batch, head, time), q.Layout.RowStride, false, From(k, batch, head / Group, key), k.Layout.RowStride, true, s, stride, false);
+            Product(rows, keys, q.Layout.Size, From(q, batch, head, time), false, From(k, batch, head / Group, key), true, new Strided(s, stride), false);
             for (var r = 0; r < rows; r++)
             {
                 var row = s.Slice(r * stride, stride);
@@ -223,7 +245,7 @@ public partial class CpuBackend
                 for (var r = 0; r < rows; r++)
                 {
                     (kept[2 * r], kept[2 * r + 1]) = (float.NegativeInfinity, 0);
-                    if (first == last) to.Slice(r * y.Layout.RowStride, size).Clear();
+                    if (first == last) to.Row(r, size).Clear();
                 }
                 for (var key = first; key < last; key += KeyTile)
                 {
@@ -232,15 +254,15 @@ public partial class CpuBackend
                     for (var r = 0; r < rows; r++)
                     {
                         var shrink = Exponentials(s.Slice(r * stride, stride), kept.Slice(2 * r, 2));
-                        if (key > first && shrink != 1) Simd.Scale(shrink, to.Slice(r * y.Layout.RowStride, size));
+                        if (key > first && shrink != 1) Simd.Scale(shrink, to.Row(r, size));
                     }
-                    Product(rows, size, keys, s, stride, false, From(v, batch, head / scores.Group, key), v.Layout.RowStride, false, to, y.Layout.RowStride, accumulate: key > first);
+                    Product(rows, size, keys, new Strided(s, stride), false, From(v, batch, head / scores.Group, key), false, to, accumulate: key > first);
                 }
                 for (var r = 0; r < rows; r++)
                 {
                     var (max, sum) = (kept[2 * r], kept[2 * r + 1]);
-                    (kept[2 * r], kept[2 * r + 1]) = max == float.NegativeInfinity ? (0, 0) : (max, 1 / sum);
-                    Simd.Scale(kept[2 * r + 1], to.Slice(r * y.Layout.RowStride, size));
+                    (kept[2 * r], kept[2 * r + 1]) = sum == 0 ? (0, 0) : (max, 1 / sum);
+                    Simd.Scale(kept[2 * r + 1], to.Row(r, size));
                 }
             }
         }
@@ -248,24 +270,25 @@ public partial class CpuBackend
         // Turns a row of scores into exp(s - max) and brings (max, sum) up to date; gives what sums made so far shrink by.
         private static float Exponentials(Span<float> row, Span<float> kept)
         {
-            var (before, max) = (kept[0], MathF.Max(kept[0], Simd.Max(row)));
-            if (max == float.NegativeInfinity) { row.Clear(); return 1; }
-            var shrink = MathF.Exp(before - max);
-            kept[1] = kept[1] * shrink + Simd.ExpOfDifference(row, max, row);
-            kept[0] = max;
+            var (before, max) = (kept[0], MathF.Max(kept[0], SoftExp.Max(row)));
+            var shift = max == float.NegativeInfinity ? 0 : max;
+            var shrink = before == max ? 1 : MathF.Exp(before - shift);
+            (kept[0], kept[1]) = (max, kept[1] * shrink + SoftExp.OfDifference(row, shift, 1, row));
             return shrink;
         }
     }
 
     // A block owns one key head of one batch, and with it the query heads that read it: no two blocks write to one place.
-    private readonly struct AttentionBackwardJob(Scores scores, HeadView v, HeadView dy, Tensor statistics, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores) : IRows
+    private readonly struct AttentionBackwardJob(Scores scores, HeadView v, HeadView dy, Tensor statistics, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores)
+        : IRows
     {
         public void Run(int start, int end)
         {
             var (keyHeads, length) = (v.Layout.Count, dy.Layout.Length);
             var stride = TileRow(v.Layout.Length);
             var tile = Math.Min(QueryTile, length) * stride;
-            Span<float> p = stackalloc float[tile], dp = stackalloc float[tile], bent = stackalloc float[scores.Options.Softcap > 0 ? tile : 0], mean = stackalloc float[QueryTile];
+            Span<float> p = stackalloc float[tile], dp = stackalloc float[tile], bent = stackalloc float[scores.Options.Softcap > 0 ? tile : 0];
+            Span<float> mean = stackalloc float[QueryTile];
             for (var block = start; block < end; block++)
             {
                 var (batch, keyHead) = (block / keyHeads, block % keyHeads);
@@ -295,10 +318,11 @@ public partial class CpuBackend
                 {
                     var keys = Math.Min(KeyTile, last - key);
                     Probabilities(batch, head, time, rows, key, keys, p, bent, stride);
-                    Product(rows, keys, size, dRows, dy.Layout.RowStride, false, From(v, batch, keyHead, key), v.Layout.RowStride, true, dp, stride, false);
+                    Product(rows, keys, size, dRows, false, From(v, batch, keyHead, key), true, new Strided(dp, stride), false);
                     if (single || pass == 0) for (var r = 0; r < rows; r++) mean[r] += Simd.Dot(p.Slice(r * stride, keys), dp.Slice(r * stride, keys));
                     if (pass == 0) continue;
-                    if (dv is not null) Product(keys, size, rows, p, stride, true, dRows, dy.Layout.RowStride, false, dv.Floats()[v.At(batch, keyHead, key)..], v.Layout.RowStride, true);
+                    var tile = new Strided(p, stride);
+                    if (dv is not null) Product(keys, size, rows, tile, true, dRows, false, From(v with { Tensor = dv }, batch, keyHead, key), true);
                     if (dq is null && dk is null && dscores is null) continue;
                     for (var r = 0; r < rows; r++)
                     {
@@ -308,8 +332,9 @@ public partial class CpuBackend
                         if (!bent.IsEmpty) Unbend(row, bent.Slice(r * stride, stride));
                         Simd.Scale(scale, row);
                     }
-                    if (dq is not null) Product(rows, size, keys, p, stride, false, From(k, batch, keyHead, key), k.Layout.RowStride, false, dq.Floats()[q.At(batch, head, time)..], q.Layout.RowStride, true);
-                    if (dk is not null) Product(keys, size, rows, p, stride, true, From(q, batch, head, time), q.Layout.RowStride, false, dk.Floats()[k.At(batch, keyHead, key)..], k.Layout.RowStride, true);
+                    Strided qs = From(q, batch, head, time), ks = From(k, batch, keyHead, key);
+                    if (dq is not null) Product(rows, size, keys, tile, false, ks, false, From(q with { Tensor = dq }, batch, head, time), true);
+                    if (dk is not null) Product(keys, size, rows, tile, true, qs, false, From(k with { Tensor = dk }, batch, keyHead, key), true);
                 }
             }
         }
@@ -321,8 +346,7 @@ public partial class CpuBackend
             for (var r = 0; r < rows; r++)
             {
                 var row = p.Slice(r * stride, stride);
-                Simd.ExpOfDifference(row, kept[2 * r], row);
-                Simd.Scale(kept[2 * r + 1], row);
+                SoftExp.OfDifference(row, kept[2 * r], kept[2 * r + 1], row);
             }
         }
 

@@ -21,8 +21,10 @@ public partial class Tensor
     public Tensor Cast(DType to)
     {
         if (to == DType) return this;
-        if ((DType != DType.F32 && to != DType.F32) || DType == DType.I32 || to == DType.I32) throw new ArgumentException($"Cast: from {DType} to {to}; go by way of F32, and leave integers as they are.");
-        if (NeedsGrad) throw new InvalidOperationException($"Cast: {Shape} wants a gradient, and {to} has none; call Detach first, or cast in a scope without gradients.");
+        if ((DType != DType.F32 && to != DType.F32) || DType == DType.I32 || to == DType.I32)
+            throw new ArgumentException($"Cast: from {DType} to {to}; go by way of F32, and leave integers as they are.");
+        if (NeedsGrad)
+            throw new InvalidOperationException($"Cast: {Shape} wants a gradient, and {to} has none; call Detach first, or cast in a scope without gradients.");
         var y = New(Shape, to);
         Backend.Cast(this, y);
         return to == DType.F32 ? y.By(null) : y;
@@ -97,11 +99,12 @@ internal static class Widening
     private static void NarrowBF16(ReadOnlySpan<uint> x, Span<ushort> y)
     {
         int i = 0, w = Vector<uint>.Count;
-        for (; i + 2 * w <= x.Length; i += 2 * w) Vector.Narrow(RoundToBF16(new Vector<uint>(x[i..])), RoundToBF16(new Vector<uint>(x[(i + w)..]))).CopyTo(y[i..]);
+        for (; i + 2 * w <= x.Length; i += 2 * w)
+            Vector.Narrow(RoundToBF16(new Vector<uint>(x[i..])), RoundToBF16(new Vector<uint>(x[(i + w)..]))).CopyTo(y[i..]);
         for (; i < x.Length; i++) y[i] = (ushort)RoundToBF16(new Vector<uint>(x[i]))[0];
     }
 
-    // Adding 0x7FFF, and one more where the last bit kept is odd, carries exactly where rounding goes up. NaN would carry into infinity: it becomes the quiet one.
+    // Adding 0x7FFF, and one more where the last bit kept is odd, carries exactly where rounding goes up. NaN would carry too: it becomes the quiet one.
     private static Vector<uint> RoundToBF16(Vector<uint> bits)
     {
         var rounded = (bits + new Vector<uint>(0x7FFF) + ((bits >>> 16) & Vector<uint>.One)) >>> 16;

@@ -33,11 +33,13 @@ public partial class Tensor
     /// <exception cref="ArgumentException">The shapes do not fit, or a target is neither a class nor the ignored index.</exception>
     public Tensor CrossEntropy(Tensor targets, Reduction reduction = Reduction.Mean, int ignoreIndex = -100, float smoothing = 0, Tensor? weight = null)
     {
-        if (Shape.Rank == 0 || targets.DType != DType.I32 || targets.Count != Rows) throw new ArgumentException($"CrossEntropy: logits {Shape} want {Rows} targets in I32, one a row, not {targets.DType} {targets.Shape}.");
+        if (Shape.Rank == 0 || targets.DType != DType.I32 || targets.Count != Rows)
+            throw new ArgumentException($"CrossEntropy: logits {Shape} want {Rows} targets in I32, one a row, not {targets.DType} {targets.Shape}.");
         if (!(smoothing is >= 0 and <= 1)) throw new ArgumentException($"CrossEntropy: a label smoothing of {smoothing} does not lie in [0, 1].");
         if (weight is not null && weight.Count != Cols) throw new ArgumentException($"CrossEntropy: class weights {weight.Shape} for {Cols} classes.");
         var row = Backend.FirstOutside(targets, Cols, ignoreIndex, out var target);
-        if (row >= 0) throw new ArgumentException($"CrossEntropy: the target of row {row} is {target}; it must be one of the {Cols} classes from 0 on, or {ignoreIndex} to be ignored.");
+        if (row >= 0)
+            throw new ArgumentException($"CrossEntropy: the target of row {row} is {target}; it must lie in [0, {Cols}), or be {ignoreIndex} to be ignored.");
 
         var factor = reduction == Reduction.Mean ? 1 / Backend.TargetWeight(targets, weight, ignoreIndex) : 1;
         var kind = new CrossEntropyKind(ignoreIndex, smoothing, factor);
@@ -68,7 +70,8 @@ public abstract partial class Backend
     public abstract void CrossEntropyBackward(Tensor x, Tensor targets, Tensor? weight, Tensor statistics, Tensor dy, Tensor dx, CrossEntropyKind kind);
 }
 
-file sealed class CrossEntropyNode(Tensor x, Tensor targets, Tensor? weight, Tensor statistics, CrossEntropyKind kind) : Node([x], [x, targets, weight, statistics])
+file sealed class CrossEntropyNode(Tensor x, Tensor targets, Tensor? weight, Tensor statistics, CrossEntropyKind kind)
+    : Node([x], [x, targets, weight, statistics])
 {
     protected override void Backward(Tensor dy)
     {
@@ -137,8 +140,8 @@ public partial class CpuBackend
         {
             Vector<float> sum = default, m = new(max);
             var whole = Simd.Whole(u.Length);
-            for (var i = 0; i < whole; i += Simd.Width) sum += Vector.Exp(Simd.Load(u, i) - m);
-            if (whole < u.Length) sum += Vector.Exp(Simd.LoadPart(u, whole, float.NegativeInfinity) - m);
+            for (var i = 0; i < whole; i += Simd.Width) sum += SoftExp.Of(Simd.Load(u, i) - m);
+            if (whole < u.Length) sum += SoftExp.Of(Simd.LoadPart(u, whole, float.NegativeInfinity) - m);
             return Vector.Sum(sum);
         }
 
@@ -153,7 +156,8 @@ public partial class CpuBackend
         }
     }
 
-    private readonly struct CrossEntropyBackwardJob(Tensor x, Tensor targets, Tensor? weight, Tensor statistics, Tensor dy, Tensor dx, CrossEntropyKind kind) : IRows
+    private readonly struct CrossEntropyBackwardJob(Tensor x, Tensor targets, Tensor? weight, Tensor statistics, Tensor dy, Tensor dx, CrossEntropyKind kind)
+        : IRows
     {
         public void Run(int start, int end)
         {
@@ -168,10 +172,13 @@ public partial class CpuBackend
                 if (t == kind.IgnoreIndex) { d.Clear(); continue; }
                 var g = kind.Factor * dy.Floats()[dy.Count == 1 ? 0 : row];
                 var own = g * (1 - kind.Smoothing) * (w.IsEmpty ? 1 : w[t]);
-                Vector<float> max = new(statistics.Floats()[2 * row]), scale = new((own + g * spread) * statistics.Floats()[2 * row + 1]), flat = new(g * share);
+                var kept = statistics.Floats().Slice(2 * row, 2);
+                Vector<float> max = new(kept[0]), scale = new((own + g * spread) * kept[1]), flat = new(g * share);
                 var whole = Simd.Whole(d.Length);
-                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(scale * Vector.Exp(Simd.Load(u, i) - max) - flat * (w.IsEmpty ? Vector<float>.One : Simd.Load(w, i)), d, i);
-                if (whole < d.Length) Simd.StorePart(scale * Vector.Exp(Simd.LoadPart(u, whole) - max) - flat * (w.IsEmpty ? Vector<float>.One : Simd.LoadPart(w, whole)), d, whole);
+                for (var i = 0; i < whole; i += Simd.Width)
+                    Simd.Store(scale * SoftExp.Of(Simd.Load(u, i) - max) - (w.IsEmpty ? flat : flat * Simd.Load(w, i)), d, i);
+                if (whole < d.Length)
+                    Simd.StorePart(scale * SoftExp.Of(Simd.LoadPart(u, whole) - max) - (w.IsEmpty ? flat : flat * Simd.LoadPart(w, whole)), d, whole);
                 d[t] -= own;
             }
         }

@@ -47,7 +47,6 @@ public partial class CpuBackend
         {
             const int run = 256;                                                                   // numbers made at a time
             Span<float> u = stackalloc float[run];
-            Vector<float> least = new(p), scale = new(1 / (1 - p));
             for (var from = start; from < end; from += run)
             {
                 var count = Math.Min(run, end - from);
@@ -55,9 +54,12 @@ public partial class CpuBackend
                 var a = x.Floats().Slice(from, count);
                 var b = y.Floats().Slice(from, count);
                 var whole = Simd.Whole(count);
-                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Vector.ConditionalSelect(Vector.GreaterThanOrEqual(Simd.Load(u, i), least), Simd.Load(a, i) * scale, default), b, i);
-                if (whole < count) Simd.StorePart(Vector.ConditionalSelect(Vector.GreaterThanOrEqual(Simd.LoadPart(u[..count], whole), least), Simd.LoadPart(a, whole) * scale, default), b, whole);
+                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Keep(Simd.Load(u, i), Simd.Load(a, i)), b, i);
+                if (whole < count) Simd.StorePart(Keep(Simd.LoadPart(u[..count], whole), Simd.LoadPart(a, whole)), b, whole);
             }
         }
+
+        private Vector<float> Keep(Vector<float> u, Vector<float> x) =>
+            Vector.ConditionalSelect(Vector.GreaterThanOrEqual(u, new Vector<float>(p)), x * new Vector<float>(1 / (1 - p)), default);
     }
 }

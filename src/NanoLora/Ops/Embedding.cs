@@ -13,7 +13,8 @@ public partial class Tensor
     /// <exception cref="ArgumentException">An id is not a row of the table, or the ids are not I32.</exception>
     public Tensor Embedding(Tensor ids, int? paddingIndex = null)
     {
-        if (Shape.Rank != 2 || ids.DType != DType.I32 || ids.Shape.Rank == Shape.MaxRank) throw new ArgumentException($"Embedding: a table {Shape} must have two axes, and the ids {ids.DType} {ids.Shape} be I32 of at most {Shape.MaxRank - 1}.");
+        if (Shape.Rank != 2 || ids.DType != DType.I32 || ids.Shape.Rank == Shape.MaxRank)
+            throw new ArgumentException($"Embedding: a table {Shape} has two axes, and ids {ids.DType} {ids.Shape} are I32 of {Shape.MaxRank - 1} at most.");
         var place = Backend.FirstOutside(ids, Shape[0], null, out var id);
         if (place >= 0) throw new ArgumentException($"Embedding: id {id} at position {place} of {ids.Shape} is not one of the {Shape[0]} rows of the table.");
         Span<int> sizes = stackalloc int[ids.Shape.Rank + 1];

@@ -9,7 +9,7 @@ namespace NanoLora;
 /// <param name="Scale">The factor of q kᵀ; null for 1 / √D.</param>
 public readonly record struct AttentionOptions(bool Causal = false, int Window = 0, float Softcap = 0, float? Scale = null);
 
-/// <summary>Where heads lie in a tensor [B, ..]: element d of head h at time t starts at Offset + t · RowStride + h · HeadStride in each batch's share.</summary>
+/// <summary>Where heads lie in each batch's share of a tensor [B, ..]: head h at time t starts at Offset + t · RowStride + h · HeadStride.</summary>
 /// <param name="Offset">Of the first head at time 0.</param>
 /// <param name="RowStride">From one time to the next.</param>
 /// <param name="HeadStride">From one head to the next.</param>
@@ -29,7 +29,8 @@ public readonly record struct HeadView(Tensor Tensor, HeadLayout Layout)
     /// <exception cref="ArgumentException">Not four axes, or fewer times.</exception>
     public static HeadView Filled(Tensor x, int length)
     {
-        if (x.Shape.Rank != 4 || length < 0 || length > x.Shape[1]) throw new ArgumentException($"Attention: {x.Shape} is not [B, T, H, D] with {length} times or more.");
+        if (x.Shape.Rank != 4 || length < 0 || length > x.Shape[1])
+            throw new ArgumentException($"Attention: {x.Shape} is not [B, T, H, D] with {length} times or more.");
         return new(x, new HeadLayout(0, x.Shape[2] * x.Shape[3], x.Shape[3], length, x.Shape[2], x.Shape[3]));
     }
 

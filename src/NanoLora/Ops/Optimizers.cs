@@ -20,7 +20,8 @@ namespace NanoLora;
 /// <param name="WeightDecay">λ</param>
 /// <param name="GradientScale">Multiplies the gradient first.</param>
 /// <param name="Decoupled">AdamW: decay shrinks the parameter. False is Adam: decay is part of the gradient.</param>
-public readonly record struct AdamWStep(int Step, double LearningRate, double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.01, float GradientScale = 1, bool Decoupled = true);
+public readonly record struct AdamWStep(int Step, double LearningRate, double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8,
+    double WeightDecay = 0.01, float GradientScale = 1, bool Decoupled = true);
 
 /// <summary>The numbers of one step of stochastic gradient descent.</summary>
 /// <param name="First">Whether it is the buffer's first step: it then becomes the gradient.</param>
@@ -30,7 +31,8 @@ public readonly record struct AdamWStep(int Step, double LearningRate, double Be
 /// <param name="Nesterov">Looks one step ahead.</param>
 /// <param name="WeightDecay">λ, added to the gradient as λ θ.</param>
 /// <param name="GradientScale">Multiplies the gradient first.</param>
-public readonly record struct SgdStep(bool First, double LearningRate, double Momentum = 0, double Dampening = 0, bool Nesterov = false, double WeightDecay = 0, float GradientScale = 1);
+public readonly record struct SgdStep(bool First, double LearningRate, double Momentum = 0, double Dampening = 0, bool Nesterov = false,
+    double WeightDecay = 0, float GradientScale = 1);
 
 public abstract partial class Backend
 {
@@ -49,7 +51,8 @@ public partial class CpuBackend
     /// <inheritdoc/>
     public override void AdamW(Tensor parameter, Tensor gradient, Tensor m, Tensor v, Tensor? largest, in AdamWStep step)
     {
-        if (gradient.Count != parameter.Count || m.Count != parameter.Count || v.Count != parameter.Count || (largest is not null && largest.Count != parameter.Count))
+        var count = parameter.Count;
+        if (gradient.Count != count || m.Count != count || v.Count != count || (largest is not null && largest.Count != count))
             throw new ArgumentException($"AdamW: a gradient {gradient.Shape} and moments {m.Shape} and {v.Shape} for a parameter {parameter.Shape}.");
         Chunks(parameter.Count, new AdamWJob(parameter, gradient, m, v, largest, step));
     }
@@ -58,7 +61,7 @@ public partial class CpuBackend
     public override void Sgd(Tensor parameter, Tensor gradient, Tensor? buffer, in SgdStep step)
     {
         if (gradient.Count != parameter.Count || (buffer is not null && buffer.Count != parameter.Count) || (buffer is null && step.Momentum != 0))
-            throw new ArgumentException($"Sgd: a gradient {gradient.Shape} and a buffer {buffer?.Shape} for a parameter {parameter.Shape}; momentum wants a buffer.");
+            throw new ArgumentException($"Sgd: gradient {gradient.Shape} and buffer {buffer?.Shape} for {parameter.Shape}; momentum wants a buffer.");
         Chunks(parameter.Count, new SgdJob(parameter, gradient, buffer, step));
     }
 

@@ -12,7 +12,8 @@ public partial class Tensor
     /// <exception cref="ArgumentException">Not four axes, or a patch larger than the image.</exception>
     public Tensor Patches(int patch)
     {
-        if (Shape.Rank != 4 || patch < 1 || patch > Shape[2] || patch > Shape[3]) throw new ArgumentException($"Patches: {Shape} is not [B, C, Y, X] with room for a patch of {patch} x {patch}.");
+        if (Shape.Rank != 4 || patch < 1 || patch > Shape[2] || patch > Shape[3])
+            throw new ArgumentException($"Patches: {Shape} is not [B, C, Y, X] with room for a patch of {patch} x {patch}.");
         var y = New(new Shape(Shape[0], Shape[2] / patch * (Shape[3] / patch), Shape[1] * patch * patch));
         Backend.Patches(this, y, patch);
         return y.By(NeedsGrad ? new PatchesNode(this, patch) : null);

@@ -20,7 +20,7 @@ public enum RopeStyle
 
 public partial class Tensor
 {
-    /// <summary>Cosines and sines of these positions, for <see cref="Rope(Tensor, RopeStyle)"/>: I32 [B, T] or [T] gives [B, T, r] or [1, T, r]. No gradient.</summary>
+    /// <summary>Cosines and sines of these positions for <see cref="Rope(Tensor, RopeStyle)"/>: I32 [B, T] or [T] to [B or 1, T, r]. No gradient.</summary>
     /// <exception cref="ArgumentException">Not I32 with one axis or two.</exception>
     public Tensor RopeTable(RopeFrequencies frequencies)
     {
@@ -68,7 +68,8 @@ file sealed class RopeNode(Tensor x, Tensor table, RopeStyle style) : Node([x], 
 public partial class CpuBackend
 {
     /// <inheritdoc/>
-    public override void RopeTable(Tensor positions, RopeFrequencies frequencies, Tensor table) => ForRows(table.Rows, 32 * table.Cols, new RopeTableJob(positions, frequencies, table));
+    public override void RopeTable(Tensor positions, RopeFrequencies frequencies, Tensor table) =>
+        ForRows(table.Rows, 32 * table.Cols, new RopeTableJob(positions, frequencies, table));
 
     /// <inheritdoc/>
     public override void Rope(Tensor x, Tensor table, Tensor y, RopeStyle style, bool back)

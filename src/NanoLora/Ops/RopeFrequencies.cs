@@ -71,7 +71,8 @@ public sealed class RopeFrequencies
     /// <param name="slow">Pairs that turn this often or less are stretched.</param>
     /// <param name="attentionFactor">On cosines and sines; null for 0.1 ln factor + 1.</param>
     /// <param name="truncate">Whether the ramp begins and ends at whole pairs.</param>
-    public static RopeFrequencies Yarn(int rotary, double theta, double factor, int trained, double fast = 32, double slow = 1, double? attentionFactor = null, bool truncate = true)
+    public static RopeFrequencies Yarn(int rotary, double theta, double factor, int trained, double fast = 32, double slow = 1,
+        double? attentionFactor = null, bool truncate = true)
     {
         double PairThatTurns(double times) => rotary * Math.Log(trained / (times * 2 * Math.PI)) / (2 * Math.Log(theta));
         double from = PairThatTurns(fast), to = PairThatTurns(slow);
@@ -98,11 +99,13 @@ public sealed class RopeFrequencies
     /// <param name="shortFactors">r / 2 divisors for short texts.</param>
     /// <param name="longFactors">r / 2 divisors for long texts.</param>
     /// <param name="attentionFactor">On cosines and sines; null for √(1 + ln factor / ln trained).</param>
-    public static RopeFrequencies LongRope(int rotary, double theta, double factor, int trained, int length, IReadOnlyList<double> shortFactors, IReadOnlyList<double> longFactors, double? attentionFactor = null)
+    public static RopeFrequencies LongRope(int rotary, double theta, double factor, int trained, int length,
+        IReadOnlyList<double> shortFactors, IReadOnlyList<double> longFactors, double? attentionFactor = null)
     {
         var divisors = length > trained ? longFactors : shortFactors;
         if (divisors.Count != rotary / 2) throw new ArgumentException($"RopeFrequencies.LongRope: {divisors.Count} factors for {rotary / 2} pairs.");
-        return new(rotary, attentionFactor ?? (factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(trained))), j => Plain(rotary, theta, j) / divisors[j]);
+        var onBoth = attentionFactor ?? (factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(trained)));
+        return new(rotary, onBoth, j => Plain(rotary, theta, j) / divisors[j]);
     }
 
     private static double Plain(int rotary, double theta, int j) => Math.Pow(theta, -2.0 * j / rotary);

@@ -64,11 +64,11 @@ public class ErrorTests : EngineTest
     public void The_operation_that_made_a_NaN_is_named()
     {
         using var scope = Backend.Scope();
-        var x = Workspace.From([1, -1, 0], new Shape(3));
+        var x = Workspace.From([1f, -1, 0], new Shape(3));
         Workspace.CheckFinite = true;
         try
         {
-            Assert.Equal("Log", Assert.Throws<NonFiniteException>(() => x.Exp().Scale(2).Slice(0, 0, 2).Tanh().Log()).Op);
+            Assert.Equal("Log", Assert.Throws<NonFiniteException>(() => x.Scale(2).Slice(0, 0, 2).Tanh().Log()).Op);
             Assert.Equal("Divide", Assert.Throws<NonFiniteException>(() => x / x).Op);
         }
         finally

@@ -69,11 +69,17 @@ public class MemoryTests(ITestOutputHelper output) : EngineTest
         Assert.Equal(0, Backend.LiveBlocks);
     }
 
+    // The least of some runs: the runtime itself allocates now and then, when it compiles a method anew.
     private static long Bytes(Action run)
     {
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        run();
-        return GC.GetAllocatedBytesForCurrentThread() - before;
+        var least = long.MaxValue;
+        for (var repeat = 0; repeat < 5; repeat++)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            run();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        return least;
     }
 
     /// <summary>Blocks of norm, frozen linear with a trained LoRA, activation and residual, with a loss: the operations of a fine-tuning step.</summary>
@@ -87,6 +93,7 @@ public class MemoryTests(ITestOutputHelper output) : EngineTest
         public Toy(CpuBackend backend)
         {
             _backend = backend;
+            using var scope = backend.Scope();
             _weight = new Parameter(backend.Main.From(Normal(Width * Width, 1), new Shape(Width, Width)));
             _norm = new Parameter(backend.Main.From(Normal(Width, 2), new Shape(Width)));
             _a = new Parameter(backend.Main.From(Normal(Rank * Width, 3), new Shape(Rank, Width))) { Trains = true };

@@ -20,7 +20,7 @@ public class ScopeTests : EngineTest
     public void Kept_lives_on_in_the_callers_hands()
     {
         Tensor x;
-        using (var scope = Backend.Scope()) x = scope.Keep(Workspace.From([1, 2], new Shape(2)) * 2);
+        using (var scope = Backend.Scope()) x = scope.Keep(Workspace.From([1f, 2], new Shape(2)) * 2);
         Assert.Equal([2, 4], x.ToArray());
         Assert.Equal(1, Backend.LiveBlocks);
         x.Dispose();
@@ -117,7 +117,7 @@ public class ScopeTests : EngineTest
         Tensor view;
         using (Backend.Scope())
         {
-            var x = Workspace.From([1, 2, 3, 4, 5, 6], new Shape(3, 2));
+            var x = Workspace.From([1f, 2, 3, 4, 5, 6], new Shape(3, 2));
             view = x.Slice(0, 1, 3).Reshape(4).Keep();
             Assert.Same(x.Storage, view.Storage);
             Assert.Equal(1, Backend.LiveBlocks);

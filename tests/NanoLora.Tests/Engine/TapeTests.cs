@@ -1,12 +1,12 @@
 namespace NanoLora.Tests.Engine;
 
-/// <summary>The tape: frozen leaves record nothing, nodes keep what their gradient needs, backward computes what is asked for, and shared gradients add up.</summary>
+/// <summary>The tape: frozen leaves record nothing, nodes keep what their gradient needs, backward computes what is asked for, shared gradients add up.</summary>
 public class TapeTests : EngineTest
 {
     [Fact]
     public void A_frozen_parameter_records_nothing()
     {
-        using var w = new Parameter(Workspace.From([1, 2, 3, 4], new Shape(2, 2)));
+        using var w = Frozen([1f, 2, 3, 4], 2, 2);
         using var scope = Backend.Scope();
         var y = Workspace.From([1f, 1], new Shape(1, 2)).Linear(w).Gelu().Softmax();
         Assert.False(y.NeedsGrad);
@@ -18,7 +18,7 @@ public class TapeTests : EngineTest
     public void Nothing_is_kept_of_operands_that_no_gradient_needs()
     {
         using var w = Trained(Normal(64 * 64, 1), 64, 64);
-        using var frozen = new Parameter(Workspace.From(Normal(64 * 64, 2), new Shape(64, 64)));
+        using var frozen = Frozen(Normal(64 * 64, 2), 64, 64);
         using var scope = Backend.Scope();
         var x = Workspace.From(Normal(64 * 64, 3), new Shape(64, 64));
         var y = x.Linear(w);                                        // keeps x for dW
@@ -37,7 +37,7 @@ public class TapeTests : EngineTest
     public void A_lora_step_keeps_the_input_and_the_bottleneck()
     {
         const int rows = 32, width = 64, rank = 4;
-        using var frozen = new Parameter(Workspace.From(Normal(width * width, 1), new Shape(width, width)));
+        using var frozen = Frozen(Normal(width * width, 1), width, width);
         using var a = Trained(Normal(rank * width, 2), rank, width);
         using var b = Trained(Normal(width * rank, 3), width, rank);
         using var scope = Backend.Scope();
@@ -56,9 +56,9 @@ public class TapeTests : EngineTest
     public void A_composition_keeps_the_bottleneck_and_not_the_input()
     {
         const int rows = 32, width = 64, rank = 8;
-        using var frozen = new Parameter(Workspace.From(Normal(width * width, 1), new Shape(width, width)));
-        using var a = new Parameter(Workspace.From(Normal(rank * width, 2), new Shape(rank, width)));
-        using var b = new Parameter(Workspace.From(Normal(width * rank, 3), new Shape(width, rank)));
+        using var frozen = Frozen(Normal(width * width, 1), width, width);
+        using var a = Frozen(Normal(rank * width, 2), rank, width);
+        using var b = Frozen(Normal(width * rank, 3), width, rank);
         using var v = Trained([0, 0], 2);
         using var scope = Backend.Scope();
         var x = Workspace.From(Normal(rows * width, 4), new Shape(rows, width));
@@ -76,7 +76,7 @@ public class TapeTests : EngineTest
     public void Only_the_sides_that_train_get_a_gradient()
     {
         using var a = Trained([1, 2, 3, 4], 2, 2);
-        using var b = new Parameter(Workspace.From([5, 6, 7, 8], new Shape(2, 2)));
+        using var b = Frozen([5f, 6, 7, 8], 2, 2);
         using (Backend.Scope()) ((Tensor)a).MatMul(b).Sum().Backward();
         Assert.Equal([11, 15, 11, 15], a.Gradient!.ToArray());
         Assert.Null(b.Gradient);
@@ -178,7 +178,7 @@ public class TapeTests : EngineTest
     {
         using var w = Trained([1, 1], 2);
         using var scope = Backend.Scope();
-        var dy = Workspace.From([1, 2], new Shape(2));
+        var dy = Workspace.From([1f, 2], new Shape(2));
         Tensor x = w;
         var y = x + x;
         y.Backward(dy);
@@ -194,7 +194,7 @@ public class TapeTests : EngineTest
     {
         using var w = Trained([1, 1], 2);
         using var scope = Backend.Scope();
-        var dy = Workspace.From([1, 2], new Shape(2));
+        var dy = Workspace.From([1f, 2], new Shape(2));
         ((Tensor)w).Backward(dy);
         ((Tensor)w).Backward(dy);
         Assert.Equal([1, 2], dy.ToArray());

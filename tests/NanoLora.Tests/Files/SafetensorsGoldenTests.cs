@@ -73,6 +73,6 @@ public class SafetensorsGoldenTests
             Assert.Equal(expected[i], values[i]);   // NaN equals NaN
             if (!double.IsNaN(expected[i])) Assert.Equal(double.IsNegative(expected[i]), float.IsNegative(values[i]));   // and 0 is not -0
         }
-        if (Widening.ToIntegers(entry.DType)) Assert.Equal(expected, file.ReadInt64(entry).Take(expected.Length).Select(v => (double)v));
+        if (Nn.Widening.ToIntegers(entry.DType)) Assert.Equal(expected, file.ReadInt64(entry).Take(expected.Length).Select(v => (double)v));
     }
 }

@@ -43,23 +43,45 @@ public class AttentionTests
         if (m is not null) Close(reference.DMask, m.Gradient!.ToArray(), 2e-5);
     }
 
-    [Fact]
-    public void FusedAndSideBySideGiveTheBitsOfSeparateHeads()
+    [Theory]
+    [InlineData(3, 3)]
+    [InlineData(4, 2)]
+    public void FusedAndSideBySideGiveTheBitsOfSeparateHeads(int heads, int keyHeads)
     {
-        const int batch = 2, times = 70, heads = 3, size = 8, width = heads * size;
-        float[] x = Normals(batch * times * 3 * width, 1), up = Normals(batch * times * width, 2);
+        const int batch = 2, times = 70, size = 8;
+        int width = heads * size, keyWidth = keyHeads * size, all = width + 2 * keyWidth;
+        float[] x = Normals(batch * times * all, 1), up = Normals(batch * times * width, 2);
         using var backend = new CpuBackend(2);
-        using var qkv = Trained(backend.Main, x, new Shape(batch, times, 3 * width));
+        using var qkv = Trained(backend.Main, x, new Shape(batch, times, all));
         using var split = Trained(backend.Main, x, qkv.Shape);
         using var scope = backend.Scope();
         var dy = backend.Main.From(up, new Shape(batch, times, width));
-        var fused = qkv.Value.SelfAttention(heads, new AttentionOptions(Causal: true));
+        var fused = qkv.Value.SelfAttention(heads, new AttentionOptions(Causal: true), keyHeads: keyHeads);
         fused.Backward(dy);
-        Tensor Slab(int i) => split.Value.Slice(2, i * width, (i + 1) * width);
-        var apart = Slab(0).Attention(Slab(1), Slab(2), heads, options: new AttentionOptions(Causal: true));
+        Tensor q = split.Value.Slice(2, 0, width), k = split.Value.Slice(2, width, width + keyWidth), v = split.Value.Slice(2, width + keyWidth, all);
+        var apart = q.Attention(k, v, heads, keyHeads, new AttentionOptions(Causal: true));
         apart.Backward(dy);
         Assert.Equal(apart.ToArray(), fused.ToArray());
         Assert.Equal(split.Gradient!.ToArray(), qkv.Gradient!.ToArray());
+    }
+
+    [Fact]
+    public void TheBitsAreTheSameForAnyNumberOfThreads()
+    {
+        float[] x = Normals(2 * 130 * 6 * 8, 1), bias = Normals(2 * 130 * 130, 2);
+        List<float[]> values = [], gradients = [], slopes = [];
+        foreach (var threads in new[] { 1, 2, 5 })
+        {
+            using var backend = new CpuBackend(threads);
+            using Parameter qkv = Trained(backend.Main, x, new Shape(2, 130, 6 * 8)), mask = Trained(backend.Main, bias, new Shape(1, 2, 130, 130));
+            using var scope = backend.Scope();
+            var y = qkv.Value.SelfAttention(2, new AttentionOptions(Window: 70), mask);
+            y.Backward(y.Detach());
+            values.Add(y.ToArray());
+            gradients.Add(qkv.Gradient!.ToArray());
+            slopes.Add(mask.Gradient!.ToArray());
+        }
+        foreach (var list in new[] { values, gradients, slopes }) Assert.All(list, other => Assert.Equal(list[0], other));
     }
 
     [Fact]

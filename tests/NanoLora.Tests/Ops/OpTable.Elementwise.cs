@@ -49,7 +49,8 @@ public static partial class OpTable
     private static OpRow Unary<T>(string method, Func<Tensor, Tensor> run, Func<double, double> f, Input? input = null) where T : unmanaged, IUnary =>
         new(method, "", [input ?? Input.Wide], Lengths, x => run(x[0]), x => x[0].Map(f)) { Bodies = new UnaryBodies<T>() };
 
-    private static OpRow Binary<T>(string method, Func<Tensor, Tensor, Tensor> run, Func<double, double, double> f, int[][][] shapes, Input? b = null) where T : unmanaged, IBinary =>
+    private static OpRow Binary<T>(string method, Func<Tensor, Tensor, Tensor> run, Func<double, double, double> f, int[][][] shapes, Input? b = null)
+        where T : unmanaged, IBinary =>
         new(method, "", [Input.Normal, b ?? Input.Normal], shapes, x => run(x[0], x[1]), x => Dense.Zip(x[0], x[1], f)) { Bodies = new BinaryBodies<T>() };
 
     private static double Silu(double x) => x * Dense.Sigmoid(x);

@@ -7,32 +7,48 @@ public static partial class OpTable
     private static OpRow[] Reductions() =>
     [
         new(nameof(Tensor.Sum), "all", [Input.Normal], [.. Lengths], static x => x[0].Sum(), static x => new Dense([x[0].Values.Sum()])) { Tolerance = 1e-5 },
-        new(nameof(Tensor.Sum), "axis 0", [Input.Normal], Blocks, static x => x[0].Sum(0), static x => x[0].Reduce(0, static line => line.Sum())) { Tolerance = 5e-6 },
-        new(nameof(Tensor.Sum), "last axis", [Input.Normal], Blocks, static x => x[0].Sum(-1), static x => x[0].Reduce(-1, static line => line.Sum())) { Tolerance = 5e-6 },
-        new(nameof(Tensor.Sum), "axis 1, kept", [Input.Normal], Blocks, static x => x[0].Sum(1, keep: true), static x => Kept(x[0], 1, static line => line.Sum())) { Tolerance = 5e-6 },
-        new(nameof(Tensor.Sum), "axes 0 and -1", [Input.Normal], Blocks, static x => x[0].Sum([0, -1]), static x => x[0].Reduce(-1, static line => line.Sum()).Reduce(0, static line => line.Sum())) { Tolerance = 1e-5 },
+        new(nameof(Tensor.Sum), "axis 0", [Input.Normal], Blocks, static x => x[0].Sum(0),
+            static x => x[0].Reduce(0, static line => line.Sum())) { Tolerance = 5e-6 },
+        new(nameof(Tensor.Sum), "last axis", [Input.Normal], Blocks, static x => x[0].Sum(-1),
+            static x => x[0].Reduce(-1, static line => line.Sum())) { Tolerance = 5e-6 },
+        new(nameof(Tensor.Sum), "axis 1, kept", [Input.Normal], Blocks, static x => x[0].Sum(1, keep: true),
+            static x => Kept(x[0], 1, static line => line.Sum())) { Tolerance = 5e-6 },
+        new(nameof(Tensor.Sum), "axes 0 and -1", [Input.Normal], Blocks, static x => x[0].Sum([0, -1]),
+            static x => x[0].Reduce(-1, static line => line.Sum()).Reduce(0, static line => line.Sum())) { Tolerance = 1e-5 },
         new(nameof(Tensor.Mean), "all", [Input.Normal], [.. Lengths], static x => x[0].Mean(), static x => new Dense([x[0].Values.Average()])),
         new(nameof(Tensor.Mean), "axis 0", [Input.Normal], Blocks, static x => x[0].Mean(0), static x => x[0].Reduce(0, static line => line.Average())),
-        new(nameof(Tensor.Mean), "last axis, kept", [Input.Normal], Blocks, static x => x[0].Mean(-1, keep: true), static x => Kept(x[0], -1, static line => line.Average())),
-        new(nameof(Tensor.Mean), "axes 0 and 1", [Input.Normal], Blocks, static x => x[0].Mean([0, 1]), static x => x[0].Reduce(1, static line => line.Average()).Reduce(0, static line => line.Average())),
-        new(nameof(Tensor.SumTo), "", [Input.Normal, Input.Frozen], [Of(S(3, 5), S(5)), Of(S(3, 5), S(3, 1)), Of(S(2, 3, 4), S(3, 1)), Of(S(2, 3, 4), S()), Of(S(3, 2, 4, 5), S(3, 1, 4, 1)), Of(S(129, 257), S(257))],
+        new(nameof(Tensor.Mean), "last axis, kept", [Input.Normal], Blocks, static x => x[0].Mean(-1, keep: true),
+            static x => Kept(x[0], -1, static line => line.Average())),
+        new(nameof(Tensor.Mean), "axes 0 and 1", [Input.Normal], Blocks, static x => x[0].Mean([0, 1]),
+            static x => x[0].Reduce(1, static line => line.Average()).Reduce(0, static line => line.Average())),
+        new(nameof(Tensor.SumTo), "", [Input.Normal, Input.Frozen],
+            [Of(S(3, 5), S(5)), Of(S(3, 5), S(3, 1)), Of(S(2, 3, 4), S(3, 1)), Of(S(2, 3, 4), S()), Of(S(3, 2, 4, 5), S(3, 1, 4, 1)), Of(S(129, 257), S(257))],
             static x => x[0].SumTo(x[1].Shape), static x => SumTo(x[0], x[1].Shape)) { Tolerance = 5e-6 },
         new(nameof(Tensor.Max), "axis 0", [Input.Normal], Blocks, static x => x[0].Max(0), static x => x[0].Reduce(0, static line => line.Max())),
         new(nameof(Tensor.Max), "last axis", [Input.Normal], Blocks, static x => x[0].Max(-1), static x => x[0].Reduce(-1, static line => line.Max())),
         new(nameof(Tensor.AMax), "", [Input.Normal], Blocks, static x => x[0].AMax(1), static x => x[0].Reduce(1, static line => line.Max())),
-        new(nameof(Tensor.ArgMax), "", [Input.Frozen], Blocks, static x => x[0].ArgMax(-1), static x => x[0].Reduce(-1, static line => Array.IndexOf(line, line.Max()))) { HasGradient = false },
+        new(nameof(Tensor.ArgMax), "", [Input.Frozen], Blocks, static x => x[0].ArgMax(-1),
+            static x => x[0].Reduce(-1, static line => Array.IndexOf(line, line.Max()))) { HasGradient = false },
     ];
 
     private static OpRow[] Movement() =>
     [
-        new(nameof(Tensor.Reshape), "", [Input.Normal], [Of(S(6, 5)), Of(S(4, 3, 70))], static x => x[0].Reshape(2, -1), static x => x[0].Reshape(2, x[0].Values.Length / 2)),
-        new(nameof(Tensor.Transpose), "", [Input.Normal], Blocks, static x => x[0].Transpose(), static x => x[0].Permute([.. Enumerable.Range(0, x[0].Rank - 2), x[0].Rank - 1, x[0].Rank - 2])),
-        new(nameof(Tensor.Permute), "2 0 1", [Input.Normal], [Of(S(2, 3, 5)), Of(S(1, 9, 4)), Of(S(13, 37, 41))], static x => x[0].Permute(2, 0, 1), static x => x[0].Permute(2, 0, 1)),
-        new(nameof(Tensor.Permute), "0 2 1 3", [Input.Normal], [Of(S(2, 3, 5, 4)), Of(S(1, 1, 7, 9)), Of(S(3, 17, 13, 33))], static x => x[0].Permute(0, 2, 1, 3), static x => x[0].Permute(0, 2, 1, 3)),
-        new(nameof(Tensor.Slice), "axis 0", [Input.Normal], [Of(S(4, 5)), Of(S(7, 3, 2)), Of(S(300, 90))], static x => x[0].Slice(0, 1, 3), static x => Slice(x[0], 0, 1, 3)),
-        new(nameof(Tensor.Slice), "axis 1", [Input.Normal], [Of(S(4, 5)), Of(S(7, 3, 2)), Of(S(300, 90))], static x => x[0].Slice(1, 1, 3), static x => Slice(x[0], 1, 1, 3)),
-        new(nameof(Tensor.Concat), "axis 0", [Input.Normal, Input.Normal], [Of(S(1, 5), S(2, 5)), Of(S(3), S(4)), Of(S(129, 130), S(70, 130))], static x => Tensor.Concat(0, x), static x => Concat(x, 0)),
-        new(nameof(Tensor.Concat), "axis 1 of seven", [.. Enumerable.Repeat(Input.Normal, 7)], [[.. Enumerable.Range(1, 7).Select(static n => S(3, n))], [.. Enumerable.Range(1, 7).Select(static n => S(130, 9 * n, 2))]],
+        new(nameof(Tensor.Reshape), "", [Input.Normal], [Of(S(6, 5)), Of(S(4, 3, 70))], static x => x[0].Reshape(2, -1),
+            static x => x[0].Reshape(2, x[0].Values.Length / 2)),
+        new(nameof(Tensor.Transpose), "", [Input.Normal], Blocks, static x => x[0].Transpose(),
+            static x => x[0].Permute([.. Enumerable.Range(0, x[0].Rank - 2), x[0].Rank - 1, x[0].Rank - 2])),
+        new(nameof(Tensor.Permute), "2 0 1", [Input.Normal], [Of(S(2, 3, 5)), Of(S(1, 9, 4)), Of(S(13, 37, 41))], static x => x[0].Permute(2, 0, 1),
+            static x => x[0].Permute(2, 0, 1)),
+        new(nameof(Tensor.Permute), "0 2 1 3", [Input.Normal], [Of(S(2, 3, 5, 4)), Of(S(1, 1, 7, 9)), Of(S(3, 17, 13, 33))],
+            static x => x[0].Permute(0, 2, 1, 3), static x => x[0].Permute(0, 2, 1, 3)),
+        new(nameof(Tensor.Slice), "axis 0", [Input.Normal], [Of(S(4, 5)), Of(S(7, 3, 2)), Of(S(300, 90))], static x => x[0].Slice(0, 1, 3),
+            static x => Slice(x[0], 0, 1, 3)),
+        new(nameof(Tensor.Slice), "axis 1", [Input.Normal], [Of(S(4, 5)), Of(S(7, 3, 2)), Of(S(300, 90))], static x => x[0].Slice(1, 1, 3),
+            static x => Slice(x[0], 1, 1, 3)),
+        new(nameof(Tensor.Concat), "axis 0", [Input.Normal, Input.Normal], [Of(S(1, 5), S(2, 5)), Of(S(3), S(4)), Of(S(129, 130), S(70, 130))],
+            static x => Tensor.Concat(0, x), static x => Concat(x, 0)),
+        new(nameof(Tensor.Concat), "axis 1 of seven", [.. Enumerable.Repeat(Input.Normal, 7)],
+            [[.. Enumerable.Range(1, 7).Select(static n => S(3, n))], [.. Enumerable.Range(1, 7).Select(static n => S(130, 9 * n, 2))]],
             static x => Tensor.Concat(1, x), static x => Concat(x, 1)),
         new(nameof(Tensor.Expand), "", [Input.Normal, Input.Frozen], [Of(S(3, 1), S(3, 5)), Of(S(5), S(2, 3, 5)), Of(S(), S(7)), Of(S(129, 1), S(129, 257))],
             static x => x[0].Expand(x[1].Shape), static x => Dense.Zip(x[0], x[1], static (a, _) => a)) { GradientTolerance = 1e-5 },
@@ -41,30 +57,44 @@ public static partial class OpTable
     private static OpRow[] Products() =>
     [
         Product(false, false), Product(true, false), Product(false, true), Product(true, true),
-        new(nameof(Tensor.MatMul), "batches that broadcast", [Input.Normal, Input.Normal], [Of(S(2, 3, 5), S(5, 4)), Of(S(3, 5), S(4, 5, 2)), Of(S(2, 1, 3, 5), S(1, 3, 5, 4)), Of(S(6, 33, 31), S(6, 31, 35))],
+        new(nameof(Tensor.MatMul), "batches that broadcast", [Input.Normal, Input.Normal],
+            [Of(S(2, 3, 5), S(5, 4)), Of(S(3, 5), S(4, 5, 2)), Of(S(2, 1, 3, 5), S(1, 3, 5, 4)), Of(S(6, 33, 31), S(6, 31, 35))],
             static x => x[0].MatMul(x[1]), static x => MatMul(x[0], x[1], false, false)) { Tolerance = 1e-5, GradientTolerance = 2e-5 },
-        new(nameof(Tensor.Linear), "", [Input.Normal, Input.Normal, Input.Normal], [Of(S(1, 1), S(1, 1), S(1)), Of(S(3, 7), S(5, 7), S(5)), Of(S(2, 3, 17), S(9, 17), S(9)), Of(S(130, 65), S(67, 65), S(67))],
-            static x => x[0].Linear(x[1], x[2]), static x => Dense.Zip(MatMul(x[0], x[1], false, true), x[2], static (y, b) => y + b)) { Tolerance = 1e-5, GradientTolerance = 2e-5 },
-        new(nameof(Tensor.Linear), "without bias, frozen weight", [Input.Normal, Input.Frozen], [Of(S(3, 7), S(5, 7)), Of(S(2, 3, 17), S(9, 17)), Of(S(130, 65), S(67, 65))],
+        new(nameof(Tensor.Linear), "", [Input.Normal, Input.Normal, Input.Normal],
+            [Of(S(1, 1), S(1, 1), S(1)), Of(S(3, 7), S(5, 7), S(5)), Of(S(2, 3, 17), S(9, 17), S(9)), Of(S(130, 65), S(67, 65), S(67))],
+            static x => x[0].Linear(x[1], x[2]), static x => Dense.Zip(MatMul(x[0], x[1], false, true), x[2], static (y, b) => y + b)) { Tolerance = 1e-5,
+            GradientTolerance = 2e-5 },
+        new(nameof(Tensor.Linear), "without bias, frozen weight", [Input.Normal, Input.Frozen],
+            [Of(S(3, 7), S(5, 7)), Of(S(2, 3, 17), S(9, 17)), Of(S(130, 65), S(67, 65))],
             static x => x[0].Linear(x[1]), static x => MatMul(x[0], x[1], false, true)) { Tolerance = 1e-5, GradientTolerance = 2e-5 },
     ];
 
     private static OpRow[] Norms() =>
     [
         new(nameof(Tensor.Softmax), "", [Input.Wide], Blocks, static x => x[0].Softmax(), static x => x[0].MapRows(Softmax)),
-        new(nameof(Tensor.Softmax), "axis 0", [Input.Wide], [Of(S(3, 5)), Of(S(2, 7, 9)), Of(S(67, 131))], static x => x[0].Softmax(0), static x => Swapped(x[0], Softmax)),
-        new(nameof(Tensor.LogSoftmax), "", [Input.Wide], Blocks, static x => x[0].LogSoftmax(), static x => x[0].MapRows(LogSoftmax)) { GradientTolerance = 1e-5 },
-        new(nameof(Tensor.LogSoftmax), "axis 0", [Input.Wide], [Of(S(3, 5)), Of(S(2, 7, 9)), Of(S(67, 131))], static x => x[0].LogSoftmax(0), static x => Swapped(x[0], LogSoftmax)) { GradientTolerance = 1e-5 },
-        new(nameof(Tensor.Sparsemax), "", [Input.Normal], [Of(S(1, 1)), Of(S(3, 5)), Of(S(2, 7, 9)), Of(S(700, 33))], static x => x[0].Sparsemax(), static x => x[0].MapRows(Sparsemax)),
-        new(nameof(Tensor.LayerNorm), "", [Input.Wide, Input.Normal, Input.Normal], [Of(S(3, 2), S(2), S(2)), Of(S(2, 3, 7), S(7), S(7)), Of(S(5, 33), S(33), S(33)), Of(S(130, 257), S(257), S(257))],
-            static x => x[0].LayerNorm(x[1], x[2], 1e-3f), static x => Dense.Zip(Dense.Zip(x[0].MapRows(Normalised), x[1], static (y, w) => y * w), x[2], static (y, b) => y + b)) { GradientTolerance = 1e-5 },
-        new(nameof(Tensor.LayerNorm), "without weight", [Input.Wide], [Of(S(3, 2)), Of(S(5, 33)), Of(S(130, 257))], static x => x[0].LayerNorm(null, null, 1e-3f), static x => x[0].MapRows(Normalised)),
+        new(nameof(Tensor.Softmax), "axis 0", [Input.Wide], [Of(S(3, 5)), Of(S(2, 7, 9)), Of(S(67, 131))], static x => x[0].Softmax(0),
+            static x => Swapped(x[0], Softmax)),
+        new(nameof(Tensor.LogSoftmax), "", [Input.Wide], Blocks, static x => x[0].LogSoftmax(),
+            static x => x[0].MapRows(LogSoftmax)) { GradientTolerance = 1e-5 },
+        new(nameof(Tensor.LogSoftmax), "axis 0", [Input.Wide], [Of(S(3, 5)), Of(S(2, 7, 9)), Of(S(67, 131))], static x => x[0].LogSoftmax(0),
+            static x => Swapped(x[0], LogSoftmax)) { GradientTolerance = 1e-5 },
+        new(nameof(Tensor.Sparsemax), "", [Input.Normal], [Of(S(1, 1)), Of(S(3, 5)), Of(S(2, 7, 9)), Of(S(700, 33))], static x => x[0].Sparsemax(),
+            static x => x[0].MapRows(Sparsemax)),
+        new(nameof(Tensor.LayerNorm), "", [Input.Wide, Input.Normal, Input.Normal],
+            [Of(S(3, 2), S(2), S(2)), Of(S(2, 3, 7), S(7), S(7)), Of(S(5, 33), S(33), S(33)), Of(S(130, 257), S(257), S(257))],
+            static x => x[0].LayerNorm(x[1], x[2], 1e-3f), static x => Dense.Zip(Dense.Zip(x[0].MapRows(Normalised), x[1], static (y, w) => y * w), x[2],
+            static (y, b) => y + b)) { GradientTolerance = 1e-5 },
+        new(nameof(Tensor.LayerNorm), "without weight", [Input.Wide], [Of(S(3, 2)), Of(S(5, 33)), Of(S(130, 257))],
+            static x => x[0].LayerNorm(null, null, 1e-3f), static x => x[0].MapRows(Normalised)),
         new(nameof(Tensor.LayerNorm), "frozen input", [Input.Frozen, Input.Normal, Input.Normal], [Of(S(3, 5), S(5), S(5)), Of(S(130, 257), S(257), S(257))],
-            static x => x[0].LayerNorm(x[1], x[2], 1e-3f), static x => Dense.Zip(Dense.Zip(x[0].MapRows(Normalised), x[1], static (y, w) => y * w), x[2], static (y, b) => y + b)) { GradientTolerance = 1e-5 },
+            static x => x[0].LayerNorm(x[1], x[2], 1e-3f), static x => Dense.Zip(Dense.Zip(x[0].MapRows(Normalised), x[1], static (y, w) => y * w), x[2],
+            static (y, b) => y + b)) { GradientTolerance = 1e-5 },
         new(nameof(Tensor.RmsNorm), "", [Input.Wide, Input.Normal], [Of(S(3, 2), S(2)), Of(S(2, 3, 7), S(7)), Of(S(5, 33), S(33)), Of(S(130, 257), S(257))],
-            static x => x[0].RmsNorm(x[1], 1e-3f), static x => Dense.Zip(x[0].MapRows(RootMeanSquare), x[1], static (y, w) => y * w)) { GradientTolerance = 1e-5 },
+            static x => x[0].RmsNorm(x[1], 1e-3f), static x => Dense.Zip(x[0].MapRows(RootMeanSquare), x[1],
+            static (y, w) => y * w)) { GradientTolerance = 1e-5 },
         new(nameof(Tensor.RmsNorm), "shifted weight", [Input.Wide, Input.Normal], [Of(S(3, 2), S(2)), Of(S(5, 33), S(33)), Of(S(130, 257), S(257))],
-            static x => x[0].RmsNorm(x[1], 1e-3f, shiftedWeight: true), static x => Dense.Zip(x[0].MapRows(RootMeanSquare), x[1], static (y, w) => y * (1 + w))) { GradientTolerance = 1e-5 },
+            static x => x[0].RmsNorm(x[1], 1e-3f, shiftedWeight: true), static x => Dense.Zip(x[0].MapRows(RootMeanSquare), x[1],
+            static (y, w) => y * (1 + w))) { GradientTolerance = 1e-5 },
     ];
 
     private static OpRow Product(bool a, bool b)
@@ -81,7 +111,7 @@ public static partial class OpTable
         if (transposeA) a = Swap(a);
         if (transposeB) b = Swap(b);
         var (m, k, n) = (a.Shape[^2], a.Shape[^1], b.Shape[^1]);
-        var batch = Dense.Zip(new Dense(new double[Dense.Size(a.Shape[..^2])], a.Shape[..^2]), new Dense(new double[Dense.Size(b.Shape[..^2])], b.Shape[..^2]), static (_, _) => 0).Shape;
+        var batch = Dense.Zip(Zeros(a.Shape[..^2]), Zeros(b.Shape[..^2]), static (_, _) => 0).Shape;
         var (inA, inB) = (new int[batch.Length + 2], new int[batch.Length + 2]);
         return Dense.Of([.. batch, m, n], at =>
         {
@@ -96,6 +126,8 @@ public static partial class OpTable
             return sum;
         });
     }
+
+    private static Dense Zeros(int[] shape) => new(new double[Dense.Size(shape)], shape);
 
     private static Dense Swap(Dense x) => x.Permute([.. Enumerable.Range(0, x.Rank - 2), x.Rank - 1, x.Rank - 2]);
 

@@ -13,7 +13,8 @@ public static partial class OpTable
         Entropy("sum, smoothed", Reduction.Sum, 0.1f),
         Entropy("of each row", Reduction.None, 0),
         Entropy("mean, smoothed, ids 2 ignored", Reduction.Mean, 0.2f, ignore: 2),
-        new(nameof(Tensor.CrossEntropy), "weighted classes", [Input.Wide, Input.Ids(4), Input.Positive with { Trains = false }], [Of(S(3, 4), S(3), S(4)), Of(S(5, 7), S(5), S(7)), Of(S(700, 33), S(700), S(33))],
+        new(nameof(Tensor.CrossEntropy), "weighted classes", [Input.Wide, Input.Ids(4), Input.Positive with { Trains = false }],
+            [Of(S(3, 4), S(3), S(4)), Of(S(5, 7), S(5), S(7)), Of(S(700, 33), S(700), S(33))],
             static x => x[0].CrossEntropy(x[1], weight: x[2]), static x => CrossEntropy(x[0], x[1], Reduction.Mean, 0, -100, x[2])),
 
         Heads("", new AttentionOptions()),
@@ -22,34 +23,48 @@ public static partial class OpTable
         Heads("soft-capped, scaled", new AttentionOptions(Causal: true, Softcap: 2, Scale: 0.7f)),
         new(nameof(Tensor.Attention), "with a mask that trains", [Input.Normal, Input.Normal, Input.Normal, Input.Normal],
             [Of(S(2, 3, 2, 3), S(2, 4, 2, 3), S(2, 4, 2, 3), S(1, 2, 3, 4)), Of(S(2, 35, 4, 9), S(2, 35, 2, 9), S(2, 35, 2, 9), S(1, 4, 35, 35))],
-            static x => x[0].Attention(x[1], x[2], mask: x[3]), static x => Attention(x[0], x[1], x[2], x[3], new AttentionOptions())) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
-        new(nameof(Tensor.Attention), "heads side by side", [Input.Normal, Input.Normal, Input.Normal], [Of(S(2, 3, 8), S(2, 5, 4), S(2, 5, 4)), Of(S(2, 33, 36), S(2, 40, 18), S(2, 40, 18))],
-            static x => x[0].Attention(x[1], x[2], heads: 4, keyHeads: 2), static x => SideBySide(x[0], x[1], x[2], 4, 2, new AttentionOptions())) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
+            static x => x[0].Attention(x[1], x[2], mask: x[3]), static x => Attention(x[0], x[1], x[2], x[3], new AttentionOptions())) { Tolerance = 5e-6,
+            GradientTolerance = 2e-5 },
+        new(nameof(Tensor.Attention), "heads side by side", [Input.Normal, Input.Normal, Input.Normal],
+            [Of(S(2, 3, 8), S(2, 5, 4), S(2, 5, 4)), Of(S(2, 33, 36), S(2, 40, 18), S(2, 40, 18))],
+            static x => x[0].Attention(x[1], x[2], heads: 4, keyHeads: 2), static x => SideBySide(x[0], x[1], x[2], 4, 2,
+            new AttentionOptions())) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
         new(nameof(Tensor.SelfAttention), "", [Input.Normal], [Of(S(2, 3, 12)), Of(S(1, 5, 36)), Of(S(2, 67, 96))],
-            static x => x[0].SelfAttention(2, new AttentionOptions(Causal: true)), static x => Fused(x[0], 2, new AttentionOptions(Causal: true))) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
+            static x => x[0].SelfAttention(2, new AttentionOptions(Causal: true)), static x => Fused(x[0], 2,
+            new AttentionOptions(Causal: true))) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
 
         Turned(RopeStyle.Half, 6, 6),
         Turned(RopeStyle.Interleaved, 6, 6),
         Turned(RopeStyle.Half, 10, 4),
         new(nameof(Tensor.RopeTable), "", [Input.Ids(2000)], [Of(S(3)), Of(S(2, 5)), Of(S(40, 67))], static x => x[0].RopeTable(RopeFrequencies.Default(8)),
-            static x => Dense.Of([.. x[0].Rank == 1 ? [1] : Array.Empty<int>(), .. x[0].Shape, 8], at => Angle(x[0].Values[at.Length == 3 ? at[0] * x[0].Cols + at[1] : at[0]], at[^1] % 4, 8) is var angle && at[^1] < 4 ? Math.Cos(angle) : Math.Sin(angle))) { HasGradient = false },
+            static x => Dense.Of([.. x[0].Rank == 1 ? [1] : Array.Empty<int>(), .. x[0].Shape, 8],
+            at => Angle(x[0].Values[at.Length == 3 ? at[0] * x[0].Cols + at[1] : at[0]], at[^1] % 4,
+            8) is var angle && at[^1] < 4 ? Math.Cos(angle) : Math.Sin(angle))) { HasGradient = false },
 
-        new(nameof(Tensor.Patches), "", [Input.Normal], [Of(S(1, 1, 4, 4)), Of(S(2, 3, 5, 7)), Of(S(3, 3, 66, 64))], static x => x[0].Patches(2), static x => Patches(x[0], 2)),
-        new(nameof(Tensor.Dropout), "", [Input.Normal], Lengths, static x => Dropout(x[0]), static x => new Dense([.. x[0].Values.Select(static (v, i) => new Philox(0, 7).Uniform((ulong)i) >= 0.3f ? v / (1 - 0.3f) : 0)], x[0].Shape)),
+        new(nameof(Tensor.Patches), "", [Input.Normal], [Of(S(1, 1, 4, 4)), Of(S(2, 3, 5, 7)), Of(S(3, 3, 66, 64))], static x => x[0].Patches(2),
+            static x => Patches(x[0], 2)),
+        new(nameof(Tensor.Dropout), "", [Input.Normal], Lengths, static x => Dropout(x[0]),
+            static x => new Dense([.. x[0].Values.Select(static (v, i) => new Philox(0, 7).Uniform((ulong)i) >= 0.3f ? v / (1 - 0.3f) : 0)], x[0].Shape)),
 
         new(nameof(Tensor.LoraStack), "plain", [Input.Normal, Input.Normal, Input.Small, Input.Small],
             [Of(S(3, 5), S(3, 7), S(2, 5), S(7, 2)), Of(S(2, 3, 9), S(2, 3, 4), S(3, 9), S(4, 3)), Of(S(130, 67), S(130, 65), S(8, 67), S(65, 8))],
-            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, null, null, 0)) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
+            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, null, null, 0)) { Tolerance = 5e-6,
+            GradientTolerance = 2e-5 },
         Stack("weights for all", S(3), S(3), S(3)),
         Stack("weights for each row", S(4, 3), S(6, 3), S(130, 3)),
         Stack("weights for groups of rows", S(2, 3), S(3, 3), S(13, 3)),
-        new(nameof(Tensor.LoraStack), "some columns", [Input.Normal, Input.Normal, Input.Small, Input.Small], [Of(S(3, 5), S(3, 7), S(2, 5), S(3, 2)), Of(S(130, 67), S(130, 65), S(8, 67), S(31, 8))],
-            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], column: 2), static x => LoraStack(x[0], x[1], x[2], x[3], 1, null, null, 2)) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
+        new(nameof(Tensor.LoraStack), "some columns", [Input.Normal, Input.Normal, Input.Small, Input.Small],
+            [Of(S(3, 5), S(3, 7), S(2, 5), S(3, 2)), Of(S(130, 67), S(130, 65), S(8, 67), S(31, 8))],
+            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], column: 2), static x => LoraStack(x[0], x[1], x[2], x[3], 1, null, null,
+            2)) { Tolerance = 5e-6, GradientTolerance = 2e-5 },
 
-        new(nameof(Tensor.Recompute), "", [Input.Normal], [Of(S(3, 5)), Of(S(129, 257))], static x => x[0].Recompute(static x => x.Silu() * x), static x => x[0].Map(static x => Silu(x) * x)),
+        new(nameof(Tensor.Recompute), "", [Input.Normal], [Of(S(3, 5)), Of(S(129, 257))], static x => x[0].Recompute(static x => x.Silu() * x),
+            static x => x[0].Map(static x => Silu(x) * x)),
 
-        new(nameof(Tensor.Cast), "to bf16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.BF16).Cast(DType.F32), static x => x[0].Map(BFloat16)) { Tolerance = 0, HasGradient = false },
-        new(nameof(Tensor.Cast), "to f16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.F16).Cast(DType.F32), static x => x[0].Map(static x => (double)(Half)x)) { Tolerance = 0, HasGradient = false },
+        new(nameof(Tensor.Cast), "to bf16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.BF16).Cast(DType.F32),
+            static x => x[0].Map(BFloat16)) { Tolerance = 0, HasGradient = false },
+        new(nameof(Tensor.Cast), "to f16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.F16).Cast(DType.F32),
+            static x => x[0].Map(static x => (double)(Half)x)) { Tolerance = 0, HasGradient = false },
     ];
 
     private static OpRow Entropy(string setting, Reduction reduction, float smoothing, int ignore = -100) =>
@@ -58,17 +73,21 @@ public static partial class OpTable
 
     private static OpRow Heads(string setting, AttentionOptions options) =>
         new(nameof(Tensor.Attention), setting, [Input.Normal, Input.Normal, Input.Normal],
-            [Of(S(1, 1, 1, 1), S(1, 1, 1, 1), S(1, 1, 1, 1)), Of(S(2, 3, 2, 4), S(2, 3, 2, 4), S(2, 3, 2, 4)), Of(S(1, 3, 4, 5), S(1, 5, 2, 5), S(1, 5, 2, 5)), Of(S(2, 67, 4, 9), S(2, 70, 1, 9), S(2, 70, 1, 9))],
+            [Of(S(1, 1, 1, 1), S(1, 1, 1, 1), S(1, 1, 1, 1)), Of(S(2, 3, 2, 4), S(2, 3, 2, 4), S(2, 3, 2, 4)), Of(S(1, 3, 4, 5), S(1, 5, 2, 5), S(1, 5, 2, 5)),
+            Of(S(2, 67, 4, 9), S(2, 70, 1, 9), S(2, 70, 1, 9))],
             x => x[0].Attention(x[1], x[2], options), x => Attention(x[0], x[1], x[2], null, options)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
     private static OpRow Turned(RopeStyle style, int size, int rotary) =>
-        new(nameof(Tensor.Rope), $"{style}, {rotary} of {size}", [Input.Normal, Input.Ids(2000)], [Of(S(1, 3, 2, size), S(3)), Of(S(2, 5, 3, size), S(2, 5)), Of(S(2, 300, 9, size), S(2, 300))],
+        new(nameof(Tensor.Rope), $"{style}, {rotary} of {size}", [Input.Normal, Input.Ids(2000)],
+            [Of(S(1, 3, 2, size), S(3)), Of(S(2, 5, 3, size), S(2, 5)), Of(S(2, 300, 9, size), S(2, 300))],
             x => x[0].Rope(x[1], RopeFrequencies.Default(rotary), style), x => Rope(x[0], x[1], style, rotary));
 
     private static OpRow Stack(string setting, int[] small, int[] middle, int[] large) =>
         new(nameof(Tensor.LoraStack), setting, [Input.Normal, Input.Normal, Input.Small, Input.Small, Input.Normal, Input.Ids(3)],
-            [Of(S(4, 5), S(4, 7), S(6, 5), S(7, 6), small, S(6)), Of(S(2, 3, 9), S(2, 3, 4), S(5, 9), S(4, 5), middle, S(5)), Of(S(130, 67), S(130, 65), S(24, 67), S(65, 24), large, S(24))],
-            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f, x[4], x[5]), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, x[4], x[5], 0)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
+            [Of(S(4, 5), S(4, 7), S(6, 5), S(7, 6), small, S(6)), Of(S(2, 3, 9), S(2, 3, 4), S(5, 9), S(4, 5), middle, S(5)),
+            Of(S(130, 67), S(130, 65), S(24, 67), S(65, 24), large, S(24))],
+            static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f, x[4], x[5]), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, x[4], x[5],
+            0)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
     private static Dense Embedding(Dense table, Dense ids) => Dense.Of([.. ids.Shape, table.Cols], at => table[(int)ids[at.AsSpan()[..^1]], at[^1]]);
 
@@ -83,7 +102,11 @@ public static partial class OpTable
             var target = (int)targets.Values[row];
             if (target == ignore) continue;
             count += weight?.Values[target] ?? 1;
-            for (var c = 0; c < x.Cols; c++) losses[row] -= ((c == target ? 1 - smoothing : 0) + smoothing / x.Cols) * (weight?.Values[c] ?? 1) * log.Values[row * x.Cols + c];
+            for (var c = 0; c < x.Cols; c++)
+            {
+                var q = (c == target ? 1 - smoothing : 0) + smoothing / x.Cols;
+                losses[row] -= q * (weight?.Values[c] ?? 1) * log.Values[row * x.Cols + c];
+            }
         }
         return reduction == Reduction.None ? new Dense(losses, targets.Shape) : new Dense([losses.Sum() / (reduction == Reduction.Mean ? count : 1)]);
     }

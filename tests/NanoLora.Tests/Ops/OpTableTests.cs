@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Runtime.InteropServices;
 
 namespace NanoLora.Tests.Ops;
 
@@ -53,7 +54,7 @@ public class OpTableTests : EngineTest
                 if (!row.Inputs[n].Trains) continue;
                 Assert.NotNull(gradients[n]);
                 if (values[n].Length <= Few) EachElement(row, shapes, values, dy, n, gradients[n]!);
-                else for (var direction = 0; direction < 3; direction++) Along(row, shapes, values, dy, n, gradients[n]!, Normal(values[n].Length, seed: 10 + (ulong)direction));
+                else for (var seed = 10ul; seed < 13; seed++) Along(row, shapes, values, dy, n, gradients[n]!, Normal(values[n].Length, seed));
             }
         }
     }
@@ -74,7 +75,10 @@ public class OpTableTests : EngineTest
             Assert.Equal(0, backend.LiveBlocks);
             first ??= now;
             Assert.True(SameBits(first.Value.Y, now.Y), $"{name}: the output depends on the number of threads ({threads}).");
-            for (var n = 0; n < values.Length; n++) Assert.True(SameBits(first.Value.Gradients[n], now.Gradients[n]), $"{name}: the gradient of input {n} depends on the number of threads ({threads}).");
+            for (var n = 0; n < values.Length; n++)
+            {
+                Assert.True(SameBits(first.Value.Gradients[n], now.Gradients[n]), $"{name}: the gradient of input {n} depends on the number of threads ({threads}).");
+            }
         }
     }
 
@@ -117,7 +121,9 @@ public class OpTableTests : EngineTest
     public void Every_elementwise_struct_has_a_row()
     {
         var rows = OpTable.Rows.Where(static row => row.Bodies is not null).Select(static row => Open(row.Bodies!.Struct)).ToHashSet();
-        var structs = typeof(Tensor).Assembly.GetTypes().Where(static type => type.IsValueType && !Inner.Contains(type) && (typeof(IUnary).IsAssignableFrom(type) || typeof(IBinary).IsAssignableFrom(type)));
+        var structs = typeof(Tensor).Assembly.GetTypes()
+            .Where(static type => type.IsValueType && (typeof(IUnary).IsAssignableFrom(type) || typeof(IBinary).IsAssignableFrom(type)) && !Inner.Contains(type)).ToList();
+        Assert.NotEmpty(structs);
         Assert.All(structs, type => Assert.Contains(Open(type), rows));
     }
 
@@ -153,7 +159,8 @@ public class OpTableTests : EngineTest
         {
             var direction = new float[gradient.Length];
             direction[i] = 1;
-            Near(Difference(row, shapes, values, dy, n, direction), gradient[i], row.GradientTolerance, $"{row.Name} of {Describe(shapes)}, gradient of input {n}, element {i}");
+            var want = Difference(row, shapes, values, dy, n, direction);
+            Near(want, gradient[i], row.GradientTolerance, $"{row.Name} of {Describe(shapes)}, gradient of input {n}, element {i}");
         }
     }
 
@@ -168,7 +175,8 @@ public class OpTableTests : EngineTest
         }
         var want = Difference(row, shapes, values, dy, n, direction);
         var error = Math.Abs(got - want) / Math.Max(1, Math.Sqrt(square));
-        Assert.True(error <= row.GradientTolerance, $"{row.Name} of {Describe(shapes)}, gradient of input {n} along a direction: {got:G9}, by differences {want:G9}, error {error:E2} of the gradient's length.");
+        Assert.True(error <= row.GradientTolerance,
+            $"{row.Name} of {Describe(shapes)}, gradient of input {n} along a direction: {got:G9}, by differences {want:G9}, error {error:E2} of the gradient's length.");
     }
 
     // (L(x + h u) - L(x - h u)) / 2h with L = Σ y ∘ dy, by the reference.
@@ -186,7 +194,8 @@ public class OpTableTests : EngineTest
         return (Loss(Step) - Loss(-Step)) / (2 * Step);
     }
 
-    private static Dense[] Dense(float[][] values, int[][] shapes) => [.. values.Select((x, n) => new Dense(Array.ConvertAll(x, static v => (double)v), shapes[n]))];
+    private static Dense[] Dense(float[][] values, int[][] shapes) =>
+        [.. values.Select((x, n) => new Dense(Array.ConvertAll(x, static v => (double)v), shapes[n]))];
 
     private static void Near(double want, double got, double tolerance, string what)
     {
@@ -195,13 +204,18 @@ public class OpTableTests : EngineTest
     }
 
     private static bool SameBits(float[]? a, float[]? b) =>
-        a is null ? b is null : b is not null && System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(a).SequenceEqual(System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(b));
+        a is null ? b is null : b is not null && MemoryMarshal.AsBytes<float>(a).SequenceEqual(MemoryMarshal.AsBytes<float>(b));
 
     // Fine steps where functions bend, and the far ends.
     private static IEnumerable<float> Grid()
     {
         for (var i = -1200; i <= 1200; i++) yield return i / 100f + 1e-3f;
-        foreach (var x in (float[])[0, -0f, 1e-30f, -1e-30f, 1e-6f, 0.25f, -0.25f, 1, -1, 20, -20, 60, -60, 85, -85, 88, -88, 103, -103, 1e4f, -1e4f, 1e18f, float.PositiveInfinity, float.NegativeInfinity, float.NaN]) yield return x;
+        foreach (var x in (float[])[0, 1e-30f, 1e-6f, 0.25f, 1, 20, 60, 85, 88, 103, 1e4f, 1e18f, float.PositiveInfinity])
+        {
+            yield return x;
+            yield return -x;
+        }
+        yield return float.NaN;
     }
 
     private static Type Open(Type type) => type.IsGenericType ? type.GetGenericTypeDefinition() : type;

@@ -1,0 +1,53 @@
+using System.Text.Json;
+using NanoLora.Nn;
+
+namespace NanoLora.Experiments.Verification;
+
+/// <summary>
+/// Golden vectors of composition: LoRA modules mixed on one base (<see cref="MixingCases"/>), weights that train (<see cref="LearningCases"/>), and what PEFT's
+/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>). Logits and updates are held to 5e-6 of the largest magnitude in the tensor; mixing weights, v, losses
+/// and gradients to 1e-5; PEFT's results to what their golden.json says.
+/// </summary>
+public sealed class CompositionArea : IGoldenArea
+{
+    /// <inheritdoc/>
+    public string Name => "composition";
+
+    /// <inheritdoc/>
+    public bool Recognises(GoldenFolder folder)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        return folder.Has("case", JsonValueKind.String) && folder.Has("tensors", JsonValueKind.Object) && folder.Has("settings", JsonValueKind.Object) && folder.Has("numbers", JsonValueKind.Object);
+    }
+
+    /// <inheritdoc/>
+    public void Run(GoldenFolder folder, Backend backend, VerifyOptions options, GoldenReport report)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        ArgumentNullException.ThrowIfNull(backend);
+        ArgumentNullException.ThrowIfNull(report);
+        var run = CaseOf(folder.Field(folder.Root, "case", JsonValueKind.String).GetString()!);
+        try
+        {
+            using var scope = backend.Main.Scope();
+            using var @case = new CompositionCase(folder, backend, report);
+            run(@case);
+        }
+        catch (Exception e) when (e is CheckpointException or ArgumentException or InvalidOperationException) { report.Fail(e.Message); }
+    }
+
+    private static Action<CompositionCase> CaseOf(string name) => name switch
+    {
+        "uniform-vit" => MixingCases.Uniform,
+        "missing-vit" => MixingCases.Missing,
+        "per-row-vit" => MixingCases.PerRow,
+        "learned-vit" or "learned-vit-head" => LearningCases.Learned,
+        "peft-vit" => PeftMergeCases.All,
+        _ when name.Contains("llama", StringComparison.Ordinal) => throw new NotBuiltException("language models"),
+        "roberta-mnli" => throw new NotBuiltException("text encoders"),
+        "quantised-base" => throw new NotBuiltException("quantised bases"),
+        "algebra" => throw new NotBuiltException("the algebra of merging outside of PEFT's"),
+        "statistics" => throw new NotBuiltException("similarities of representations"),
+        _ => throw new NotBuiltException($"the composition case {name}"),
+    };
+}

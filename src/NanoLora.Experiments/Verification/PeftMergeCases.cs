@@ -1,0 +1,118 @@
+using System.Text.Json;
+using NanoLora.Nn;
+
+namespace NanoLora.Experiments.Verification;
+
+/// <summary>
+/// What PEFT's add_weighted_adapter makes, of every combination type. Held to a share of the whole tensor's norm, as golden.json states it: A and B where they are
+/// defined, scale · B A always (singular vectors come with any sign), and logits. The exact sum is held against PEFT's cat, the one type that is exact.
+/// </summary>
+internal static class PeftMergeCases
+{
+    private const double Share = 2e-6;
+
+    /// <summary>All jobs.</summary>
+    internal static void All(CompositionCase c)
+    {
+        foreach (var job in c.Numbers.EnumerateObject().Where(static n => n.Value.ValueKind == JsonValueKind.Object && n.Value.TryGetProperty("options", out _))) Run(c, job.Name, job.Value);
+    }
+
+    private static void Run(CompositionCase c, string name, JsonElement job)
+    {
+        var where = $"numbers.{name}.";
+        var modules = c.Folder.Field(job, "adapters", JsonValueKind.Array, where).EnumerateArray().Select(a => c.Module(a.GetString()!)).ToArray();
+        var weights = c.Folder.Field(job, "weights", JsonValueKind.Array, where).EnumerateArray().Select(static w => w.GetDouble()).ToArray();
+        var paths = modules.SelectMany(static m => m.Updates.Keys).Distinct().ToDictionary(p => p, p => c.Model.Names.Theirs(p).First(t => c.Folder.Holds($"{name}.A.{t}")));
+        using var merged = PeftMerge.WeightedAdapter(name, c.Backend, modules, weights, Options(c, name, c.Folder.Field(job, "options", JsonValueKind.Object, where), paths));
+        var scale = c.Folder.Field(job, "scale_in_memory", JsonValueKind.Number, where).GetDouble();
+        var product = job.GetProperty("options").GetProperty("combination_type").GetString()!.EndsWith("svd", StringComparison.Ordinal);
+        foreach (var (path, theirs) in paths)
+        {
+            var (lora, a, b) = (merged.Updates[path], c.Folder.Floats($"{name}.A.{theirs}"), c.Folder.Floats($"{name}.B.{theirs}"));
+            if (!product || modules.Length == 1)
+            {
+                Compare(c, $"{name}.A.{theirs}", c.Folder.ShapeOf($"{name}.A.{theirs}"), lora.A.Value.ToArray(), a);
+                Compare(c, $"{name}.B.{theirs}", c.Folder.ShapeOf($"{name}.B.{theirs}"), lora.B.Value.ToArray(), b);
+            }
+            var (want, shape) = (Product(a, b, scale, lora.A.Shape[1], lora.B.Shape[0]), new Shape(lora.B.Shape[0], lora.A.Shape[1]));
+            // A sum that is 0 but for rounding has no norm to be a share of: there it is the norm of one of the parts.
+            var norm = job.TryGetProperty("norm_where_zero_is_right", out _) ? Math.Abs(weights[0]) * modules[0].Updates[path].Factors().Norm() : Norm(want);
+            Compare(c, $"{name}.scale B A.{theirs}", shape, lora.Factors().Delta(), want, norm);
+            if (job.GetProperty("options").GetProperty("combination_type").GetString() != "cat" || modules[0].Updates[path].RankStabilised) continue;
+            var exact = Factors.Cat([.. modules.Select(m => m.Updates[path].Factors())], [.. weights.Select(static w => (float)w)]);
+            Compare(c, $"{name}.exact sum.{theirs}", shape, exact.Delta(), want, norm);
+        }
+        Attach.Module(c.Model, merged);
+        var logits = c.Logits();
+        Attach.Detach(c.Model, dispose: false);
+        Compare(c, $"{name}.logits", c.Folder.ShapeOf($"{name}.logits"), logits, c.Folder.Floats($"{name}.logits"));
+    }
+
+    private static PeftMergeOptions Options(CompositionCase c, string name, JsonElement options, Dictionary<string, string> paths)
+    {
+        var type = options.GetProperty("combination_type").GetString()!;
+        var clamp = options.TryGetProperty("svd_clamp", out var quantile) ? quantile.GetDouble() : (double?)null;
+        return new PeftMergeOptions
+        {
+            Combination = type switch
+            {
+                "linear" => PeftCombination.Linear,
+                "cat" => PeftCombination.Cat,
+                "svd" => PeftCombination.Svd,
+                "ties" => PeftCombination.Ties,
+                "ties_svd" => PeftCombination.TiesSvd,
+                "magnitude_prune" => PeftCombination.MagnitudePrune,
+                "magnitude_prune_svd" => PeftCombination.MagnitudePruneSvd,
+                "dare_linear" => PeftCombination.DareLinear,
+                "dare_linear_svd" => PeftCombination.DareLinearSvd,
+                "dare_ties" => PeftCombination.DareTies,
+                "dare_ties_svd" => PeftCombination.DareTiesSvd,
+                _ => throw new NotBuiltException($"PEFT's combination type {type}"),
+            },
+            SvdRank = options.TryGetProperty("svd_rank", out var rank) ? rank.GetInt32() : null,
+            SvdClamp = clamp,
+            Density = options.TryGetProperty("density", out var density) ? density.GetDouble() : 1,
+            MajoritySign = options.TryGetProperty("majority_sign_method", out var how) && how.GetString() == "frequency" ? MajoritySign.Frequency : MajoritySign.Total,
+            Masks = mask => c.Folder.Floats($"{name}.mask.{(mask.Side == 'P' ? "delta" : mask.Side)}.{mask.Module}.{paths[mask.Path]}"),
+            // Clamping depends on the singular vectors' signs, which are LAPACK's whim: ours follow the stored A, which clamping leaves pointing where it did.
+            SvdSigns = clamp is null ? null : paths.ToDictionary(static p => p.Key, p => c.Folder.Floats($"{name}.A.{p.Value}")),
+        };
+    }
+
+    // scale · B A in double precision
+    private static float[] Product(float[] a, float[] b, double scale, int inputs, int outputs)
+    {
+        var (rank, product) = (a.Length / inputs, new float[outputs * inputs]);
+        for (var o = 0; o < outputs; o++)
+        {
+            for (var i = 0; i < inputs; i++)
+            {
+                var sum = 0.0;
+                for (var r = 0; r < rank; r++) sum += (double)b[o * rank + r] * a[r * inputs + i];
+                product[o * inputs + i] = (float)(scale * sum);
+            }
+        }
+        return product;
+    }
+
+    private static double Norm(float[] x) => Math.Sqrt(x.Sum(static v => (double)v * v));
+
+    // ‖got - want‖ ≤ share · norm. The line shows the error's norm, and the entry that is farthest off.
+    private static void Compare(CompositionCase c, string name, Shape shape, float[] got, float[] want, double? norm = null)
+    {
+        if (got.Length != want.Length)
+        {
+            c.Report.Tensor(name, shape, Comparison.Fail($"{got.Length} elements where {want.Length} are expected"));
+            return;
+        }
+        var (sum, worst) = (0.0, 0);
+        for (var i = 0; i < got.Length; i++)
+        {
+            var d = (double)got[i] - want[i];
+            sum += d * d;
+            if (!(Math.Abs(d) <= Math.Abs((double)got[worst] - want[worst]))) worst = i;
+        }
+        var (error, tolerance) = (Math.Sqrt(sum), Share * (norm ?? Norm(want)));
+        c.Report.Tensor(name, shape, new Comparison(error <= tolerance, error, tolerance, worst, got[worst], want[worst]));
+    }
+}

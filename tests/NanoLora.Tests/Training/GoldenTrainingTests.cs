@@ -1,0 +1,20 @@
+using NanoLora.Experiments.Verification;
+
+namespace NanoLora.Tests.Training;
+
+/// <summary>Gradients, merges and steps against PEFT and PyTorch: the folders of Golden/training, run by the verifier that <c>nanolora verify</c> is.</summary>
+public class GoldenTrainingTests : EngineTest
+{
+    private static string Root => Path.Combine(AppContext.BaseDirectory, "Golden", "training");
+
+    public static TheoryData<string> Cases => [.. Directory.GetDirectories(Root).Select(static f => Path.GetFileName(f)).Where(static f => f != "bases").Order(StringComparer.Ordinal)];
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Agrees(string name)
+    {
+        using var output = new StringWriter();
+        var result = Verifier.Run([Path.Combine(Root, name)], Backend, output);
+        Assert.True(result.ExitCode == 0 && result.Ok > 0, string.Join('\n', output.ToString().Split('\n').Where(static line => !line.EndsWith("ok", StringComparison.Ordinal))));
+    }
+}
