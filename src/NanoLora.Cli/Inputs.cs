@@ -56,9 +56,9 @@ internal static class Inputs
             Description = description, HelpName = "X",
             CustomParser = result => Read(result, name, expected, (string word, out double? value) =>
             {
-                var read = double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && double.IsFinite(number) && number >= least && number < below;
+                var read = double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out var number);
                 value = number;
-                return read;
+                return read && double.IsFinite(number) && number >= least && number < below;
             }),
         };
     }
@@ -79,7 +79,8 @@ internal static class Inputs
         new(name) { Description = description, HelpName = helpName, DefaultValueFactory = _ => fallback };
 
     /// <summary>A text that must be there.</summary>
-    public static Option<string> Required(string name, string helpName, string description) => new(name) { Description = description, HelpName = helpName, Required = true };
+    public static Option<string> Required(string name, string helpName, string description) =>
+        new(name) { Description = description, HelpName = helpName, Required = true };
 
     /// <summary>A switch.</summary>
     public static Option<bool> Switch(string name, string description) => new(name) { Description = description };

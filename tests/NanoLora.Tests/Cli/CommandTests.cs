@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using NanoLora.Data;
 using NanoLora.Models;
@@ -140,10 +141,13 @@ public class CommandTests
         {
             var run = CliRun.Of("predict", models.Model, "--adapter", models.At(folder), models.TaskPath);
             Assert.True(run.Code == 0, run.Error);
-            return [.. run.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(line => line[(line.IndexOf(": ", StringComparison.Ordinal) + 2)..].Split(", ")
-                .ToDictionary(p => p[..p[..^2].LastIndexOf(' ')], p => double.Parse(p[..^2].Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture)))];
+            return [.. run.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Percents)];
         }
     }
+
+    // "name: cat 97.3 %, dog 2.7 %"
+    private static Dictionary<string, double> Percents(string line) => line[(line.IndexOf(": ", StringComparison.Ordinal) + 2)..].Split(", ")
+        .Select(p => p[..^2]).ToDictionary(p => p[..p.LastIndexOf(' ')], p => double.Parse(p[(p.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
 
     [Fact]
     public void What_does_not_fit_the_base_is_refused()
@@ -157,6 +161,6 @@ public class CommandTests
         Fails(CliRun.Of("eval", models.Model, "--task", models.TaskPath, "--probe", "--shots", "9"), "9 shots need 9");
         var probe = CliRun.Of("eval", models.Model, "--task", models.TaskPath, "--probe", "--shots", "2");
         Assert.Matches(@"^Held Out: \d+\.\d % of 15 images", probe.Out);
-        Fails(CliRun.Of("verify", models.At("nowhere")), "");
+        Fails(CliRun.Of("verify", models.At("nowhere")), "there is no such folder");
     }
 }

@@ -71,7 +71,7 @@ public class DemoTests
     public void What_cannot_work_is_refused_before_any_work()
     {
         using var models = new MadeUpModels();
-        Fails(Demo(models, "--shots", "9"), "class class 0 has 8 images to learn from; 9 shots need 9");
+        Fails(CliRun.Of("demo", "--models", models.Models, "--out", models.At("out"), "--shots", "1,9"), "class class 0 has 8 images to learn from; 9 shots need 9");
         Fails(Demo(models, "--resume"), "nothing to resume");
         Fails(Demo(models, "--task", "Latin"), "\"Latin\" is not a task in", "held-out");
         File.WriteAllText(models.At("file"), "");
