@@ -117,18 +117,15 @@ public static class PeftMerge
         public int Out => Lora.B.Shape[0];
         public double Scale => Lora.RankStabilised ? Lora.Alpha / Math.Sqrt(Lora.Rank) : (double)Lora.Alpha / Lora.Rank;
 
-        // s B A
-        public double[] Delta()
+        // s (B A)
+        public float[] Delta()
         {
-            var delta = new double[Out * In];
+            var (delta, scale) = (new float[Out * In], (float)Scale);
             for (var o = 0; o < Out; o++)
             {
                 var row = delta.AsSpan(o * In, In);
-                for (var r = 0; r < Lora.Rank; r++)
-                {
-                    var b = Scale * B[o * Lora.Rank + r];
-                    for (var i = 0; i < row.Length; i++) row[i] += b * A[r * In + i];
-                }
+                for (var r = 0; r < Lora.Rank; r++) for (var i = 0; i < row.Length; i++) row[i] = MathF.FusedMultiplyAdd(B[o * Lora.Rank + r], A[r * In + i], row[i]);
+                for (var i = 0; i < row.Length; i++) row[i] *= scale;
             }
             return delta;
         }
@@ -158,9 +155,7 @@ public static class PeftMerge
         if (parts.Any(p => p.Lora.Rank != parts[0].Lora.Rank)) throw new ArgumentException($"PeftMerge: {options.Combination} wants one rank, and the updates of {path} have {string.Join(", ", parts.Select(p => p.Lora.Rank))}.");
         var roots = parts.Select(static p => Math.Sqrt(Math.Abs(p.Weight * p.Scale))).ToArray();
         var signed = parts.Select((p, n) => p.Weight * p.Scale >= 0 ? roots[n] : -roots[n]).ToArray();
-        var a = Combine(path, 'A', parts, [.. parts.Select(static p => Array.ConvertAll(p.A, static x => (double)x))], signed, options);
-        var b = Combine(path, 'B', parts, [.. parts.Select(static p => Array.ConvertAll(p.B, static x => (double)x))], roots, options);
-        return (Array.ConvertAll(a, static x => (float)x), Array.ConvertAll(b, static x => (float)x));
+        return (Combine(path, 'A', parts, [.. parts.Select(static p => p.A)], signed, options), Combine(path, 'B', parts, [.. parts.Select(static p => p.B)], roots, options));
     }
 
     // The product s B A, combined under weights w s: the scale is in it twice, as in PEFT. A = Vᵀ, B = U S.
@@ -168,7 +163,7 @@ public static class PeftMerge
     {
         var (inputs, outputs) = (parts[0].In, parts[0].Out);
         var delta = Combine(path, 'P', parts, [.. parts.Select(static p => p.Delta())], [.. parts.Select(static p => p.Weight * p.Scale)], options);
-        var svd = Svd.Of(delta, outputs, inputs);
+        var svd = Svd.Of(Array.ConvertAll(delta, static x => (double)x), outputs, inputs);
         rank = Math.Min(rank, svd.Count);
         var (a, b) = (svd.Right[..(rank * inputs)], new double[outputs * rank]);
         for (var r = 0; r < rank; r++)
@@ -191,8 +186,9 @@ public static class PeftMerge
         return (Array.ConvertAll(a, static x => (float)x), Array.ConvertAll(b, static x => (float)x));
     }
 
-    // Drop entries, elect signs, weigh and sum: what of this is done is the type's matter. The election is of values without their weights.
-    private static double[] Combine(string path, char side, List<Part> parts, double[][] values, double[] weights, PeftMergeOptions options)
+    // Drop entries, elect signs, weigh and sum: what of this is done is the type's matter. The election is of values without their weights. In single precision and in
+    // PEFT's order, so that entries near a threshold fall on the same side of it.
+    private static float[] Combine(string path, char side, List<Part> parts, float[][] values, double[] weights, PeftMergeOptions options)
     {
         var type = options.Combination;
         for (var n = 0; n < values.Length; n++)
@@ -201,7 +197,7 @@ public static class PeftMerge
             else if (type is PeftCombination.DareLinear or PeftCombination.DareLinearSvd or PeftCombination.DareTies or PeftCombination.DareTiesSvd) Drop(values[n], new DareMask(path, parts[n].Module, side, values[n].Length), options);
         }
         var elects = type is PeftCombination.Ties or PeftCombination.TiesSvd or PeftCombination.DareTies or PeftCombination.DareTiesSvd;
-        var sum = new double[values[0].Length];
+        var sum = new float[values[0].Length];
         for (var i = 0; i < sum.Length; i++)
         {
             var sign = elects ? Elect(values, i, options.MajoritySign) : 0;
@@ -209,7 +205,7 @@ public static class PeftMerge
             for (var n = 0; n < values.Length; n++)
             {
                 if (elects && Math.Sign(values[n][i]) != sign) continue;
-                sum[i] += weights[n] * values[n][i];
+                sum[i] += (float)weights[n] * values[n][i];
                 count++;
             }
             if (elects) sum[i] /= Math.Max(1, count);                                  // a mean over those that agree, though they are weighted
@@ -218,15 +214,15 @@ public static class PeftMerge
     }
 
     // The sign of the sum of values, or of signs; a tie elects +.
-    private static int Elect(double[][] values, int i, MajoritySign how)
+    private static int Elect(float[][] values, int i, MajoritySign how)
     {
-        var vote = 0.0;
+        var vote = 0f;
         foreach (var x in values) vote += how == MajoritySign.Total ? x[i] : Math.Sign(x[i]);
         return vote >= 0 ? 1 : -1;
     }
 
     // Keeps the ⌊density · count⌋ entries of largest magnitude, the first of equal ones.
-    private static void Trim(double[] x, double density)
+    private static void Trim(float[] x, double density)
     {
         if (density >= 1) return;
         var order = new int[x.Length];
@@ -236,13 +232,13 @@ public static class PeftMerge
     }
 
     // x mask / density
-    private static void Drop(double[] x, DareMask what, PeftMergeOptions options)
+    private static void Drop(float[] x, DareMask what, PeftMergeOptions options)
     {
         if (options.Density >= 1) return;
         var mask = options.Masks?.Invoke(what);
         if (mask is not null && mask.Length != x.Length) throw new ArgumentException($"PeftMerge: a mask of {mask.Length} entries for {what}.");
         var random = new Philox(options.Seed, Attach.Stream($"{what.Path}/{what.Module}/{what.Side}"));
-        for (var i = 0; i < x.Length; i++) x[i] = (mask is null ? random.Uniform((ulong)i) < options.Density : mask[i] != 0) ? x[i] / options.Density : 0;
+        for (var i = 0; i < x.Length; i++) x[i] = (mask is null ? random.Uniform((ulong)i) < options.Density : mask[i] != 0) ? x[i] / (float)options.Density : 0;
     }
 
     // With linear interpolation between neighbours.
