@@ -29,7 +29,7 @@ internal static class ComposeCommand
         var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
         var modules = new Argument<string[]>("MODULE") { Description = "Folders of PEFT adapters, or of such folders.", Arity = ArgumentArity.OneOrMore };
         var output = Inputs.Required("--out", "DIR", "The folder to write.");
-        var method = Inputs.Text("--method", "M", "uniform: the same weight for every module. learned: softmax(v), one v a matrix, trained on --task.", "uniform");
+        var method = Inputs.Text("--method", "M", "uniform: equal weights. learned: softmax(v), one v for each matrix, trained on --task.", "uniform");
         var scale = Inputs.Number("--scale", "For uniform: what the mean of the modules is multiplied with; 1 if not given.", double.NegativeInfinity);
         var task = Inputs.Text("--task", "TASK", $"What to fit the head, and for learned the weights, to: {TaskInput.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
@@ -48,8 +48,9 @@ internal static class ComposeCommand
         { model, modules, output, method, scale, task, data, shots, draw, all, steps, seed, export };
         command.SetAction(parsed => Run(session, Checked(new Request(parsed.GetValue(model)!, parsed.GetValue(modules)!, parsed.GetValue(output)!)
         {
-            Method = parsed.GetValue(method)!, Scale = parsed.GetValue(scale), Task = parsed.GetValue(task), Data = parsed.GetValue(data), Shots = parsed.GetValue(shots),
-            Draw = parsed.GetValue(draw), All = parsed.GetValue(all), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed), Export = parsed.GetValue(export),
+            Method = parsed.GetValue(method)!, Scale = parsed.GetValue(scale), Task = parsed.GetValue(task), Data = parsed.GetValue(data),
+            Shots = parsed.GetValue(shots), Draw = parsed.GetValue(draw), All = parsed.GetValue(all), Steps = parsed.GetValue(steps),
+            Seed = parsed.GetValue(seed), Export = parsed.GetValue(export),
         })));
         return command;
     }
@@ -121,7 +122,8 @@ internal static class ComposeCommand
         if (test.Count == 0) return $"trained on {support.Count} images; the task has no test images to measure with";
         var correct = model.Correct(new ModelDataset(test, model.Config));
         var (share, of) = (100.0 * correct / test.Count, request.Shots is null ? "" : $" of draw {request.Draw}");
-        return string.Create(CultureInfo.InvariantCulture, $"{task.Name}: {share:0.0} % of {test.Count:N0} test images{of} ({correct:N0}), trained on {support.Count:N0}");
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{task.Name}: {share:0.0} % of {test.Count:N0} test images{of} ({correct:N0}), trained on {support.Count:N0}");
     }
 
     private static void Weights(Session session, Mixture mixture)

@@ -31,7 +31,8 @@ internal static class InspectCommand
         };
         var json = Inputs.Switch("--json", "Write JSON.");
         var command = new ToolCommand("inspect", "Shows what is in a weight file, a model or an adapter.",
-            "Tensors with their types, shapes and sizes, the fields of configs, and metadata. The data of tensors is not read.", "nanolora inspect models/nano-vit", "nanolora inspect adapter_model.safetensors --json")
+            "Tensors with their types, shapes and sizes, the fields of configs, and metadata. The data of tensors is not read.",
+            "nanolora inspect models/nano-vit", "nanolora inspect adapter_model.safetensors --json")
         { path, json };
         command.SetAction(parsed =>
         {

@@ -54,10 +54,12 @@ internal static class PretrainCommand
                     progress.Dispose();
                     model.Save(folder);
                     var parameters = model.Parameters().Sum(p => (long)p.Value.Value.Count);
+                    var (every, classes) = (options.TestEvery, model.Labels.Count);
                     var measured = string.Create(CultureInfo.InvariantCulture,
-                        $"{100 * accuracy:0.0} % of the test images are named rightly, every {options.TestEvery}th of them measured, among {model.Labels.Count} classes.");
+                        $"{100 * accuracy:0.0} % of the test images are named rightly, every {every}th of them measured, among {classes} classes.");
                     var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
-                    Card.Save(folder, Card.Base(name, parameters, data.Pretraining, Sources.PretrainingWeights, new Card.Making(Facts(options), session.Recipe(), measured)));
+                    var making = new Card.Making(Facts(options), session.Recipe(), measured);
+                    Card.Save(folder, Card.Base(name, parameters, data.Pretraining, Sources.PretrainingWeights, making));
                     training.End();
                     session.Say($"{folder}: {parameters:N0} parameters; {measured}");
                     return 0;
@@ -77,13 +79,15 @@ internal static class PretrainCommand
         }
     }
 
-    private static IReadOnlyList<Fact> Chosen(PretrainOptions options) => [new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"), new("seed", $"{options.Seed}")];
+    private static IReadOnlyList<Fact> Chosen(PretrainOptions options) =>
+        [new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"), new("seed", $"{options.Seed}")];
 
     private static IReadOnlyList<Fact> Facts(PretrainOptions options) =>
     [
         .. Chosen(options),
-        new("optimiser", string.Create(CultureInfo.InvariantCulture, $"AdamW at {options.Rate}, weight decay {options.WeightDecay}, gradients clipped to norm 1")),
-        new("schedule", $"{options.Warmup} steps of warm-up, then cosine to 0"), new("label smoothing", options.Smoothing.ToString(CultureInfo.InvariantCulture)),
+        new("optimiser", FormattableString.Invariant($"AdamW at {options.Rate}, weight decay {options.WeightDecay}, gradients clipped to norm 1")),
+        new("schedule", $"{options.Warmup} steps of warm-up, then cosine to 0"),
+        new("label smoothing", options.Smoothing.ToString(CultureInfo.InvariantCulture)),
         new("classes", "each image also turned by 90 degrees, as a class of its own"),
     ];
 }

@@ -40,7 +40,8 @@ internal static class TrainCommand
             if (parsed.GetValue(all) && parsed.GetValue(data) is null) throw new UsageException("--all-upstream reads the tasks from --data.");
             options = options with
             {
-                Rank = parsed.GetValue(rank), Alpha = (float?)parsed.GetValue(alpha), Pattern = parsed.GetValue(pattern)!, Dropout = (float)(parsed.GetValue(dropout) ?? 0),
+                Rank = parsed.GetValue(rank), Alpha = (float?)parsed.GetValue(alpha), Pattern = parsed.GetValue(pattern)!,
+                Dropout = (float)(parsed.GetValue(dropout) ?? 0),
                 Steps = parsed.GetValue(steps), BatchSize = parsed.GetValue(batch), Rate = parsed.GetValue(rate) ?? options.Rate, Seed = parsed.GetValue(seed),
             };
             var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));

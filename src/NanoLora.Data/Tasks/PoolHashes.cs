@@ -47,7 +47,7 @@ public static class PoolHashes
             }
         }
         if (found == 0) return (samples, pretraining.Length, upstream.Length);
-        throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. A task that was seen before measures nothing: leave them out with Pools.Separate.");
+        throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. What was seen before measures nothing: use Pools.Separate.");
     }
 
     private static ulong Hash(ImageSet set, int index) => (ulong)(set.ContentHash(index) >> 64);

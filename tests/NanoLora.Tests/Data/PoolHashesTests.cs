@@ -9,7 +9,8 @@ public sealed class PoolHashesTests : IDisposable
 
     public void Dispose() => _files.Dispose();
 
-    private static ImageTask Task(string name, Pool pool, ulong seed) => new(name, DataFiles.Set(name, 2, 3, seed), DataFiles.Set(name, 2, 2, seed + 1000), pool);
+    private static ImageTask Task(string name, Pool pool, ulong seed) =>
+        new(name, DataFiles.Set(name, 2, 3, seed), DataFiles.Set(name, 2, 2, seed + 1000), pool);
 
     private string Write(params ImageTask[] tasks)
     {
