@@ -16,7 +16,7 @@ internal static class ModelImages
             (3, 1) => Resize.Gray(set),
             (1, 3) => Made(set, set.Size with { Channels = 3 }, i => [.. set.Image(i), .. set.Image(i), .. set.Image(i)]),
             var (from, to) when from == to => set,
-            var (from, to) => throw new CommandException($"{set.Name}: images of {from} channels; the model reads {to}, which only gray and RGB are made into."),
+            var (from, to) => throw new CommandException($"{set.Name}: images of {from} channels cannot be made into the {to} that the model reads."),
         };
         return (set.Size.Height, set.Size.Width) == (config.ImageRows, config.ImageColumns) ? set : Resized(set, config.ImageRows, config.ImageColumns);
     }

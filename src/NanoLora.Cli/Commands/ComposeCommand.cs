@@ -69,7 +69,10 @@ internal static class ComposeCommand
 
     private static int Run(Session session, Request request)
     {
-        OutputFolder.Prepare(request.Output);
+        if (request.Export) OutputFolder.PrepareAdapter(request.Output);
+        else OutputFolder.Prepare(request.Output);
+        if (!request.Export && File.Exists(Path.Combine(request.Output, Adapters.PeftConfig)))
+            throw new CommandException($"{request.Output} is an adapter folder; name another for the composition.");
         using var backend = new CpuBackend();
         using var model = Vit.Load(request.Model, backend);
         var modules = Adapters.Load(model, request.Modules);

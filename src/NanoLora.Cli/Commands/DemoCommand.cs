@@ -11,7 +11,7 @@ internal static class DemoCommand
     {
         var protocol = new Protocol();
         var output = Inputs.Text("--out", "DIR", "Where results.json, results.csv and report.html go.", "nanolora-demo");
-        var shots = Inputs.Wholes("--shots", "Support images per class.", [.. protocol.Shots]);
+        var shots = Inputs.Wholes("--shots", "Support images per class.", protocol.Shots);
         var draws = Inputs.Whole("--draws", "Draws of the support set; two or more give intervals.", protocol.Draws);
         var steps = Inputs.Whole("--steps", "Steps of the optimiser, the same for all arms.", protocol.Steps);
         var arms = Inputs.Text("--arms", "A,B", $"Only these arms. Known: {string.Join(", ", ArmNames.Order)}.");
@@ -27,7 +27,7 @@ internal static class DemoCommand
         { output, shots, draws, steps, arms, seed, models, task, resume };
         command.SetAction(parsed => Run(session, protocol with
         {
-            Shots = parsed.GetValue(shots)!, Draws = parsed.GetValue(draws), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
+            Shots = parsed.GetValue(shots)!.Values, Draws = parsed.GetValue(draws), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
             Arms = Named(parsed.GetValue(arms)),
         }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(resume)));
         return command;

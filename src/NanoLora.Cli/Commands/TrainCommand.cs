@@ -70,7 +70,7 @@ internal static class TrainCommand
         /// <summary>One task.</summary>
         public int Train(Func<ImageTask> read, string folder)
         {
-            PrepareAdapter(folder);
+            OutputFolder.PrepareAdapter(folder);
             using var backend = new CpuBackend();
             using var model = Vit.Load(modelFolder, backend);
             var task = ModelImages.Fit(read(), model.Config);
@@ -121,15 +121,5 @@ internal static class TrainCommand
 
         // The card is written last.
         private static bool IsDone(string folder) => File.Exists(Path.Combine(folder, "README.md")) && File.Exists(Path.Combine(folder, Adapters.PeftConfig));
-
-        // What is in the folder is looked at before the work: an adapter is not written among other things.
-        private static void PrepareAdapter(string folder)
-        {
-            OutputFolder.Prepare(folder);
-            if (File.Exists(Path.Combine(folder, Adapters.PeftConfig))) return;
-            var names = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!);
-            if (names.FirstOrDefault(f => !f.StartsWith("training-state.", StringComparison.Ordinal)) is { } strange)
-                throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");
-        }
     }
 }

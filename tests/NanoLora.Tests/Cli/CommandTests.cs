@@ -132,6 +132,8 @@ public class CommandTests
         Assert.Contains($"{method} composition of 2 modules over 6 matrices", saved.Out);
         Assert.Matches(@"Held Out: \d+\.\d % of 15 test images of draw 1 \(\d+\), trained on 6", saved.Out);
         Assert.Equal(0, CliRun.Of([.. words, "--out", models.At("adapter"), "--export"]).Code);
+        Fails(CliRun.Of([.. words, "--out", models.At("mix"), "--export"]), "has composition.json in it and is no adapter folder");
+        Fails(CliRun.Of([.. words, "--out", models.At("adapter")]), "is an adapter folder");
 
         var (mix, adapter) = (Named("mix"), Named("adapter"));
         Assert.Equal(39, mix.Length);

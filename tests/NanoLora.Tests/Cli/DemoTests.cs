@@ -12,7 +12,8 @@ public class DemoTests
     private static readonly string[] Many = ["--draws", "40", "--steps", "3", "--shots", "1,2", "--arms", "linear-probe,learned,lora"];
     private const int AllOfMany = 40 * 2 * 3;
 
-    private static string[] Words(MadeUpModels models, string folder, string[] size) => ["demo", "--models", models.Models, "--out", models.At(folder), .. size];
+    private static string[] Words(MadeUpModels models, string folder, string[] size) =>
+        ["demo", "--models", models.Models, "--out", models.At(folder), .. size];
 
     private static CliRun Demo(MadeUpModels models, params string[] more) => CliRun.Of([.. Words(models, "out", Small), .. more]);
 
