@@ -124,6 +124,13 @@ public sealed class MixtureTestSet(ImageMixture mixture, int every, float mean, 
     }
 }
 
+/// <summary>Image sets as the trainer reads them.</summary>
+public static class ImageSets
+{
+    /// <summary>The set with pixels as floats, (pixel / 255 - mean) / deviation.</summary>
+    public static ImageDataset Normalised(this ImageSet set, float mean, float deviation, Augment augment = default) => new(set, mean, deviation, augment);
+}
+
 file static class Datasets
 {
     public static Batch Batch(Workspace workspace, float[] pixels, int[] labels, int count, ImageSize size) => new(

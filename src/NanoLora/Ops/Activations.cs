@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NanoLora;
 
@@ -81,14 +82,14 @@ public readonly struct Gated<T> : IBinary where T : unmanaged, IUnary
     public static Vector<float> SlopeB(Vector<float> a, Vector<float> b) => T.Forward(a);
 }
 
-/// <summary>y = x Φ(x),   y' = Φ(x) + x φ(x)</summary>
+/// <summary>y = x Φ(x),   y' = Φ(x) + x φ(x),   φ(x) = e^-x²/2 / √2π</summary>
 public readonly struct Gelu : IUnary
 {
     private const float InverseRoot2Pi = 0.3989422804f;
     public static float Forward(float x) => x * Normal.Cdf(x);
     public static float Slope(float x) => Normal.Cdf(x) + Finite.Times(x, InverseRoot2Pi * MathF.Exp(-0.5f * x * x));
-    public static Vector<float> Forward(Vector<float> x) => x * Normal.Cdf(x);
-    public static Vector<float> Slope(Vector<float> x) => Normal.Cdf(x) + Finite.Times(x, InverseRoot2Pi * Vector.Exp(-0.5f * x * x));
+    public static Vector<float> Forward(Vector<float> x) => x * Normal.Cdf(x, out _);
+    public static Vector<float> Slope(Vector<float> x) => Normal.Cdf(x, out var bell) + Finite.Times(x, InverseRoot2Pi * bell);
 }
 
 /// <summary>y = x σ(2u), u = √(2/π) (x + c x³),   y' = σ(2u) + x σ(2u) (1 - σ(2u)) 2u'.   0.5 (1 + tanh u) is σ(2u).</summary>
@@ -302,18 +303,22 @@ internal static class Normal
         return x < 0 ? tail : 1 - tail;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Erf(Vector<float> x)
     {
         var z = Vector.Abs(x);
-        var y = Vector<float>.One - Outer(z);
+        var y = Vector<float>.One - Outer(z, SoftExp.Of(-z * z));
         return Vector.ConditionalSelect(Vector.LessThan(z, Vector<float>.One), x * Inner(z * z), Vector.ConditionalSelect(Vector.LessThan(x, default), -y, y));
     }
 
-    public static Vector<float> Cdf(Vector<float> x)
+    /// <summary>Φ(x), and on the way e^-x²/2.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector<float> Cdf(Vector<float> x, out Vector<float> bell)
     {
         var z = Vector.Abs(x) * RootHalf;
-        var tail = 0.5f * Outer(z);
-        var inner = new Vector<float>(0.5f) + 0.5f * (x * RootHalf) * Inner(z * z);
+        bell = SoftExp.Of(-0.5f * x * x);
+        var tail = 0.5f * Outer(z, bell);
+        var inner = Vector.MultiplyAddEstimate(x * (0.5f * RootHalf), Inner(z * z), V(0.5f));
         return Vector.ConditionalSelect(Vector.LessThan(z, Vector<float>.One), inner, Vector.ConditionalSelect(Vector.LessThan(x, default), tail, Vector<float>.One - tail));
     }
 
@@ -325,13 +330,20 @@ internal static class Normal
         return MathF.Exp(-z * z) * u * (Q0 + u * (Q1 + u * (Q2 + u * (Q3 + u * (Q4 + u * (Q5 + u * (Q6 + u * Q7)))))));
     }
 
-    private static Vector<float> Inner(Vector<float> q) => V(P0) + q * (V(P1) + q * (V(P2) + q * (V(P3) + q * (V(P4) + q * (V(P5) + q * P6)))));
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> Inner(Vector<float> q) => Step(q, Step(q, Step(q, Step(q, Step(q, Step(q, V(P6), P5), P4), P3), P2), P1), P0);
 
-    private static Vector<float> Outer(Vector<float> z)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> Outer(Vector<float> z, Vector<float> bell)
     {
-        var u = Vector<float>.One / (Vector<float>.One + 0.5f * z);
-        return Vector.Exp(-z * z) * u * (V(Q0) + u * (V(Q1) + u * (V(Q2) + u * (V(Q3) + u * (V(Q4) + u * (V(Q5) + u * (V(Q6) + u * Q7)))))));
+        var u = Vector<float>.One / Vector.MultiplyAddEstimate(V(0.5f), z, Vector<float>.One);
+        return bell * u * Step(u, Step(u, Step(u, Step(u, Step(u, Step(u, Step(u, V(Q7), Q6), Q5), Q4), Q3), Q2), Q1), Q0);
     }
 
+    // Horner's rule: sum · x + c.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> Step(Vector<float> x, Vector<float> sum, float c) => Vector.MultiplyAddEstimate(sum, x, V(c));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector<float> V(float x) => new(x);
 }

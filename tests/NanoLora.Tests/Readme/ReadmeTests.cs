@@ -1,0 +1,96 @@
+using System.Reflection;
+using System.Runtime.Loader;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+
+namespace NanoLora.Tests.Readme;
+
+/// <summary>The code of README.md, taken from the page, compiled and run in an empty folder that sees the bundled models.</summary>
+[Collection("current folder")]
+public sealed class ReadmeTests : IDisposable
+{
+    private static readonly string Root = RepositoryRoot();
+    private readonly string _before = Directory.GetCurrentDirectory();
+    private readonly string _folder = Directory.CreateTempSubdirectory("nanolora-readme-").FullName;
+
+    public ReadmeTests()
+    {
+        Directory.CreateSymbolicLink(Path.Combine(_folder, "models"), Path.Combine(Root, "models"));
+        Directory.SetCurrentDirectory(_folder);
+    }
+
+    public void Dispose()
+    {
+        Directory.SetCurrentDirectory(_before);
+        File.Delete(Path.Combine(_folder, "models"));
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public void TheLibraryExampleRuns()
+    {
+        var lines = Run("As a library");
+        Assert.InRange(double.Parse(lines[0]), 0.05, 1);                    // 24 classes: chance is 0.04
+        Assert.Matches(@"^.+ \(\d+\.\d %\)$", lines[1]);
+        Assert.True(File.Exists("my-composition/composition.json"));
+        Assert.True(File.Exists("my-adapter/adapter_model.safetensors"));
+    }
+
+    [Fact]
+    public void AddAnOperation() => Assert.Equal("0.44444445", Run("Add an operation")[0]);
+
+    [Fact]
+    public void AddAModel() => Assert.Equal("24", Run("Add a model")[0]);
+
+    [Fact]
+    public void AddAMixer() => Assert.Equal("0.11111111", Run("Add a mixer")[0]);
+
+    [Fact]
+    public void HowToPagesAreShort()
+    {
+        foreach (var title in (string[])["Add an operation", "Add a model", "Add a mixer"]) Assert.InRange(Section(title).Split('\n').Length, 5, 34);
+    }
+
+    private static string[] Run(string title)
+    {
+        var section = Section(title);
+        var start = section.IndexOf("```csharp\n", StringComparison.Ordinal) + "```csharp\n".Length;
+        var code = section[start..section.IndexOf("```", start, StringComparison.Ordinal)];
+        const string usings = "global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq;";
+        var references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator).Select(p => MetadataReference.CreateFromFile(p));
+        var compilation = CSharpCompilation.Create($"readme-{title.Replace(' ', '-')}", [CSharpSyntaxTree.ParseText(usings), CSharpSyntaxTree.ParseText(code)], references,
+            new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
+        using var image = new MemoryStream();
+        var result = compilation.Emit(image);
+        Assert.True(result.Success, string.Join("\n", result.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error)));
+        image.Position = 0;
+        var entry = new AssemblyLoadContext(title).LoadFromStream(image).EntryPoint!;
+        var (console, output) = (Console.Out, new StringWriter());
+        Console.SetOut(output);
+        try { entry.Invoke(null, entry.GetParameters().Length == 0 ? null : [Array.Empty<string>()]); }
+        catch (TargetInvocationException error) { throw new InvalidOperationException($"README \"{title}\": {error.InnerException!.Message}", error.InnerException); }
+        finally { Console.SetOut(console); }
+        return output.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+    }
+
+    private static string Section(string title)
+    {
+        var page = File.ReadAllText(Path.Combine(Root, "README.md"));
+        var start = page.IndexOf($"## {title}\n", StringComparison.Ordinal);
+        Assert.True(start >= 0, $"README.md has no section \"{title}\".");
+        var end = page.IndexOf("\n## ", start, StringComparison.Ordinal);
+        return page[start..(end < 0 ? page.Length : end)];
+    }
+
+    private static string RepositoryRoot()
+    {
+        for (var at = new DirectoryInfo(AppContext.BaseDirectory); at is not null; at = at.Parent)
+        {
+            if (File.Exists(Path.Combine(at.FullName, "NanoLora.sln"))) return at.FullName;
+        }
+        throw new InvalidOperationException("NanoLora.sln was not found above the tests.");
+    }
+}
+
+[CollectionDefinition("current folder", DisableParallelization = true)]
+public sealed class CurrentFolder;
