@@ -51,7 +51,8 @@ public class PeftMergeTests : EngineTest
         using var model = Tiny.Model(Backend);
         using var first = Tiny.Module(model, "first", 3, static _ => (3, 5));
         using var second = Tiny.Module(model, "second", 4, static _ => (3, 4));
-        using var merged = PeftMerge.WeightedAdapter("merged", Backend, [first, second], [0.5, 0.5], new PeftMergeOptions { Combination = PeftCombination.Linear });
+        var linear = new PeftMergeOptions { Combination = PeftCombination.Linear };
+        using var merged = PeftMerge.WeightedAdapter("merged", Backend, [first, second], [0.5, 0.5], linear);
         foreach (var (path, lora) in merged.Updates)
         {
             var average = Factors.Cat([first.Updates[path].Factors(), second.Updates[path].Factors()], [0.5f, 0.5f]);
@@ -85,8 +86,11 @@ public class PeftMergeTests : EngineTest
         using var model = Tiny.Model(Backend);
         using var narrow = Tiny.Module(model, "narrow", 3, static _ => (3, 5));
         using var wide = Tiny.Module(model, "wide", 4, static _ => (5, 5));
-        void Refused(LoraModule[] modules, double[] weights, PeftMergeOptions options, string named) =>
-            Assert.Contains(named, Assert.Throws<ArgumentException>(() => PeftMerge.WeightedAdapter("m", Backend, modules, weights, options)).Message, StringComparison.Ordinal);
+        void Refused(LoraModule[] modules, double[] weights, PeftMergeOptions options, string named)
+        {
+            var error = Assert.Throws<ArgumentException>(() => PeftMerge.WeightedAdapter("m", Backend, modules, weights, options));
+            Assert.Contains(named, error.Message, StringComparison.Ordinal);
+        }
         Refused([narrow, wide], [1, 1], new() { Combination = PeftCombination.Ties }, "one rank, not of 3, 5");
         Refused([narrow, wide], [1], new(), "1 weights for 2 modules");
         Refused([], [], new(), "0 modules");
