@@ -1,3 +1,5 @@
+#pragma warning disable CA1001 // the benchmark runner calls Cleanup
+
 using BenchmarkDotNet.Attributes;
 using NanoLora.Models;
 using NanoLora.Nn;

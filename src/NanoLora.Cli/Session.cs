@@ -40,6 +40,13 @@ internal sealed record Session(IReadOnlyList<string> Args, TextWriter Out, TextW
         return "nanolora " + string.Join(' ', words.Select(Quoted));
     }
 
+    /// <summary>This command line as a card tells it to others: a path of this machine is cut to its last part.</summary>
+    public string Recipe()
+    {
+        var told = Args.Where(a => a != "--resume").Select(a => Path.IsPathRooted(a) ? Path.GetFileName(Path.TrimEndingDirectorySeparator(a)) : a);
+        return (this with { Args = [.. told] }).CommandLine();
+    }
+
     private static string Quoted(string word) =>
         word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./,=#:+@%".Contains(c)) ? word : $"'{word.Replace("'", @"'\''", StringComparison.Ordinal)}'";
 }

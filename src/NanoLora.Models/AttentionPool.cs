@@ -24,7 +24,7 @@ internal sealed class AttentionPool : Module
         using var bias = w.Get($"{at}.in_bias", new Shape(3 * d), Init.Zeros);
         _o = Part("o", w.Linear($"{at}.o", d, d));
         _norm = Part("norm", w.Norm($"{at}.norm", d, c.Eps));
-        _mlp = Part("mlp", new Mlp(w.Linear($"{at}.mlp.fc1", c.IntermediateSize, d), w.Linear($"{at}.mlp.fc2", d, c.IntermediateSize), Activations.Named(c.Activation, at)));
+        _mlp = Part("mlp", w.Mlp($"{at}.mlp", d, c.IntermediateSize, c.Activation));
         (_probe, _weight, _bias) = (Own("probe", probe), Own("in_weight", weight), Own("in_bias", bias));
     }
 

@@ -3,9 +3,9 @@ using NanoLora.Nn;
 namespace NanoLora.Models;
 
 /// <summary>
-/// A vision transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): patches become tokens, a class token may stand before them, positions are added, blocks mix,
-/// and a head sees the pooled result. One class for all families; what is in the file decides. Images are [B, C, Y, X] F32, normalised as the model wants
-/// (<see cref="VitConfig.ImageMean"/>). Images of another size than the position table's are taken: the table is resampled as the family does it.
+/// A vision transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): patches become tokens, a class token may stand before them, positions are added, blocks
+/// mix, and a head sees the pooled result. One class for all families; what is in the file decides. Images are [B, C, Y, X] F32, normalised as the model
+/// wants (<see cref="VitConfig.ImageMean"/>). Images of another size than the position table's are taken: the table is resampled as the family does it.
 /// </summary>
 public sealed class Vit : Classifier
 {
@@ -44,7 +44,8 @@ public sealed class Vit : Classifier
                 _fileHead = weights.Linear("head", c.Labels.Count, d);
                 _distillationHead = Part("distillation_head", weights.Linear("distillation_head", c.Labels.Count, d));
             }
-            else _fileHead = c.ProjectionSize > 0 ? weights.Linear("head", c.ProjectionSize, d, bias: false) : weights.Linear("head", c.Labels.Count, c.FeatureSize);
+            else if (c.ProjectionSize > 0) _fileHead = weights.Linear("head", c.ProjectionSize, d, bias: false);
+            else _fileHead = weights.Linear("head", c.Labels.Count, c.FeatureSize);
             SetHead(_fileHead, c.Labels);
         }
         catch
@@ -67,11 +68,15 @@ public sealed class Vit : Classifier
     /// <summary>Whether the head is another than the file's.</summary>
     internal bool HeadIsNew => Head != _fileHead;
 
-    /// <summary>Reads a model, all weights frozen. The folder has a config.json and the weights; a PyTorch file of the vit-pytorch package comes without config.</summary>
+    /// <summary>
+    /// Reads a model, all weights frozen. The folder has a config.json and the weights; a PyTorch file of the vit-pytorch package comes without
+    /// config.
+    /// </summary>
     /// <param name="path">The folder, or the weight file in it.</param>
     /// <param name="backend">Where the weights are put.</param>
     /// <param name="keepType">Let matrices in BF16 and F16 rest as they are; otherwise all is widened to F32.</param>
-    /// <exception cref="CheckpointException">A file is missing or damaged, the config asks for something that is not supported, or config and weights do not belong together.</exception>
+    /// <exception cref="CheckpointException">A file is missing or damaged, the config asks for something that is not supported, or config and weights
+    /// do not belong together.</exception>
     public static Vit Load(string path, Backend backend, bool keepType = false)
     {
         ArgumentNullException.ThrowIfNull(backend);
@@ -88,7 +93,10 @@ public sealed class Vit : Classifier
         return model;
     }
 
-    /// <summary>A new model with random weights of deviation 0.02, biases 0 and norms 1; the same seed gives the same weights. All start frozen: mark with <see cref="Module.Train"/>.</summary>
+    /// <summary>
+    /// A new model with random weights of deviation 0.02, biases 0 and norms 1; the same seed gives the same weights. All start frozen: mark with
+    /// <see cref="Module.Train"/>.
+    /// </summary>
     /// <param name="config">What it is made of; with labels it gets a head.</param>
     /// <param name="backend">Where the weights are put.</param>
     /// <param name="seed">Names the draw.</param>
@@ -103,7 +111,9 @@ public sealed class Vit : Classifier
         return new Vit(config, new RandomWeights(backend, seed), names, source, config.Labels.Count > 0 || config.ProjectionSize > 0);
     }
 
-    /// <summary>Writes config.json and model.safetensors, in the family's own names, into a folder, which is made if need be. Loading gives the same model.</summary>
+    /// <summary>
+    /// Writes config.json and model.safetensors, in the family's own names, into a folder, which is made if need be. Loading gives the same model.
+    /// </summary>
     /// <exception cref="InvalidOperationException">An adapter is attached, or the family's files have no place for the head.</exception>
     /// <exception cref="CheckpointException">A file cannot be written.</exception>
     public void Save(string folder) => VitFile.Write(this, folder);
@@ -215,17 +225,25 @@ public sealed class Vit : Classifier
         var c = _config;
         int d = c.HiddenSize, inner = c.Heads * c.HeadSize;
         var norm1 = w.Norm($"{at}.norm1", d, c.Eps);
-        var attention = c.FusedQkv
-            ? new SelfAttention(w.Linear($"{at}.attn.qkv", 3 * inner, d, c.QkvBias), w.Linear($"{at}.attn.o", d, inner), c.Heads,
-                c.QkNorm ? w.Norm($"{at}.attn.q_norm", c.HeadSize, c.Eps) : null, c.QkNorm ? w.Norm($"{at}.attn.k_norm", c.HeadSize, c.Eps) : null)
-            : new SelfAttention(w.Linear($"{at}.attn.q", inner, d, c.QkvBias), w.Linear($"{at}.attn.k", inner, d, c.QkvBias), w.Linear($"{at}.attn.v", inner, d, c.QkvBias), w.Linear($"{at}.attn.o", d, inner), c.Heads);
+        var attention = c.FusedQkv ? Fused(w, $"{at}.attn") : new SelfAttention(Qkv("q"), Qkv("k"), Qkv("v"), w.Linear($"{at}.attn.o", d, inner), c.Heads);
         var norm2 = w.Norm($"{at}.norm2", d, c.Eps);
         Module mlp = c.Gated
             ? new GatedMlp(w.Linear($"{at}.mlp.in", 2 * c.IntermediateSize, d), w.Linear($"{at}.mlp.out", d, c.IntermediateSize))
-            : new Mlp(w.Linear($"{at}.mlp.fc1", c.IntermediateSize, d), w.Linear($"{at}.mlp.fc2", d, c.IntermediateSize), Activations.Named(c.Activation, Source));
+            : w.Mlp($"{at}.mlp", d, c.IntermediateSize, c.Activation);
         if (!c.LayerScale) return new TransformerBlock(norm1, attention, norm2, mlp);
         using var scale1 = w.Get($"{at}.scale1", new Shape(d), Init.Ones);
         using var scale2 = w.Get($"{at}.scale2", new Shape(d), Init.Ones);
         return new TransformerBlock(norm1, attention, norm2, mlp, scale1, scale2);
+
+        Linear Qkv(string name) => w.Linear($"{at}.attn.{name}", inner, d, c.QkvBias);
+    }
+
+    private SelfAttention Fused(WeightSource w, string at)
+    {
+        var c = _config;
+        int d = c.HiddenSize, inner = c.Heads * c.HeadSize;
+        var (qkv, o) = (w.Linear($"{at}.qkv", 3 * inner, d, c.QkvBias), w.Linear($"{at}.o", d, inner));
+        if (!c.QkNorm) return new SelfAttention(qkv, o, c.Heads);
+        return new SelfAttention(qkv, o, c.Heads, w.Norm($"{at}.q_norm", c.HeadSize, c.Eps), w.Norm($"{at}.k_norm", c.HeadSize, c.Eps));
     }
 }

@@ -154,19 +154,25 @@ public sealed record VitConfig
     /// <exception cref="ArgumentException">A size is not positive or does not divide another.</exception>
     internal VitConfig Checked(string source)
     {
-        foreach (var (name, value) in (ReadOnlySpan<(string, int)>)[("ImageRows", ImageRows), ("ImageColumns", ImageColumns), ("PatchSize", PatchSize), ("Channels", Channels), ("HiddenSize", HiddenSize),
-            ("Layers", Layers), ("Heads", Heads), ("IntermediateSize", IntermediateSize)])
+        foreach (var (name, value) in (ReadOnlySpan<(string, int)>)[
+            (nameof(ImageRows), ImageRows), (nameof(ImageColumns), ImageColumns), (nameof(PatchSize), PatchSize), (nameof(Channels), Channels),
+            (nameof(HiddenSize), HiddenSize), (nameof(Layers), Layers), (nameof(Heads), Heads), (nameof(IntermediateSize), IntermediateSize)])
         {
             if (value < 1) throw new ArgumentException($"{source}: VitConfig.{name} is {value}; it must be 1 at least.");
         }
-        foreach (var (name, value) in (ReadOnlySpan<(string, long)>)[("PatchSize", (long)PatchSize * PatchSize * Channels), ("ImageRows", (long)ImageRows * ImageColumns), ("Heads", 3L * Heads * Math.Max(HeadSize, 1)), ("HiddenSize", 3L * HiddenSize),
-            ("IntermediateSize", 2L * IntermediateSize)])
+        foreach (var (name, axis) in (ReadOnlySpan<(string, long)>)[
+            (nameof(PatchSize), (long)PatchSize * PatchSize * Channels), (nameof(ImageRows), (long)ImageRows * ImageColumns),
+            (nameof(HiddenSize), 3L * HiddenSize), (nameof(Heads), 3L * Heads * Math.Max(HeadSize, 1)), (nameof(IntermediateSize), 2L * IntermediateSize)])
         {
-            if (value > int.MaxValue) throw new ArgumentException($"{source}: VitConfig.{name} makes a tensor of an axis beyond 2^31 - 1.");
+            if (axis > int.MaxValue) throw new ArgumentException($"{source}: VitConfig.{name} makes a tensor of an axis beyond 2^31 - 1.");
         }
-        if (PatchSize > Math.Min(ImageRows, ImageColumns)) throw new ArgumentException($"{source}: patches of {PatchSize} do not fit images of {ImageRows} x {ImageColumns}.");
+        if (PatchSize > Math.Min(ImageRows, ImageColumns))
+            throw new ArgumentException($"{source}: patches of {PatchSize} do not fit images of {ImageRows} x {ImageColumns}.");
         if (HeadSize == 0 && HiddenSize % Heads != 0) throw new ArgumentException($"{source}: a width of {HiddenSize} does not divide into {Heads} heads.");
-        if (Pooling is Pooling.Cls or Pooling.ClsAndMeanOfPatches && !ClassToken) throw new ArgumentException($"{source}: pooling takes the class token, which the model does not have.");
+        if (Pooling is Pooling.Cls or Pooling.ClsAndMeanOfPatches && !ClassToken)
+            throw new ArgumentException($"{source}: pooling takes the class token, which the model does not have.");
+        if (Pooling == Pooling.ClsAndDistillation && !(ClassToken && DistillationToken))
+            throw new ArgumentException($"{source}: pooling takes the distillation token, which the model does not have.");
         return HeadSize == 0 ? this with { HeadSize = HiddenSize / Heads } : this;
     }
 }

@@ -102,7 +102,8 @@ internal static class ComposeCommand
         }
         if (test.Count == 0) return $"trained on {support.Count} images; the task has no test images to measure with";
         var correct = model.Correct(new ModelDataset(test, model.Config));
-        return string.Create(CultureInfo.InvariantCulture, $"{task.Name}: {100.0 * correct / test.Count:0.0} % of {test.Count:N0} test images ({correct:N0}), trained on {support.Count:N0}");
+        var of = request.Shots is null ? "" : string.Create(CultureInfo.InvariantCulture, $" of draw {request.Draw}");
+        return string.Create(CultureInfo.InvariantCulture, $"{task.Name}: {100.0 * correct / test.Count:0.0} % of {test.Count:N0} test images{of} ({correct:N0}), trained on {support.Count:N0}");
     }
 
     private static void Weights(Session session, Mixture mixture)

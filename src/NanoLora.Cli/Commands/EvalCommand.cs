@@ -15,11 +15,15 @@ internal static class EvalCommand
         var task = Inputs.Required("--task", "TASK", $"What to measure on: {TaskInput.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
         var probe = Inputs.Switch("--probe", "Fit a head to --shots images per class first: the nearest class mean of the features.");
-        var shots = Inputs.Whole("--shots", "For --probe: images per class.", 5);
-        var draw = Inputs.Whole("--draw", "For --probe: which draw of them, from 0.", 0, 0);
-        var seed = Inputs.Seed("For --probe: of the draw.");
-        var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", "Where a task has no test images, all of its images are measured.",
-            "nanolora eval models/nano-vit --adapter mine --task mine.safetensors", "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
+        var shots = Inputs.Whole("--shots", "Images per class of --probe.", 5);
+        var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: the ones to take for what compose trained with --shots.", 0);
+        var seed = Inputs.Seed("Of the draw.");
+        var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", """
+            Where a task has no test images, all of its images are measured. Where images say who made them, a few-shot draw holds out people anew, so an
+            adapter that was trained on a draw is measured with the --draw and --seed it was trained with.
+            """,
+            "nanolora eval models/nano-vit --adapter mine --task mine.safetensors", "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
+            "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
         { model, adapter, task, data, probe, shots, draw, seed };
         command.SetAction(parsed =>
         {
@@ -28,13 +32,12 @@ internal static class EvalCommand
             if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
             var read = ModelImages.Fit(TaskInput.Read(parsed.GetValue(task)!, parsed.GetValue(data), base_.Labels), base_.Config);
             var test = read.Test.Count > 0 ? read.Test : read.Train;
-            if (parsed.GetValue(probe))
+            if (parsed.GetValue(probe) || parsed.GetValue(draw) is not null)
             {
-                var drawn = FewShot.Draw(read, parsed.GetValue(shots), parsed.GetValue(seed), parsed.GetValue(draw));
+                var drawn = FewShot.Draw(read, parsed.GetValue(shots), parsed.GetValue(seed), parsed.GetValue(draw) ?? 0);
                 Pools.Check(drawn);
-                if (drawn.Test.Count == 0) throw new CommandException($"{read.Name} has no test images to measure a probe with.");
-                Heads.NearestMean(base_, new ModelDataset(drawn.Support, base_.Config));
                 test = drawn.Test;
+                if (parsed.GetValue(probe)) Heads.NearestMean(base_, new ModelDataset(drawn.Support, base_.Config));
             }
             CheckHead(base_, test);
             var correct = base_.Correct(new ModelDataset(test, base_.Config));

@@ -8,6 +8,8 @@ namespace NanoLora.Cli.Commands;
 /// <summary><c>nanolora inspect</c>: what is in a weight file, a model or an adapter, without reading its data.</summary>
 internal static class InspectCommand
 {
+    private const int MostShown = 100;
+
     private static readonly string[] Configs = ["config.json", Adapters.PeftConfig, Adapters.Composition];
     private static readonly string[] AdapterWeights = ["adapter_model.safetensors", "adapter_model.bin"];
 
@@ -74,20 +76,22 @@ internal static class InspectCommand
         if (found.Modules.Count > 0) session.Out.WriteLine($"\nmodules\n  {string.Join(", ", found.Modules.Select(m => Printable.Of(m)))}");
         if (found.Weights is not { } weights) return;
         session.Out.WriteLine($"\n{Printable.Of(Path.GetFileName(weights.Path))}");
-        foreach (var (key, value) in weights.Metadata) session.Out.WriteLine($"  {Printable.Of(key, 40),-28} {Printable.Of(value, 100)}");
+        foreach (var (key, value) in weights.Metadata) session.Out.WriteLine($"  {Printable.Of(key, 40),-28} {Printable.Of(value, MostShown)}");
         var width = Math.Min(80, weights.Entries.Select(e => Printable.Of(e.Name).Length).DefaultIfEmpty(0).Max());
         foreach (var entry in weights.Entries)
             session.Out.WriteLine($"  {Printable.Of(entry.Name).PadRight(width)}  {entry.DType.FileName(),-8} {$"[{string.Join(", ", entry.Shape)}]",-20} {Printable.Bytes(entry.Length),10}");
         session.Say($"  {weights.Entries.Count:N0} tensors, {found.Parameters:N0} parameters, {Printable.Bytes(found.Bytes)}");
     }
 
-    private static string Value(JsonElement value) => value.ValueKind switch
+    // On one line; what is long is counted.
+    private static string Value(JsonElement value)
     {
-        JsonValueKind.String => Printable.Of(value.GetString()!, 100),
-        JsonValueKind.Object when value.GetRawText().Length > 100 => $"{{ {value.EnumerateObject().Count()} fields }}",
-        JsonValueKind.Array when value.GetRawText().Length > 100 => $"[ {value.GetArrayLength()} values ]",
-        _ => Printable.Of(value.GetRawText(), 100),
-    };
+        if (value.ValueKind == JsonValueKind.String) return Printable.Of(value.GetString()!, MostShown);
+        using var buffer = new MemoryStream();
+        using (var json = new Utf8JsonWriter(buffer)) value.WriteTo(json);
+        if (buffer.Length <= MostShown) return Encoding.UTF8.GetString(buffer.ToArray());
+        return value.ValueKind == JsonValueKind.Object ? $"{value.EnumerateObject().Count()} fields" : $"{value.GetArrayLength()} values";
+    }
 
     private static string Json(Found found)
     {

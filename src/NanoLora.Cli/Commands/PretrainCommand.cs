@@ -55,7 +55,7 @@ internal static class PretrainCommand
                     var parameters = model.Parameters().Sum(p => (long)p.Value.Value.Count);
                     var measured = string.Create(CultureInfo.InvariantCulture,
                         $"{100 * accuracy:0.0} % of every {options.TestEvery}th test image of the mixture are named rightly, among {model.Labels.Count} classes.");
-                    Card.Save(folder, Card.Base(Path.GetFileName(Path.GetFullPath(folder)), parameters, data.Pretraining, Data.Sources.PretrainingWeights, Facts(options), measured, session.CommandLine()));
+                    Card.Save(folder, Card.Base(Path.GetFileName(Path.GetFullPath(folder)), parameters, data.Pretraining, Data.Sources.PretrainingWeights, Facts(options), measured, session.Recipe()));
                     training.End();
                     session.Say($"{folder}: {parameters:N0} parameters; {measured}");
                     return 0;

@@ -96,7 +96,7 @@ internal static class TrainCommand
             PeftFolder.Save(folder, module, model);
             Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}",
                 $"A LoRA module with a head of its own for {Path.GetFileName(Path.GetFullPath(modelFolder))}, of {module.Count.ToString("N0", CultureInfo.InvariantCulture)} values beside the head.",
-                modelFolder, task, [.. Settings(task).Skip(2).Select(f => (f.Name, f.Value))], measured, session.CommandLine()));
+                modelFolder, task, [.. Settings(task).Skip(2).Select(f => (f.Name, f.Value))], measured, session.Recipe()));
             session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
             return 0;
         }

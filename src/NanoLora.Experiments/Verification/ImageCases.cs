@@ -14,7 +14,8 @@ internal sealed class ImageCases(GoldenFolder folder, Backend backend, GoldenRep
         Pass(model, "");
         foreach (var tensor in Folder.Field(Folder.Root, "tensors", JsonValueKind.Object).EnumerateObject())
         {
-            if (tensor.Name.StartsWith("at_", StringComparison.Ordinal) && tensor.Name.EndsWith(".pixel_values", StringComparison.Ordinal)) Pass(model, tensor.Name[..^12]);
+            if (tensor.Name.StartsWith("at_", StringComparison.Ordinal) && tensor.Name.EndsWith(".pixel_values", StringComparison.Ordinal))
+                Pass(model, tensor.Name[..^12]);
         }
     }
 
@@ -76,8 +77,8 @@ internal sealed class MnistCase(GoldenFolder folder, Backend backend, VerifyOpti
         var right = 0;
         for (var i = 0; i < all.Length; i++) if (guesses[i] == labels[all[i]]) right++;
         var checks = Folder.Field(Folder.Root, "checks", JsonValueKind.Object);
-        int[] want = [Folder.Field(checks, "correct", JsonValueKind.Number, "checks.").GetInt32(), Folder.Field(checks, "of", JsonValueKind.Number, "checks.").GetInt32()];
-        Report.Tensor("checks.correct", new Shape(2), Comparison.Of([right, all.Length], want));
+        int Check(string name) => Folder.Field(checks, name, JsonValueKind.Number, "checks.").GetInt32();
+        Report.Tensor("checks.correct", new Shape(2), Comparison.Of([right, all.Length], [Check("correct"), Check("of")]));
     }
 
     private Tensor Pick(byte[] images, ReadOnlySpan<int> which)
@@ -95,7 +96,8 @@ internal sealed class MnistCase(GoldenFolder folder, Backend backend, VerifyOpti
         var folder = Path.Combine(data, "img-mnist");
         var (images, sizes) = Data.Idx.Read(Path.Combine(folder, "t10k-images-idx3-ubyte.gz"));
         var (labels, counts) = Data.Idx.Read(Path.Combine(folder, "t10k-labels-idx1-ubyte.gz"));
-        if (sizes is not [var n, Side, Side] || counts is not [var m] || n != m) throw new GoldenException(folder, "t10k", $"images of {Side} x {Side} and as many labels are expected.");
+        if (sizes is not [var n, Side, Side] || counts is not [var m] || n != m)
+            throw new GoldenException(folder, "t10k", $"images of {Side} x {Side} and as many labels are expected.");
         return (images, labels);
     }
 

@@ -3,7 +3,10 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>Whole models: a folder as the reference saved it, inputs, every hidden state, outputs, loss and gradients. <see cref="ImageCases"/> runs image models.</summary>
+/// <summary>
+/// Whole models: a folder as the reference saved it, inputs, every hidden state, outputs, loss and gradients. <see cref="ImageCases"/> runs image
+/// models.
+/// </summary>
 public sealed class ModelsArea : IGoldenArea
 {
     /// <inheritdoc/>
@@ -31,6 +34,9 @@ public sealed class ModelsArea : IGoldenArea
             else if (name == "mnist_vit") new MnistCase(folder, backend, options, report).Run();
             else throw new NotBuiltException($"models like {name}");
         }
-        catch (Exception e) when (e is CheckpointException or ArgumentException or InvalidOperationException or OverflowException or InvalidDataException) { report.Fail(e.Message); }
+        catch (Exception e) when (e is CheckpointException or ArgumentException or InvalidOperationException or OverflowException or InvalidDataException)
+        {
+            report.Fail(e.Message);
+        }
     }
 }

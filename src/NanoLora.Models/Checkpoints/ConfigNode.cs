@@ -28,7 +28,8 @@ internal readonly struct ConfigNode
         if (!File.Exists(path)) throw new CheckpointException(path, "file", "there is no such file; the config must stand beside the weights.");
         try
         {
-            if (new FileInfo(path).Length > MaxBytes) throw new CheckpointException(path, "file", $"a config of more than {MaxBytes} bytes is none; check the file.");
+            if (new FileInfo(path).Length > MaxBytes)
+                throw new CheckpointException(path, "file", $"a config of more than {MaxBytes} bytes is none; check the file.");
             using var document = JsonDocument.Parse(File.ReadAllBytes(path));
             return Of(path, document.RootElement.Clone());
         }
@@ -49,14 +50,16 @@ internal readonly struct ConfigNode
     public ConfigNode Sub(string name)
     {
         if (Find(name) is not { } value) return new(Path, $"{_prefix}{name}.", EmptyObject);
-        return value.ValueKind == JsonValueKind.Object ? new(Path, $"{_prefix}{name}.", value) : throw Error(name, $"it is {value.ValueKind} where an object is expected.");
+        return value.ValueKind == JsonValueKind.Object ? new(Path, $"{_prefix}{name}.", value)
+            : throw Error(name, $"it is {value.ValueKind} where an object is expected.");
     }
 
     /// <summary>A whole number within a range.</summary>
     public int Int(string name, int? fallback = null, int min = 1, int max = 1 << 24)
     {
         if (Find(name) is not { } value) return fallback ?? throw Missing(name);
-        if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out var number) || number < min || number > max) throw Error(name, $"it is {Quote(value)}; a whole number from {min} to {max} is expected.");
+        if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out var number) || number < min || number > max)
+            throw Error(name, $"it is {Quote(value)}; a whole number from {min} to {max} is expected.");
         return number;
     }
 
@@ -64,12 +67,14 @@ internal readonly struct ConfigNode
     public float Float(string name, float? fallback = null)
     {
         if (Find(name) is not { } value) return fallback ?? throw Missing(name);
-        return value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out var number) && float.IsFinite(number) ? number : throw Error(name, $"it is {Quote(value)}; a number is expected.");
+        return value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out var number) && float.IsFinite(number) ? number
+            : throw Error(name, $"it is {Quote(value)}; a number is expected.");
     }
 
     /// <summary>True or false.</summary>
     public bool Bool(string name, bool fallback) => Find(name) is not { } value ? fallback
-        : value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw Error(name, $"it is {Quote(value)}; true or false is expected.");
+        : value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean()
+            : throw Error(name, $"it is {Quote(value)}; true or false is expected.");
 
     /// <summary>A text.</summary>
     public string Text(string name, string? fallback = null)
@@ -96,7 +101,8 @@ internal readonly struct ConfigNode
         var numbers = new float[value.GetArrayLength()];
         for (var i = 0; i < numbers.Length; i++)
         {
-            if (value[i].ValueKind != JsonValueKind.Number || !value[i].TryGetSingle(out numbers[i])) throw Error(name, $"it is {Quote(value)}; a list of numbers is expected.");
+            if (value[i].ValueKind != JsonValueKind.Number || !value[i].TryGetSingle(out numbers[i]))
+                throw Error(name, $"it is {Quote(value)}; a list of numbers is expected.");
         }
         return numbers;
     }

@@ -62,7 +62,8 @@ internal static class HuggingFaceVit
             Labels = [],
             ProjectionSize = projected ? node.Int("projection_dim", tower.Int("projection_dim", 512)) : 0,
         };
-        return new(config, names, projected, ["vision_model.embeddings.position_ids", "embeddings.position_ids", "text_model.", "text_projection.", "logit_scale"], node);
+        string[] others = ["vision_model.embeddings.position_ids", "embeddings.position_ids", "text_model.", "text_projection.", "logit_scale"];
+        return new(config, names, projected, others, node);
     }
 
     /// <summary>SigLIP's image tower, with its attention pooling or with a classifier on the mean of the patches.</summary>
@@ -117,6 +118,7 @@ internal static class HuggingFaceVit
 
     private static bool HasPath(string path, NameMap names, Checkpoint checkpoint) => names.Theirs(path).Any(name => checkpoint.TryGet(name, out _));
 
-    private static bool Says(ConfigNode node, string part) => node.Json.TryGetProperty("architectures", out var all) && all.ValueKind == System.Text.Json.JsonValueKind.Array
+    private static bool Says(ConfigNode node, string part) =>
+        node.Json.TryGetProperty("architectures", out var all) && all.ValueKind == System.Text.Json.JsonValueKind.Array
         && all.EnumerateArray().Any(a => a.ValueKind == System.Text.Json.JsonValueKind.String && a.GetString()!.Contains(part, StringComparison.Ordinal));
 }

@@ -10,8 +10,15 @@ internal static class TimmVit
 {
     private static readonly string[] Arguments =
     [
-        "img_size", "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "qk_norm", "init_values", "class_token", "reg_tokens", "no_embed_class",
-        "global_pool", "fc_norm", "pre_norm", "dynamic_img_size", "dynamic_img_pad", "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init",
+        "img_size", "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "qk_norm", "init_values",
+        "class_token", "reg_tokens", "no_embed_class", "global_pool", "fc_norm", "pre_norm", "dynamic_img_size",
+        "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init",
+    ];
+
+    private static readonly (string Part, int Heads)[] HeadsByName =
+    [
+        ("_tiny_", 3), ("_little_", 5), ("_small_", 6), ("_medium_", 8), ("_base_", 12), ("_large_", 16),
+        ("_huge_", 16), ("_so400m_", 16), ("_giant_", 16), ("_gigantic_", 16),
     ];
 
     /// <summary>Config and names of a file.</summary>
@@ -19,7 +26,8 @@ internal static class TimmVit
     {
         bool Has(string name) => checkpoint.TryGet(name, out _);
         var architecture = node.Text("architecture");
-        if (!architecture.StartsWith("vit_", StringComparison.Ordinal) && !architecture.StartsWith("deit", StringComparison.Ordinal)) throw node.Error("architecture", $"\"{architecture}\" is no VisionTransformer (vit_*, deit*).");
+        if (!architecture.StartsWith("vit_", StringComparison.Ordinal) && !architecture.StartsWith("deit", StringComparison.Ordinal))
+            throw node.Error("architecture", $"\"{architecture}\" is no VisionTransformer (vit_*, deit*).");
         var args = node.Sub("model_args");
         foreach (var field in args.Fields()) if (!Arguments.Contains(field)) throw args.Error(field, "this argument is not supported.");
 
@@ -33,7 +41,7 @@ internal static class TimmVit
         var (rows, columns, positioned) = Grid(args, node, patch, entries, prefix);
         var pool = args.Text("global_pool", node.Text("global_pool", Has("fc_norm.weight") ? "avg" : "token"));
         var normed = Has("blocks.0.attn.q_norm.weight");
-        var heads = args.Int("num_heads", normed ? hidden / Math.Max(1, Shape(checkpoint, "blocks.0.attn.q_norm.weight", 1)[0]) : HeadsOf(architecture, hidden));
+        var heads = args.Int("num_heads", normed ? hidden / Shape(checkpoint, "blocks.0.attn.q_norm.weight", 1)[0] : HeadsOf(architecture, hidden));
         var mlp = Shape(checkpoint, "blocks.0.mlp.fc1.weight", 2)[0];
         var clip = architecture.Contains("clip", StringComparison.Ordinal);
         var config = new VitConfig
@@ -77,7 +85,9 @@ internal static class TimmVit
     // The table has an entry for each patch, and for each token before them or for none (or, with registers, for the class token alone).
     private static (int Rows, int Columns, int Positioned) Grid(ConfigNode args, ConfigNode node, int patch, int entries, int prefix)
     {
-        ReadOnlySpan<int> choices = args.Has("no_embed_class") ? [args.Bool("no_embed_class", false) ? 0 : prefix] : prefix > 1 ? [prefix, 0, 1] : prefix == 1 ? [1, 0] : [0];
+        ReadOnlySpan<int> choices = args.Has("no_embed_class") ? [args.Bool("no_embed_class", false) ? 0 : prefix]
+            : prefix > 1 ? [prefix, 0, 1]
+            : prefix == 1 ? [1, 0] : [0];
         if (args.Has("img_size"))
         {
             var (rows, columns) = args.Size("img_size");
@@ -94,8 +104,7 @@ internal static class TimmVit
 
     private static int HeadsOf(string architecture, int hidden)
     {
-        foreach (var (part, heads) in (ReadOnlySpan<(string, int)>)[("_tiny_", 3), ("_small_", 6), ("_base_", 12), ("_large_", 16), ("_huge_", 16), ("_giant_", 16), ("_gigantic_", 16), ("_so400m_", 16), ("_medium_", 8), ("_little_", 5)])
-            if (architecture.Contains(part, StringComparison.Ordinal)) return heads;
+        foreach (var (part, heads) in HeadsByName) if (architecture.Contains(part, StringComparison.Ordinal)) return heads;
         return Math.Max(1, hidden / 64);
     }
 
@@ -109,7 +118,8 @@ internal static class TimmVit
     private static string[] Labels(ConfigNode node, NameMap names, Checkpoint checkpoint)
     {
         var named = node.Json.TryGetProperty("label_names", out var list) && list.ValueKind == System.Text.Json.JsonValueKind.Array
-            ? [.. list.EnumerateArray().Select(l => l.ValueKind == System.Text.Json.JsonValueKind.String ? l.GetString()! : throw node.Error("label_names", "a list of texts is expected."))]
+            ? [.. list.EnumerateArray().Select(l => l.ValueKind == System.Text.Json.JsonValueKind.String ? l.GetString()!
+                : throw node.Error("label_names", "a list of texts is expected."))]
             : Array.Empty<string>();
         return VitFile.LabelsOf(named, names, checkpoint);
     }
@@ -117,7 +127,8 @@ internal static class TimmVit
     private static int[] Shape(Checkpoint checkpoint, string name, int rank)
     {
         var entry = checkpoint[name];
-        if (entry.Shape.Length != rank || entry.Shape.Any(static size => size is < 1 or > 1 << 24)) throw new CheckpointException(checkpoint.Path, name, $"a tensor of {rank} axes is expected, not {entry}.");
+        if (entry.Shape.Length != rank || entry.Shape.Any(static size => size is < 1 or > 1 << 24))
+            throw new CheckpointException(checkpoint.Path, name, $"a tensor of {rank} axes is expected, not {entry}.");
         return [.. entry.Shape.Select(static size => (int)size)];
     }
 }

@@ -13,7 +13,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
 {
     private const string Preprocessor = "preprocessor_config.json";
 
-    private const string Known = "nano_vit, vit, deit, dinov2, dinov2_with_registers, clip, clip_vision_model, siglip, siglip_vision_model, vit_pytorch, and timm's files, which have an architecture instead";
+    private const string Known = "nano_vit, vit, deit, dinov2, dinov2_with_registers, clip, clip_vision_model, siglip, siglip_vision_model, vit_pytorch, "
+        + "and timm's files, which have an architecture instead";
 
     /// <summary>The preprocessor_config.json that gave the images' mean and deviation, or null.</summary>
     public ConfigNode? Pixels { get; private init; }
@@ -27,7 +28,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         var configPath = Path.Combine(folder, "config.json");
         if (Has("to_patch_embedding.1.weight") && !File.Exists(configPath)) return VitPytorch.Read(checkpoint, null);
         var node = ConfigNode.Read(configPath);
-        if (node.Has("quantization_config")) throw node.Error("quantization_config", "quantised weights of this kind are not supported; give the weights in F32, F16 or BF16.");
+        if (node.Has("quantization_config"))
+            throw node.Error("quantization_config", "quantised weights of this kind are not supported; give the weights in F32, F16 or BF16.");
         var file = (node.Has("architecture") && !node.Has("model_type") ? "timm" : node.Text("model_type")) switch
         {
             "timm" => TimmVit.Read(node, checkpoint),
@@ -61,7 +63,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         foreach (var name in names.Theirs("head.weight"))
         {
             if (!checkpoint.TryGet(name, out var entry)) continue;
-            if (entry.Shape.Length != 2 || entry.Shape[0] is < 1 or > 1 << 20) throw new CheckpointException(checkpoint.Path, name, $"a head {entry} is none; [classes, features] is expected.");
+            if (entry.Shape.Length != 2 || entry.Shape[0] is < 1 or > 1 << 20)
+                throw new CheckpointException(checkpoint.Path, name, $"a head {entry} is none; [classes, features] is expected.");
             return [.. Enumerable.Range(0, (int)entry.Shape[0]).Select(static i => $"LABEL_{i}")];
         }
         return [];
@@ -72,7 +75,7 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
     {
         var config = model.Config;
         if (model.HeadIsNew && (config.Pooling is Pooling.ClsAndDistillation or Pooling.Attention || config.Family == VitFamily.Clip))
-            throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling have no place for a new head; save the head with its adapter instead.");
+            throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
         Directory.CreateDirectory(folder);
         model.SaveWeights(Path.Combine(folder, "model.safetensors"), (at, shape) => VitNames.FileShape(config, at, shape));
         if (model.File?.Pixels is { } pixels) WriteJson(Path.Combine(folder, Preprocessor), json => Rewrite(json, pixels, null));
@@ -95,7 +98,11 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         json.WriteStartObject();
         foreach (var field in node.Json.EnumerateObject())
         {
-            if (labelled is null || field.Name is not ("id2label" or "label2id" or "num_classes" or "num_labels" or "label_names" or "model_args")) { field.WriteTo(json); continue; }
+            if (labelled is null || field.Name is not ("id2label" or "label2id" or "num_classes" or "num_labels" or "label_names" or "model_args"))
+            {
+                field.WriteTo(json);
+                continue;
+            }
             if (field.Name == "num_classes") json.WriteNumber("num_classes", labelled.Labels.Count);
             if (field.Name != "model_args") continue;
             json.WriteStartObject("model_args");
@@ -116,8 +123,10 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
     // The config of a model that came without one, or was made here.
     private static void Describe(Utf8JsonWriter json, VitConfig c)
     {
-        if (c.Family is not (VitFamily.NanoVit or VitFamily.VitPytorch)) throw new InvalidOperationException($"Vit.Save: a new model of the family {c.Family} has no config to write; create it as {VitFamily.NanoVit}.");
-        if (c.Family == VitFamily.NanoVit && Unlike(c) is { } field) throw new InvalidOperationException($"Vit.Save: the nano_vit format has no field for VitConfig.{field}.");
+        if (c.Family is not (VitFamily.NanoVit or VitFamily.VitPytorch))
+            throw new InvalidOperationException($"Vit.Save: a new model of the family {c.Family} has no config to write; create it as {VitFamily.NanoVit}.");
+        if (c.Family == VitFamily.NanoVit && Unlike(c) is { } field)
+            throw new InvalidOperationException($"Vit.Save: the nano_vit format has no field for VitConfig.{field}.");
         json.WriteStartObject();
         json.WriteString("model_type", c.Family == VitFamily.NanoVit ? "nano_vit" : "vit_pytorch");
         if (c.ImageRows == c.ImageColumns) json.WriteNumber("image_size", c.ImageRows);
@@ -138,10 +147,21 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         json.WriteEndObject();
     }
 
-    private static string? Unlike(VitConfig c) => !c.ClassToken ? nameof(c.ClassToken) : c.DistillationToken ? nameof(c.DistillationToken) : c.Registers > 0 ? nameof(c.Registers) : c.PositionedTokens is not (-1 or 1) ? nameof(c.PositionedTokens)
-        : c.MaskToken ? nameof(c.MaskToken) : !c.PatchBias ? nameof(c.PatchBias) : c.FusedQkv ? nameof(c.FusedQkv) : !c.QkvBias ? nameof(c.QkvBias) : c.QkNorm ? nameof(c.QkNorm) : c.LayerScale ? nameof(c.LayerScale)
-        : c.Gated ? nameof(c.Gated) : c.PreNorm ? nameof(c.PreNorm) : c.NormAfterPooling ? nameof(c.NormAfterPooling) : c.ProjectionSize > 0 ? nameof(c.ProjectionSize) : c.Pooling is not (Pooling.Cls or Pooling.Mean) ? nameof(c.Pooling)
-        : c.HeadSize * c.Heads != c.HiddenSize ? nameof(c.HeadSize) : null;
+    // The first thing about a model that its nano_vit file would not say.
+    private static string? Unlike(VitConfig c)
+    {
+        foreach (var (field, unlike) in (ReadOnlySpan<(string, bool)>)[
+            (nameof(c.ClassToken), !c.ClassToken), (nameof(c.DistillationToken), c.DistillationToken), (nameof(c.Registers), c.Registers > 0),
+            (nameof(c.PositionedTokens), c.PositionedPrefix != c.PrefixTokens), (nameof(c.PatchBias), !c.PatchBias), (nameof(c.FusedQkv), c.FusedQkv),
+            (nameof(c.QkvBias), !c.QkvBias), (nameof(c.QkNorm), c.QkNorm), (nameof(c.LayerScale), c.LayerScale), (nameof(c.Gated), c.Gated),
+            (nameof(c.PreNorm), c.PreNorm), (nameof(c.NormAfterPooling), c.NormAfterPooling), (nameof(c.ProjectionSize), c.ProjectionSize > 0),
+            (nameof(c.Pooling), c.Pooling is not (Pooling.Cls or Pooling.Mean)), (nameof(c.HeadSize), c.HeadSize * c.Heads != c.HiddenSize),
+            (nameof(c.Antialias), c.Antialias)])
+        {
+            if (unlike) return field;
+        }
+        return null;
+    }
 
     private static void WriteLabels(Utf8JsonWriter json, IReadOnlyList<string> labels)
     {

@@ -54,19 +54,26 @@ internal static class VitNames
     [
         .. Attention, ("norm1", "norm1", "norm1"), ("norm2", "norm2", "norm2"),
         ("scale1", "layer_scale1.lambda1", "layer_scale1.lambda1"), ("scale2", "layer_scale2.lambda1", "layer_scale2.lambda1"),
-        ("mlp.fc1", "mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2", "mlp.fc2"), ("mlp.in", "mlp.weights_in", "mlp.weights_in"), ("mlp.out", "mlp.weights_out", "mlp.weights_out"),
+        ("mlp.fc1", "mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2", "mlp.fc2"),
+        ("mlp.in", "mlp.weights_in", "mlp.weights_in"), ("mlp.out", "mlp.weights_out", "mlp.weights_out"),
     ];
 
     private static readonly (string Ours, string Theirs)[] TowerBlock =
     [
-        ("norm1", "layer_norm1"), ("attn.q", "self_attn.q_proj"), ("attn.k", "self_attn.k_proj"), ("attn.v", "self_attn.v_proj"), ("attn.o", "self_attn.out_proj"),
-        ("norm2", "layer_norm2"), ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2"),
+        ("norm1", "layer_norm1"), ("attn.q", "self_attn.q_proj"), ("attn.k", "self_attn.k_proj"), ("attn.v", "self_attn.v_proj"),
+        ("attn.o", "self_attn.out_proj"),         ("norm2", "layer_norm2"), ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2"),
     ];
 
     private static readonly (string Ours, string Theirs)[] TimmBlock =
     [
-        ("norm1", "norm1"), ("attn.qkv", "attn.qkv"), ("attn.q_norm", "attn.q_norm"), ("attn.k_norm", "attn.k_norm"), ("attn.o", "attn.proj"), ("scale1", "ls1.gamma"),
-        ("norm2", "norm2"), ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2"), ("scale2", "ls2.gamma"),
+        ("norm1", "norm1"), ("attn.qkv", "attn.qkv"), ("attn.q_norm", "attn.q_norm"), ("attn.k_norm", "attn.k_norm"), ("attn.o", "attn.proj"),
+        ("scale1", "ls1.gamma"),         ("norm2", "norm2"), ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2"), ("scale2", "ls2.gamma"),
+    ];
+
+    private static readonly (string Ours, string Theirs)[] VitPytorchBlock =
+    [
+        ("norm1", "0.norm"), ("attn.qkv", "0.fn.to_qkv"), ("attn.o", "0.fn.to_out.0"), ("norm2", "1.norm"),
+        ("mlp.fc1", "1.fn.net.0"), ("mlp.fc2", "1.fn.net.3"),
     ];
 
     private static void HuggingFace(Rules rules, string[] prefixes, (string Ours, string Old, string Now)[] block, string head)
@@ -126,8 +133,7 @@ internal static class VitNames
         Add("patch", "to_patch_embedding.1");
         Add("cls_token", "cls_token");
         Add("position", "pos_embedding");
-        foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[("norm1", "0.norm"), ("attn.qkv", "0.fn.to_qkv"), ("attn.o", "0.fn.to_out.0"), ("norm2", "1.norm"), ("mlp.fc1", "1.fn.net.0"), ("mlp.fc2", "1.fn.net.3")])
-            Add($"blocks.{{n}}.{ours}", $"transformer.layers.{{n}}.{theirs}");
+        foreach (var (ours, theirs) in VitPytorchBlock) Add($"blocks.{{n}}.{ours}", $"transformer.layers.{{n}}.{theirs}");
         Add("norm", "mlp_head.0");
         Add("head", "mlp_head.1");
     }

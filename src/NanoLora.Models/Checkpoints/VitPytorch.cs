@@ -19,7 +19,8 @@ internal static class VitPytorch
         var channels = node.Int("num_channels", 1, max: 1);                            // several channels would lie innermost in a patch
         var patch = node.Int("patch_size", Root(area, "to_patch_embedding.1.weight"), max: 4096);
         var positions = checkpoint["pos_embedding"];
-        if (positions.Shape.Length != 3 || positions.Shape[1] is < 2 or > 1 << 24) throw new CheckpointException(checkpoint.Path, positions.Name, $"a table [1, tokens, width] is expected, not {positions}.");
+        if (positions.Shape.Length != 3 || positions.Shape[1] is < 2 or > 1 << 24)
+            throw new CheckpointException(checkpoint.Path, positions.Name, $"a table [1, tokens, width] is expected, not {positions}.");
         var (rows, columns) = node.Size("image_size", Root((int)positions.Shape[1] - 1, positions.Name) * patch);
         var inner = Sizes("transformer.layers.0.0.fn.to_out.0.weight").Columns;
         var size = node.Int("head_dim", inner % HeadSize == 0 ? HeadSize : inner);
@@ -56,14 +57,16 @@ internal static class VitPytorch
         (int Rows, int Columns) Sizes(string name)
         {
             var entry = checkpoint[name];
-            if (entry.Shape.Length != 2 || entry.Shape.Any(static s => s is < 1 or > 1 << 24)) throw new CheckpointException(checkpoint.Path, name, $"a matrix is expected, not {entry}.");
+            if (entry.Shape.Length != 2 || entry.Shape.Any(static s => s is < 1 or > 1 << 24))
+                throw new CheckpointException(checkpoint.Path, name, $"a matrix is expected, not {entry}.");
             return ((int)entry.Shape[0], (int)entry.Shape[1]);
         }
 
         int Root(int square, string name)
         {
             var side = (int)Math.Round(Math.Sqrt(square));
-            return side * side == square ? side : throw new CheckpointException(checkpoint.Path, name, $"{square} is not the area of a square; give a config.json with image_size and patch_size.");
+            return side * side == square ? side
+                : throw new CheckpointException(checkpoint.Path, name, $"{square} is no area of a square; a config.json may give image_size and patch_size.");
         }
     }
 }

@@ -40,6 +40,13 @@ internal abstract class WeightSource(Backend backend)
         return Made(new LayerNorm(weight, bias, eps));
     }
 
+    /// <summary>Two linears, with biases, and a function between them.</summary>
+    public Mlp Mlp(string path, int width, int between, string activation)
+    {
+        var fc1 = Linear($"{path}.fc1", between, width);
+        return new Mlp(fc1, Linear($"{path}.fc2", width, between), Activations.Named(activation, path));
+    }
+
     /// <summary>Lets go of all parts that were made for a model that cannot be completed.</summary>
     public void Abandon()
     {
@@ -59,8 +66,10 @@ internal abstract class WeightSource(Backend backend)
 /// <param name="names">How it calls the paths.</param>
 /// <param name="fileShape">The shape in the file of a parameter by path and our shape.</param>
 /// <param name="keepType">Leave matrices in 16 bits where the file has them so.</param>
-internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMap names, Func<string, Shape, Shape> fileShape, bool keepType) : WeightSource(backend)
+internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMap names, Func<string, Shape, Shape> fileShape, bool keepType)
+    : WeightSource(backend)
 {
+    private const string Advice = "Check that config and weights belong together.";
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
 
     /// <inheritdoc/>
@@ -68,7 +77,9 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
     {
         var entry = Find(path);
         var expected = fileShape(path, shape);
-        if (!Fits(entry, expected)) throw new CheckpointException(checkpoint.Path, entry.Name, $"it is [{string.Join(", ", entry.Shape)}] in the file; the model wants {expected}. Check that config and weights belong together.");
+        var given = string.Join(", ", entry.Shape);
+        if (!Fits(entry, expected))
+            throw new CheckpointException(checkpoint.Path, entry.Name, $"it is [{given}] in the file; the model wants {expected}. {Advice}");
         _used.Add(entry.Name);
         var x = checkpoint.Load(entry, Backend.Main, keepType && matrix);
         if (x.Shape == shape) return x;
@@ -84,7 +95,7 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
         foreach (var entry in checkpoint.Entries)
         {
             if (_used.Contains(entry.Name) || Starts(entry.Name, except)) continue;
-            throw new CheckpointException(checkpoint.Path, entry.Name, $"the model has no place for {entry}. Check that config and weights belong together.");
+            throw new CheckpointException(checkpoint.Path, entry.Name, $"the model has no place for {entry}. {Advice}");
         }
     }
 
@@ -92,7 +103,7 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
     {
         foreach (var name in names.Theirs(path)) if (checkpoint.TryGet(name, out var entry)) return entry;
         var wanted = names.Theirs(path).FirstOrDefault() ?? path;
-        throw new CheckpointException(checkpoint.Path, wanted, $"the tensor is missing among the {checkpoint.Entries.Count} in the file. Check that config and weights belong together.");
+        throw new CheckpointException(checkpoint.Path, wanted, $"the tensor is missing among the {checkpoint.Entries.Count} in the file. {Advice}");
     }
 
     private static bool Fits(TensorEntry entry, Shape shape)

@@ -5,7 +5,10 @@ namespace NanoLora.Nn;
 /// <summary>The bridge between weight files and tensors.</summary>
 public static class TensorFiles
 {
-    /// <summary>Reads a tensor into a workspace: floats as F32, 16-bit floats as they rest in the file if <paramref name="keepType"/> is set; integers must be exact in F32.</summary>
+    /// <summary>
+    /// Reads a tensor into a workspace: floats as F32, 16-bit floats as they rest in the file if <paramref name="keepType"/> is set; integers must be
+    /// exact in F32.
+    /// </summary>
     /// <param name="checkpoint">The open file.</param>
     /// <param name="entry">One of its tensors.</param>
     /// <param name="workspace">Where the tensor is born; its current scope owns it, or the caller.</param>
@@ -17,7 +20,8 @@ public static class TensorFiles
         ArgumentNullException.ThrowIfNull(entry);
         ArgumentNullException.ThrowIfNull(workspace);
         var shape = ShapeOf(checkpoint, entry);
-        if (keepType && entry.DType is FileDType.BF16 or FileDType.F16) return As<ushort>(checkpoint, entry, workspace.New(shape, entry.DType == FileDType.BF16 ? DType.BF16 : DType.F16));
+        if (keepType && entry.DType == FileDType.BF16) return As<ushort>(checkpoint, entry, workspace.New(shape, DType.BF16));
+        if (keepType && entry.DType == FileDType.F16) return As<ushort>(checkpoint, entry, workspace.New(shape, DType.F16));
         var x = workspace.New(shape);
         if (entry.DType == FileDType.F32) return As<float>(checkpoint, entry, x);
         var values = new float[shape.Count];
@@ -42,7 +46,8 @@ public static class TensorFiles
     public static TensorSource Source(string name, Tensor values, Shape shape)
     {
         ArgumentNullException.ThrowIfNull(values);
-        if (shape.LongCount != values.Count) throw new ArgumentException($"TensorFiles.Source: {name} is {values.Shape}, which does not fit the file's {shape}.");
+        if (shape.LongCount != values.Count)
+            throw new ArgumentException($"TensorFiles.Source: {name} is {values.Shape}, which does not fit the file's {shape}.");
         var axes = Array.ConvertAll(shape.Sizes.ToArray(), static size => (long)size);
         return values.DType switch
         {
@@ -64,12 +69,14 @@ public static class TensorFiles
         ArgumentNullException.ThrowIfNull(model);
         foreach (var (at, linear) in model.Linears())
         {
-            if (linear.Adapter is not null) throw new InvalidOperationException($"{path}: the linear at {at} has an adapter, which a model's file does not hold; merge it into the weights or take it off, and save the adapter by itself.");
+            if (linear.Adapter is not null)
+                throw new InvalidOperationException($"{path}: the linear at {at} has an adapter, which this file does not hold; merge it or take it off.");
         }
         var sources = new List<TensorSource>();
         foreach (var (at, parameter) in model.Parameters())
         {
-            var name = model.Names.Theirs(at).FirstOrDefault() ?? throw new InvalidOperationException($"{path}: the family of {model.Source} has no name for {at}.");
+            var name = model.Names.Theirs(at).FirstOrDefault()
+                ?? throw new InvalidOperationException($"{path}: the family of {model.Source} has no name for {at}.");
             sources.Add(Source(name, parameter.Value, fileShape?.Invoke(at, parameter.Shape) ?? parameter.Shape));
         }
         SafetensorsWriter.Write(path, sources, new Dictionary<string, string> { ["format"] = "pt" });
@@ -77,12 +84,15 @@ public static class TensorFiles
 
     private static Shape ShapeOf(Checkpoint checkpoint, TensorEntry entry)
     {
-        if (entry.Shape.Length > Shape.MaxRank) throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has {entry.Shape.Length} axes; at most {Shape.MaxRank} are supported.");
-        if (entry.Count > int.MaxValue) throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has {entry.Count} elements; at most 2^31 - 1 are supported.");
+        if (entry.Shape.Length > Shape.MaxRank)
+            throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has {entry.Shape.Length} axes; at most {Shape.MaxRank} are supported.");
+        if (entry.Count > int.MaxValue)
+            throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has {entry.Count} elements; at most 2^31 - 1 are supported.");
         Span<int> sizes = stackalloc int[entry.Shape.Length];
         for (var i = 0; i < sizes.Length; i++)
         {
-            if (entry.Shape[i] > int.MaxValue) throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has an axis of {entry.Shape[i]}; at most 2^31 - 1 are supported.");
+            if (entry.Shape[i] > int.MaxValue)
+                throw new CheckpointException(checkpoint.Path, entry.Name, $"{entry} has an axis of {entry.Shape[i]}; at most 2^31 - 1 are supported.");
             sizes[i] = (int)entry.Shape[i];
         }
         return new Shape(sizes);

@@ -7,7 +7,10 @@ public sealed class ModelGoldenTests
 {
     /// <summary>The cases that lie beside the tests, weights and all.</summary>
     public static TheoryData<string> Images { get; } =
-        ["vit", "vit_interpolate", "deit", "deit_distilled", "dinov2", "dinov2_swiglu", "clip_vision", "siglip_vision", "siglip_classifier", "timm_vit", "timm_vit_interpolate", "timm_vit_gap"];
+    [
+        "vit", "vit_interpolate", "deit", "deit_distilled", "dinov2", "dinov2_swiglu", "clip_vision",
+        "siglip_vision", "siglip_classifier", "timm_vit", "timm_vit_interpolate", "timm_vit_gap",
+    ];
 
     [Theory]
     [MemberData(nameof(Images))]

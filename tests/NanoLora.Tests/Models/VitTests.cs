@@ -51,7 +51,11 @@ public sealed class VitTests : IDisposable
     [Fact]
     public void SavesTheFormatThatComesWithoutAConfig()
     {
-        var config = Small with { Family = VitFamily.VitPytorch, Channels = 1, HeadSize = 64, FusedQkv = true, QkvBias = false, Pooling = Pooling.Cls, Activation = "relu", Eps = 1e-5f, ImageMean = null, ImageStd = null };
+        var config = Small with
+        {
+            Family = VitFamily.VitPytorch, Channels = 1, HeadSize = 64, FusedQkv = true, QkvBias = false, Pooling = Pooling.Cls, Activation = "relu",
+            Eps = 1e-5f, ImageMean = null, ImageStd = null,
+        };
         using var model = Vit.Create(config, _backend, 3);
         model.Save(_folder.Path);
         File.Delete(Path.Combine(_folder.Path, "config.json"));
@@ -131,7 +135,8 @@ public sealed class VitTests : IDisposable
     public void BothGenerationsOfNamesLeadToTheSameMatrix()
     {
         using var model = Vit.Load(ModelGoldenTests.Folder("vit"), _backend);
-        foreach (var name in (ReadOnlySpan<string>)["vit.encoder.layer.1.attention.output.dense.weight", "vit.layers.1.attention.o_proj.weight", "layers.1.attention.o_proj.weight", "encoder.layer.1.attention.output.dense.weight"])
+        foreach (var name in (ReadOnlySpan<string>)["vit.encoder.layer.1.attention.output.dense.weight", "vit.layers.1.attention.o_proj.weight",
+            "layers.1.attention.o_proj.weight", "encoder.layer.1.attention.output.dense.weight"])
             Assert.Equal("blocks.1.attn.o.weight", model.Names.Ours(name));
         Assert.Equal("blocks.1.mlp.fc2.bias", model.Names.Ours("vit.encoder.layer.1.output.dense.bias"));
         Assert.Equal("vit.encoder.layer.0.attention.attention.query.weight", model.Names.Theirs("blocks.0.attn.q.weight").First());
@@ -184,14 +189,15 @@ public sealed class VitTests : IDisposable
         Assert.Equal("bee", prediction.Label);
         Assert.Equal(MathF.Exp(3) / (MathF.Exp(3) + 2), prediction.Probability, 1e-5f);
         Assert.Equal("bee (90.9 %)", prediction.ToString());
-        Assert.Contains("is a batch", Assert.Throws<ArgumentException>(() => model.Predict(_backend.Main.Zeros(new Shape(2, 2, 12, 12)))).Message, StringComparison.Ordinal);
-        Assert.Contains("[B, 2, Y, X]", Assert.Throws<ArgumentException>(() => model.Forward(_backend.Main.Zeros(new Shape(1, 3, 12, 12)))).Message, StringComparison.Ordinal);
+        var (two, colours) = (_backend.Main.Zeros(new Shape(2, 2, 12, 12)), _backend.Main.Zeros(new Shape(1, 3, 12, 12)));
+        Assert.Contains("is a batch", Assert.Throws<ArgumentException>(() => model.Predict(two)).Message, StringComparison.Ordinal);
+        Assert.Contains("[B, 2, Y, X]", Assert.Throws<ArgumentException>(() => model.Forward(colours)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
     [InlineData("vit", "\"model_type\": \"vit\"", "\"model_type\": \"swin\"", "model_type", "siglip_vision_model")]
     [InlineData("vit", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", "hidden_act", "quick_gelu")]
-    [InlineData("vit", "\"hidden_size\": 36", "\"hidden_size\": 48", "vit.embeddings.patch_embeddings.projection.weight", "[36, 3, 8, 8] in the file; the model wants [48, 3, 8, 8]")]
+    [InlineData("vit", "\"hidden_size\": 36", "\"hidden_size\": 48", "patch_embeddings.projection.weight", "[36, 3, 8, 8] in the file; the model wants [48,")]
     [InlineData("vit", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "encoder.layer.2.layernorm_before.weight", "missing")]
     [InlineData("vit", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "encoder.layer.1.", "no place")]
     [InlineData("vit", "\"patch_size\": 8", "\"patch_size\": -8", "patch_size", "whole number")]
@@ -259,7 +265,8 @@ public sealed class VitTests : IDisposable
 
     private void Copy(string @case)
     {
-        foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"]) File.Copy(Path.Combine(ModelGoldenTests.Folder(@case), file), Path.Combine(_folder.Path, file));
+        foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"])
+            File.Copy(Path.Combine(ModelGoldenTests.Folder(@case), file), Path.Combine(_folder.Path, file));
     }
 
     private void Write(string file, string text) => File.WriteAllText(Path.Combine(_folder.Path, file), text);

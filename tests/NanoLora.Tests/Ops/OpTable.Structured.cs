@@ -103,7 +103,8 @@ public static partial class OpTable
         int[] B(int k, int n) => b ? [n, k] : [k, n];
         return new(nameof(Tensor.MatMul), $"{(a ? "aᵀ" : "a")} {(b ? "bᵀ" : "b")}", [Input.Normal, Input.Normal],
             [Of(A(1, 1), B(1, 1)), Of(A(3, 5), B(5, 4)), Of(A(17, 9), B(9, 33)), Of(A(1, 67), B(67, 5)), Of(A(130, 67), B(67, 129))],
-            x => x[0].MatMul(x[1], a, b), x => MatMul(x[0], x[1], a, b)) { Tolerance = 1e-5, GradientTolerance = 2e-5 };
+            x => x[0].MatMul(x[1], a, b), x => MatMul(x[0], x[1], a, b))
+        { Tolerance = 1e-5, GradientTolerance = 2e-5 };
     }
 
     private static Dense MatMul(Dense a, Dense b, bool transposeA, bool transposeB)

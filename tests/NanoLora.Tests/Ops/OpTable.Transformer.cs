@@ -75,7 +75,8 @@ public static partial class OpTable
         new(nameof(Tensor.Attention), setting, [Input.Normal, Input.Normal, Input.Normal],
             [Of(S(1, 1, 1, 1), S(1, 1, 1, 1), S(1, 1, 1, 1)), Of(S(2, 3, 2, 4), S(2, 3, 2, 4), S(2, 3, 2, 4)), Of(S(1, 3, 4, 5), S(1, 5, 2, 5), S(1, 5, 2, 5)),
             Of(S(2, 67, 4, 9), S(2, 70, 1, 9), S(2, 70, 1, 9))],
-            x => x[0].Attention(x[1], x[2], options), x => Attention(x[0], x[1], x[2], null, options)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
+            x => x[0].Attention(x[1], x[2], options), x => Attention(x[0], x[1], x[2], null, options))
+        { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
     private static OpRow Turned(RopeStyle style, int size, int rotary) =>
         new(nameof(Tensor.Rope), $"{style}, {rotary} of {size}", [Input.Normal, Input.Ids(2000)],
@@ -87,7 +88,8 @@ public static partial class OpTable
             [Of(S(4, 5), S(4, 7), S(6, 5), S(7, 6), small, S(6)), Of(S(2, 3, 9), S(2, 3, 4), S(5, 9), S(4, 5), middle, S(5)),
             Of(S(130, 67), S(130, 65), S(24, 67), S(65, 24), large, S(24))],
             static x => x[0].LoraStack(x[1].Scale(1), x[2], x[3], 0.5f, x[4], x[5]), static x => LoraStack(x[0], x[1], x[2], x[3], 0.5, x[4], x[5],
-            0)) { Tolerance = 5e-6, GradientTolerance = 2e-5 };
+            0))
+        { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
     private static Dense Embedding(Dense table, Dense ids) => Dense.Of([.. ids.Shape, table.Cols], at => table[(int)ids[at.AsSpan()[..^1]], at[^1]]);
 

@@ -1,0 +1,70 @@
+namespace NanoLora.Tests.Cli;
+
+public class UsageTests
+{
+    [Fact]
+    public void Without_words_the_tool_says_what_it_is_and_what_to_try()
+    {
+        var run = CliRun.Of();
+        Assert.Equal(0, run.Code);
+        Assert.Contains("nanolora demo", run.Out);
+        Assert.Contains("nanolora inspect", run.Out);
+        Assert.Empty(run.Error);
+    }
+
+    [Fact]
+    public void The_version_is_one_line()
+    {
+        var run = CliRun.Of("--version");
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        Assert.Matches(@"^nanolora \d+\.\d+\.\d+\r?\n$", run.Out);
+    }
+
+    [Fact]
+    public void The_overview_has_a_line_for_each_command()
+    {
+        var run = CliRun.Of("--help");
+        Assert.Equal(0, run.Code);
+        foreach (var command in Commands) Assert.Matches($@"\n  {command} .*\.\r?\n", run.Out);
+    }
+
+    [Theory, MemberData(nameof(Commands))]
+    public void Each_command_has_help_with_examples(string command)
+    {
+        var run = CliRun.Of(command, "--help");
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        var examples = run.Out[run.Out.IndexOf("Examples:", StringComparison.Ordinal)..];
+        Assert.Contains($"  nanolora {command} ", examples + " ");
+        Assert.DoesNotMatch(@"\n {2}-\S+[^\n]*  \r?\n", run.Out);             // every option says what it does
+    }
+
+    public static TheoryData<string> Commands => ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "inspect", "verify"];
+
+    [Theory]
+    [InlineData("nanolora: ", "'polish'", "polish")]
+    [InlineData("nanolora demo: ", "--draws: \"-1\" is not a whole number from 1 on", "demo", "--draws", "-1")]
+    [InlineData("nanolora demo: ", "--steps: \"ten\" is not a whole number from 1 on", "demo", "--steps", "ten")]
+    [InlineData("nanolora demo: ", "--shots: \"1,0\" is not whole numbers from 1 on", "demo", "--shots", "1,0")]
+    [InlineData("nanolora demo: ", "--shots: \"5,5\" is not", "demo", "--shots", "5,5")]
+    [InlineData("nanolora demo: ", "--seed: \"-3\" is not a whole number from 0 on", "demo", "--seed", "-3")]
+    [InlineData("nanolora train: ", "--rate: \"-0.1\" is not a positive number", "train", "m", "--task", "t", "--out", "o", "--rate", "-0.1")]
+    [InlineData("nanolora train: ", "--rate: \"NaN\" is not a positive number", "train", "m", "--task", "t", "--out", "o", "--rate", "NaN")]
+    [InlineData("nanolora train: ", "--dropout: \"1\" is not a number from 0 to less than 1", "train", "m", "--task", "t", "--out", "o", "--dropout", "1")]
+    [InlineData("nanolora train: ", "either --task or --all-upstream", "train", "m", "--out", "o")]
+    [InlineData("nanolora train: ", "--data", "train", "m", "--out", "o", "--all-upstream")]
+    [InlineData("nanolora train: ", "--out", "train", "m", "--task", "t")]
+    [InlineData("nanolora compose: ", "\"best\" is not a method; known are uniform, learned", "compose", "m", "a", "--out", "o", "--method", "best")]
+    [InlineData("nanolora compose: ", "give --task", "compose", "m", "a", "--out", "o", "--method", "learned")]
+    [InlineData("nanolora compose: ", "either --shots or --all", "compose", "m", "a", "--out", "o", "--task", "t")]
+    [InlineData("nanolora inspect: ", "inspect", "inspect")]
+    public void Wrong_usage_is_told_in_one_line_with_code_2(string start, string part, params string[] args)
+    {
+        var run = CliRun.Of(args);
+        Assert.Equal((2, ""), (run.Code, run.Out));
+        var lines = run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        Assert.Equal(2, lines.Length);
+        Assert.StartsWith(start, lines[0]);
+        Assert.Contains(part, lines[0]);
+        Assert.StartsWith("See nanolora", lines[1]);
+    }
+}
