@@ -13,7 +13,15 @@ internal static class Tiny
     {
         var config = new VitConfig
         {
-            ImageSize = 16, PatchSize = 4, Channels = 1, HiddenSize = 32, Layers = 2, Heads = 2, IntermediateSize = 64, ClassToken = false, Labels = Classes,
+            ImageSize = 16,
+            PatchSize = 4,
+            Channels = 1,
+            HiddenSize = 32,
+            Layers = 2,
+            Heads = 2,
+            IntermediateSize = 64,
+            ClassToken = false,
+            Labels = Classes,
         };
         var model = Vit.Create(config, backend, seed);
         foreach (var (_, parameter) in model.Parameters())

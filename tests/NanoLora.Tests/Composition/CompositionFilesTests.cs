@@ -56,8 +56,16 @@ public class CompositionFilesTests : EngineTest
         using var folder = new Folder();
         var config = new VitConfig
         {
-            Family = VitFamily.Timm, ImageSize = 16, PatchSize = 4, Channels = 1, HiddenSize = 32, Layers = 2, Heads = 2, IntermediateSize = 64,
-            FusedQkv = true, Labels = Tiny.Classes,
+            Family = VitFamily.Timm,
+            ImageSize = 16,
+            PatchSize = 4,
+            Channels = 1,
+            HiddenSize = 32,
+            Layers = 2,
+            Heads = 2,
+            IntermediateSize = 64,
+            FusedQkv = true,
+            Labels = Tiny.Classes,
         };
         using var model = Vit.Create(config, Backend, 1);
         LoraModule Values(string name, ulong seed)                                     // of the values alone, the last third of qkv

@@ -132,7 +132,8 @@ public class TrainerTests : EngineTest
             var (managed, native) = (new long[steps], new long[steps]);
             Trainer.Fit(model, set, Short with
             {
-                Steps = steps, BatchSize = batch,
+                Steps = steps,
+                BatchSize = batch,
                 Progress = step => (managed[step.Step - 1], native[step.Step - 1]) = (GC.GetAllocatedBytesForCurrentThread(), backend.ReservedBytes),
             });
             return (Enumerable.Range(1, steps - 1).Min(i => managed[i] - managed[i - 1]), native[^1] - native[2]);
