@@ -25,7 +25,8 @@ internal static class Adapters
         {
             if (Has(folder, PeftConfig)) modules.Add(Lora.Load(folder, model));
             else if (Inside(folder).Length > 0) modules.AddRange(Lora.LoadAll(folder, model));
-            else throw Has(folder, Composition) ? new CommandException($"{folder} is a composition; compose its modules, or export it first with --export.") : None(folder);
+            else if (Has(folder, Composition)) throw new CommandException($"{folder} is a composition; compose its modules, or export it first with --export.");
+            else throw None(folder);
         }
         return modules;
     }
@@ -41,13 +42,18 @@ internal static class Adapters
 
     private static bool Has(string folder, string file) => File.Exists(Path.Combine(folder, file));
 
-    private static string[] Inside(string folder) =>
-        Directory.Exists(folder) ? [.. Directory.GetDirectories(folder).Where(f => Has(f, PeftConfig)).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)] : [];
+    // The names of the adapter folders within a folder.
+    private static string[] Inside(string folder)
+    {
+        if (!Directory.Exists(folder)) return [];
+        return [.. Directory.GetDirectories(folder).Where(f => Has(f, PeftConfig)).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
+    }
 
     private static CommandException None(string folder)
     {
         if (!Directory.Exists(folder)) return new($"{folder}: there is no such folder; name one with {PeftConfig} or {Composition} in it.");
         var inside = Inside(folder);
-        return new($"{folder} has neither {PeftConfig} nor {Composition} in it{(inside.Length > 0 ? $"; its folders {string.Join(", ", inside)} have, name one of them" : "")}.");
+        var hint = inside.Length > 0 ? $"; its folders {string.Join(", ", inside)} have, name one of them" : "";
+        return new($"{folder} has neither {PeftConfig} nor {Composition} in it{hint}.");
     }
 }

@@ -18,7 +18,8 @@ internal sealed record BundledModels(string Folder)
     {
         if (given is not null)
         {
-            return IsModels(given) ? new(given) : throw new CommandException($"{given} has no nano-vit/config.json in it; name the folder of the bundled models with --models.");
+            return IsModels(given) ? new(given)
+                : throw new CommandException($"{given} has no nano-vit/config.json in it; name the folder of the bundled models with --models.");
         }
         foreach (var start in (ReadOnlySpan<string>)[Directory.GetCurrentDirectory(), AppContext.BaseDirectory])
         {

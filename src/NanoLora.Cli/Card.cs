@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using NanoLora.Data;
+using NanoLora.Experiments;
 using NanoLora.Nn;
 
 namespace NanoLora.Cli;
@@ -8,27 +9,47 @@ namespace NanoLora.Cli;
 /// <summary>A README.md beside weights: what they are, what they saw, how they were made, what was measured.</summary>
 internal static class Card
 {
+    /// <summary>How something was made, and what was measured.</summary>
+    /// <param name="Facts">The settings of the training.</param>
+    /// <param name="Command">The command line.</param>
+    /// <param name="Measured">A sentence.</param>
+    public sealed record Making(IReadOnlyList<Fact> Facts, string Command, string Measured);
+
     /// <summary>The card of a base.</summary>
-    public static string Base(string name, long parameters, IReadOnlyList<ImageTask> tasks, IReadOnlyList<float> weights, IReadOnlyList<(string Name, string Value)> training, string measured, string command)
+    /// <param name="name">What it is called.</param>
+    /// <param name="parameters">Their number.</param>
+    /// <param name="tasks">What it was trained on.</param>
+    /// <param name="weights">How often each of these was drawn.</param>
+    /// <param name="making">How it was made.</param>
+    public static string Base(string name, long parameters, IReadOnlyList<ImageTask> tasks, IReadOnlyList<float> weights, Making making)
     {
         var card = new StringBuilder();
         Front(card, [("library_name", "nanolora"), ("pipeline_tag", "image-classification"), ("license", "mit")]);
         Line(card, $"# {name}");
         Line(card, $"");
-        Line(card, $"A vision transformer of {parameters:N0} parameters, trained from random weights on the sets below. The weights are under the MIT licence; the images keep their own.");
+        Line(card, $"A vision transformer of {parameters:N0} parameters, trained from random weights on the sets below.");
+        Line(card, $"The weights are under the MIT licence; the images keep their own.");
         Line(card, $"");
         Line(card, $"| trained on | images | classes | drawn | licence | source |");
         Line(card, $"|---|---:|---:|---:|---|---|");
         for (var t = 0; t < tasks.Count; t++)
-            Line(card, $"| {tasks[t].Name} | {tasks[t].Train.Count:N0} | {tasks[t].Classes.Length} | {100 * weights[t]:0} % | {tasks[t].Licence} | {tasks[t].Train.Source} |");
+        {
+            var task = tasks[t];
+            Line(card, $"| {task.Name} | {task.Train.Count:N0} | {task.Classes.Length} | {100 * weights[t]:0} % | {task.Licence} | {task.Train.Source} |");
+        }
         Line(card, $"");
         Line(card, $"Images that upstream or held-out tasks have too were left out, compared by content.");
-        How(card, training, measured, command);
+        How(card, making);
         return card.ToString();
     }
 
     /// <summary>The card of an adapter.</summary>
-    public static string Adapter(string title, string text, string baseModel, ImageTask task, IReadOnlyList<(string Name, string Value)> training, string measured, string command)
+    /// <param name="title">Its headline.</param>
+    /// <param name="text">What it is.</param>
+    /// <param name="baseModel">The base it belongs to.</param>
+    /// <param name="task">What it was trained on.</param>
+    /// <param name="making">How it was made.</param>
+    public static string Adapter(string title, string text, string baseModel, ImageTask task, Making making)
     {
         var card = new StringBuilder();
         Front(card, [("library_name", "peft"), ("base_model", baseModel), ("tags", "[lora, nanolora]")]);
@@ -36,25 +57,26 @@ internal static class Card
         Line(card, $"");
         Line(card, $"{text}");
         Line(card, $"");
-        Line(card, $"Trained on {task.Name}: {task.Train.Count:N0} images, {task.Classes.Length} classes. Licence of the images: {Known(task.Licence)}. Source: {Known(task.Train.Source)}.");
-        How(card, training, measured, command);
+        Line(card, $"Trained on {task.Name}: {task.Train.Count:N0} images, {task.Classes.Length} classes.");
+        Line(card, $"Licence of the images: {Known(task.Licence)}. Source: {Known(task.Train.Source)}.");
+        How(card, making);
         return card.ToString();
     }
 
     /// <summary>Writes a card into a folder.</summary>
     public static void Save(string folder, string card) => AtomicFile.WriteText(Path.Combine(folder, "README.md"), card);
 
-    private static void How(StringBuilder card, IReadOnlyList<(string Name, string Value)> training, string measured, string command)
+    private static void How(StringBuilder card, Making making)
     {
         Line(card, $"");
         Line(card, $"## Training");
         Line(card, $"");
-        foreach (var (name, value) in training) Line(card, $"- {name}: {value}");
-        Line(card, $"- made with: `{command}`");
+        foreach (var (name, value) in making.Facts) Line(card, $"- {name}: {value}");
+        Line(card, $"- made with: `{making.Command}`");
         Line(card, $"");
         Line(card, $"## Measured");
         Line(card, $"");
-        Line(card, $"{measured}");
+        Line(card, $"{making.Measured}");
     }
 
     // YAML; a text is quoted where it is no plain word or list.
@@ -64,7 +86,8 @@ internal static class Card
         foreach (var (name, value) in fields)
         {
             var plain = value.StartsWith('[') || value.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '/' or '_');
-            Line(card, $"{name}: {(plain ? value : $"\"{value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)}\"")}");
+            var quoted = value.Replace(@"\", @"\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal);
+            Line(card, $"{name}: {(plain ? value : $"\"{quoted}\"")}");
         }
         Line(card, $"---");
         Line(card, $"");

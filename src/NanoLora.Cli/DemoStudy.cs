@@ -28,7 +28,8 @@ internal sealed class DemoStudy
         var (mean, deviation) = ModelImages.Normalisation(model);
         _kit = new ArmKit(models.Model, models.Modules, mean, deviation);
         _task = ModelImages.Fit(TaskFile.Read(taskFile), model.Config);
-        foreach (var shots in protocol.Shots) for (var draw = 0; draw < protocol.Draws; draw++) Pools.Check(FewShot.Draw(_task, shots, protocol.Seed, draw));
+        foreach (var shots in protocol.Shots)
+            for (var draw = 0; draw < protocol.Draws; draw++) Pools.Check(FewShot.Draw(_task, shots, protocol.Seed, draw));
 
         _model = Path.GetFileName(Path.TrimEndingDirectorySeparator(models.Model));
         Parameters = model.Parameters().Sum(p => (long)p.Value.Value.Count);
@@ -79,7 +80,8 @@ internal sealed class DemoStudy
             void Finished(Cell cell)
             {
                 cells.Add(cell);
-                progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"{cell.Shots} shot, draw {cell.Draw + 1}, {ArmNames.Label(cell.Arm)}: {100 * cell.Accuracy:0.0} %"));
+                var (shots, draw, arm) = (cell.Shots, cell.Draw + 1, ArmNames.Label(cell.Arm));
+                progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"{shots}-shot, draw {draw}, {arm}: {100 * cell.Accuracy:0.0} %"));
                 if (TimeProvider.System.GetElapsedTime(saved) < SavePause) return;
                 Of(cells).SaveJson(ResultsPath(folder));
                 saved = TimeProvider.System.GetTimestamp();
@@ -92,7 +94,8 @@ internal sealed class DemoStudy
 
     private Results Of(IReadOnlyList<Cell> cells)
     {
-        var results = new Results($"{_task.Name} from a few images: composing {_modules.Count} LoRA modules", _model, _modules, _matrices, Machine.Facts(), _protocol.Seed, DateTimeOffset.UtcNow, _settings, cells);
+        var title = $"{_task.Name} from a few images: composing {_modules.Count} LoRA modules";
+        var results = new Results(title, _model, _modules, _matrices, Machine.Facts(), _protocol.Seed, DateTimeOffset.UtcNow, _settings, cells);
         return results with { Conclusion = Conclusion.Of(results) };
     }
 
@@ -102,8 +105,8 @@ internal sealed class DemoStudy
     private static string Digest(BundledModels models)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        string[] files = [.. new[] { models.Model }.Concat(Directory.GetDirectories(models.Modules).Order(StringComparer.Ordinal)).SelectMany(f => Directory.GetFiles(f, "*.safetensors").Order(StringComparer.Ordinal))];
-        foreach (var file in files) hash.AppendData(File.ReadAllBytes(file));
+        foreach (var folder in (string[])[models.Model, .. Directory.GetDirectories(models.Modules).Order(StringComparer.Ordinal)])
+            foreach (var file in Directory.GetFiles(folder, "*.safetensors").Order(StringComparer.Ordinal)) hash.AppendData(File.ReadAllBytes(file));
         return $"SHA-256 {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
     }
 }

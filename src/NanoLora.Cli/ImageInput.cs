@@ -57,7 +57,8 @@ internal static class ImageInput
     private static ImageSet OfIdx(string path)
     {
         var (values, sizes) = Idx.Read(path);
-        if (sizes.Length is not (3 or 4)) throw new CommandException($"{path}: images have three axes, or four with colours last; this file has {sizes.Length}, which labels have.");
+        if (sizes.Length is not (3 or 4))
+            throw new CommandException($"{path}: images have three axes, or four with colours last; this file has {sizes.Length}.");
         var size = new ImageSize(sizes.Length == 4 ? sizes[3] : 1, sizes[1], sizes[2]);
         var (pixels, plane) = (new byte[values.Length], size.Height * size.Width);
         for (var i = 0; i < values.Length; i++)

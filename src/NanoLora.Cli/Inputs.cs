@@ -26,15 +26,16 @@ internal static class Inputs
     };
 
     /// <summary>Whole numbers with commas between.</summary>
-    public static Option<int[]> Wholes(string name, string description, int[] fallback, int least = 1) => new(name)
+    public static Option<WholeNumbers> Wholes(string name, string description, IReadOnlyList<int> fallback, int least = 1) => new(name)
     {
-        Description = description, HelpName = "N,N", DefaultValueFactory = _ => fallback, Arity = ArgumentArity.ExactlyOne,
-        CustomParser = result => Read(result, name, $"whole numbers from {least} on with commas between", (string word, out int[] value) =>
+        Description = description, HelpName = "N,N", DefaultValueFactory = _ => new(fallback), Arity = ArgumentArity.ExactlyOne,
+        CustomParser = result => Read(result, name, $"different whole numbers from {least} on with commas between", (string word, out WholeNumbers value) =>
         {
             var words = word.Split(',');
-            value = new int[words.Length];
-            for (var i = 0; i < words.Length; i++) if (!IsWhole(words[i], least, out value[i])) return false;
-            return value.Distinct().Count() == value.Length;
+            var numbers = new int[words.Length];
+            value = new(numbers);
+            for (var i = 0; i < words.Length; i++) if (!IsWhole(words[i], least, out numbers[i])) return false;
+            return numbers.Distinct().Count() == numbers.Length;
         }),
     };
 
@@ -56,9 +57,9 @@ internal static class Inputs
             Description = description, HelpName = "X",
             CustomParser = result => Read(result, name, expected, (string word, out double? value) =>
             {
-                var read = double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && double.IsFinite(number) && number >= least && number < below;
+                var read = double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out var number);
                 value = number;
-                return read;
+                return read && double.IsFinite(number) && number >= least && number < below;
             }),
         };
     }
@@ -79,7 +80,8 @@ internal static class Inputs
         new(name) { Description = description, HelpName = helpName, DefaultValueFactory = _ => fallback };
 
     /// <summary>A text that must be there.</summary>
-    public static Option<string> Required(string name, string helpName, string description) => new(name) { Description = description, HelpName = helpName, Required = true };
+    public static Option<string> Required(string name, string helpName, string description) =>
+        new(name) { Description = description, HelpName = helpName, Required = true };
 
     /// <summary>A switch.</summary>
     public static Option<bool> Switch(string name, string description) => new(name) { Description = description };
@@ -95,4 +97,10 @@ internal static class Inputs
 
     private static bool IsWhole(string word, int least, out int value) =>
         int.TryParse(word, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= least;
+}
+
+/// <summary>Whole numbers, shown as they are written.</summary>
+internal sealed record WholeNumbers(IReadOnlyList<int> Values)
+{
+    public override string ToString() => string.Join(',', Values);
 }

@@ -12,11 +12,14 @@ internal static class Machine
     public static IReadOnlyList<Fact> Facts() =>
     [
         new("processor", Processor()),
-        new("vectors", Vector512.IsHardwareAccelerated ? "512 bits" : Vector256.IsHardwareAccelerated ? "256 bits" : Vector128.IsHardwareAccelerated ? "128 bits" : "none"),
+        new("vectors", Vectors()),
         new("threads", Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture)),
         new("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}"),
         new("runtime", RuntimeInformation.FrameworkDescription),
     ];
+
+    private static string Vectors() =>
+        Vector512.IsHardwareAccelerated ? "512 bits" : Vector256.IsHardwareAccelerated ? "256 bits" : Vector128.IsHardwareAccelerated ? "128 bits" : "none";
 
     private static string Processor()
     {

@@ -11,10 +11,13 @@ internal static class ModelImages
     /// <exception cref="CommandException">The model has another number of channels.</exception>
     public static ImageSet Fit(ImageSet set, VitConfig config)
     {
-        if (config.Channels is not (1 or 3)) throw new CommandException($"the model reads images of {config.Channels} channels; only 1 and 3 can be made.");
-        if (config.Channels == 1 && set.Size.Channels == 3) set = Resize.Gray(set);
-        if (config.Channels == 3 && set.Size.Channels == 1) set = Made(set, set.Size with { Channels = 3 }, i => [.. set.Image(i), .. set.Image(i), .. set.Image(i)]);
-        if (set.Size.Channels != config.Channels) throw new CommandException($"{set.Name}: images of {set.Size.Channels} channels; the model reads {config.Channels}.");
+        set = (set.Size.Channels, config.Channels) switch
+        {
+            (3, 1) => Resize.Gray(set),
+            (1, 3) => Made(set, set.Size with { Channels = 3 }, i => [.. set.Image(i), .. set.Image(i), .. set.Image(i)]),
+            var (from, to) when from == to => set,
+            var (from, to) => throw new CommandException($"{set.Name}: images of {from} channels cannot be made into the {to} that the model reads."),
+        };
         return (set.Size.Height, set.Size.Width) == (config.ImageRows, config.ImageColumns) ? set : Resized(set, config.ImageRows, config.ImageColumns);
     }
 
@@ -31,11 +34,15 @@ internal static class ModelImages
     {
         var first = Normalisation(model.Config, 0);
         for (var c = 1; c < model.Config.Channels; c++)
-            if (Normalisation(model.Config, c) != first) throw new CommandException($"{model.Source}: image_mean or image_std differs between channels; training reads one mean and one deviation.");
+        {
+            if (Normalisation(model.Config, c) == first) continue;
+            throw new CommandException($"{model.Source}: image_mean or image_std differs between channels; training reads one mean and one deviation.");
+        }
         return first;
     }
 
-    private static float Of(IReadOnlyList<float>? values, int channel, float fallback) => values is { Count: > 0 } ? values[Math.Min(channel, values.Count - 1)] : fallback;
+    private static float Of(IReadOnlyList<float>? values, int channel, float fallback) =>
+        values is { Count: > 0 } ? values[Math.Min(channel, values.Count - 1)] : fallback;
 
     // Smaller by the mean of what a pixel covers, larger by the line between neighbours.
     private static ImageSet Resized(ImageSet set, int rows, int columns)
@@ -48,7 +55,8 @@ internal static class ModelImages
             for (var c = 0; c < size.Channels; c++)
             {
                 var from = set.Image(i).Slice(c * plane, plane);
-                image.AddRange(smaller ? Resize.Area(from, size.Height, size.Width, rows, columns) : Resize.Bilinear(from, size.Height, size.Width, rows, columns));
+                image.AddRange(smaller ? Resize.Area(from, size.Height, size.Width, rows, columns)
+                    : Resize.Bilinear(from, size.Height, size.Width, rows, columns));
             }
             return [.. image];
         });
@@ -90,6 +98,7 @@ internal sealed class ModelDataset(ImageSet set, VitConfig config) : IDataset
             }
             labels[i] = set.Labels[indices[i]];
         }
-        return new Batch(workspace.From(pixels, new Shape(indices.Length, size.Channels, size.Height, size.Width)), workspace.From(labels, new Shape(indices.Length)));
+        var inputs = workspace.From(pixels, new Shape(indices.Length, size.Channels, size.Height, size.Width));
+        return new Batch(inputs, workspace.From(labels, new Shape(indices.Length)));
     }
 }

@@ -22,4 +22,15 @@ internal static class OutputFolder
         }
         return folder;
     }
+
+    /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, or one that is being trained.</summary>
+    /// <exception cref="CommandException">It has other things in it.</exception>
+    public static void PrepareAdapter(string folder)
+    {
+        Prepare(folder);
+        if (File.Exists(Path.Combine(folder, Adapters.PeftConfig))) return;
+        var names = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!);
+        if (names.FirstOrDefault(f => !f.StartsWith("training-state.", StringComparison.Ordinal)) is { } strange)
+            throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");
+    }
 }

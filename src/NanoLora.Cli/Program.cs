@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace NanoLora.Cli;
 
 /// <summary>The tool <c>nanolora</c>.</summary>
@@ -6,6 +8,7 @@ public static class Program
     /// <summary>Runs a command line; Ctrl-C ends the work after its current step, a second one at once.</summary>
     public static int Main(string[] args)
     {
+        Utf8();
         using var interrupt = new Interrupt(Console.Error);
         return Run(args, Console.Out, Console.Error, interrupt.Token);
     }
@@ -19,4 +22,11 @@ public static class Program
     /// interrupted.</returns>
     public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default) =>
         new Tool(new Session(args, output, error, cancellation)).Run();
+
+    // Tables and names have letters that the code pages of some consoles lack.
+    private static void Utf8()
+    {
+        try { Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false); }
+        catch (IOException) { }                                                        // no console: then nobody reads it there
+    }
 }

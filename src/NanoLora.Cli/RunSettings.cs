@@ -17,9 +17,10 @@ internal static class RunSettings
     {
         foreach (var name in now.Concat(before).Select(f => f.Name).Distinct())
         {
-            var (old, new_) = (Find(before, name), Find(now, name));
-            if (old != new_)
-                throw new CommandException($"{source}: {name}: the interrupted run has {Show(old)}, this one {Show(new_)}; resume with the same settings, or choose another --out.");
+            var (old, current) = (Find(before, name), Find(now, name));
+            if (old == current) continue;
+            throw new CommandException(
+                $"{source}: {name}: the interrupted run has {Show(old)}, this one {Show(current)}; resume with the same settings, or choose another --out.");
         }
 
         static string? Find(IReadOnlyList<Fact> facts, string name) => facts.FirstOrDefault(f => f.Name == name)?.Value;

@@ -47,8 +47,11 @@ internal sealed record Session(IReadOnlyList<string> Args, TextWriter Out, TextW
         return (this with { Args = [.. told] }).CommandLine();
     }
 
-    private static string Quoted(string word) =>
-        word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./,=#:+@%".Contains(c)) ? word : $"'{word.Replace("'", @"'\''", StringComparison.Ordinal)}'";
+    private static string Quoted(string word)
+    {
+        var plain = word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./,=#:+@%".Contains(c));
+        return plain ? word : $"'{word.Replace("'", @"'\''", StringComparison.Ordinal)}'";
+    }
 }
 
 /// <summary>What a command cannot do, said in one line: exit code 1.</summary>

@@ -13,7 +13,8 @@ internal sealed record StudyData(IReadOnlyList<ImageTask> Pretraining, IReadOnly
         var sources = Sources.Load(dataFolder);
         var tasks = Pools.Separate([.. sources.Tasks.OrderByDescending(t => t.Pool), .. sources.Pretraining]);
         Pools.Check(tasks);
-        return new([.. tasks.Where(t => t.Pool == Pool.Pretraining)], [.. tasks.Where(t => t.Pool == Pool.Upstream)], tasks.Single(t => t.Pool == Pool.HeldOut));
+        var pools = tasks.ToLookup(t => t.Pool);
+        return new([.. pools[Pool.Pretraining]], [.. pools[Pool.Upstream]], pools[Pool.HeldOut].Single());
     }
 
     /// <summary>The pretraining images as they are drawn.</summary>

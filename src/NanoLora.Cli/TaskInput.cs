@@ -6,7 +6,8 @@ namespace NanoLora.Cli;
 internal static class TaskInput
 {
     /// <summary>How the help texts say it.</summary>
-    public const string Help = "a task file (.safetensors), IDX files IMAGES,LABELS or TRAIN-IMAGES,TRAIN-LABELS,TEST-IMAGES,TEST-LABELS, or with --data the name of a source task";
+    public const string Help =
+        "a task file (.safetensors), IDX files IMAGES,LABELS or TRAIN-IMAGES,TRAIN-LABELS,TEST-IMAGES,TEST-LABELS, or with --data the name of a source task";
 
     /// <summary>Reads the task.</summary>
     /// <param name="text">What was given as TASK.</param>
@@ -17,8 +18,7 @@ internal static class TaskInput
     {
         if (File.Exists(text)) return TaskFile.Read(text);
         if (text.Split(',') is { Length: 2 or 4 } files) return Pair(files, labels);
-        if (dataFolder is null)
-            throw new CommandException($"\"{text}\" is not a file; give {Help}.");
+        if (dataFolder is null) throw new CommandException($"\"{text}\" is not a file; give {Help}.");
         return Source(text, dataFolder);
     }
 

@@ -36,7 +36,7 @@ internal sealed class Tool(Session session)
 
     private RootCommand Root()
     {
-        var root = new RootCommand("Composes LoRA modules: a tensor engine, transformer models and few-shot studies in C#, with no Python and no native library.")
+        var root = new RootCommand("Composes LoRA modules: a tensor engine, transformers and few-shot studies in C#, with no Python and no native library.")
         {
             DemoCommand.Create(session),
             InspectCommand.Create(session),
@@ -93,13 +93,15 @@ internal sealed class Tool(Session session)
 
     private static string Message(Exception error)
     {
-        var message = error is ArgumentException { ParamName: { } parameter } ? error.Message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal) : error.Message;
-        return OneLine(message);
+        var suffix = error is ArgumentException { ParamName: { } parameter } ? $" (Parameter '{parameter}')" : null;
+        return OneLine(suffix is null ? error.Message : error.Message.Replace(suffix, "", StringComparison.Ordinal));
     }
 
-    private static string OneLine(string message) => Printable.Of(string.Join(' ', message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)));
+    private static string OneLine(string message) =>
+        Printable.Of(string.Join(' ', message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)));
 
-    private static string Name(ParseResult parsed) => parsed.CommandResult.Command is RootCommand ? "nanolora" : $"nanolora {parsed.CommandResult.Command.Name}";
+    private static string Name(ParseResult parsed) =>
+        parsed.CommandResult.Command is RootCommand ? "nanolora" : $"nanolora {parsed.CommandResult.Command.Name}";
 
     /// <summary>The usual help; for one command with all there is to say, and its examples below.</summary>
     private sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLineAction

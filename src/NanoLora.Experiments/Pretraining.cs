@@ -8,7 +8,7 @@ namespace NanoLora.Experiments;
 public sealed record PretrainOptions
 {
     /// <summary>Steps of the optimiser.</summary>
-    public int Steps { get; init; } = 4300;
+    public int Steps { get; init; } = 6000;
 
     /// <summary>Images in a batch.</summary>
     public int BatchSize { get; init; } = 64;

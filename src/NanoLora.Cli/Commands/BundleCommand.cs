@@ -13,7 +13,8 @@ internal static class BundleCommand
         var command = new ToolCommand("bundle", "Writes the held-out task and the list of images seen before.", """
             That is what the demo needs beside base and modules: tasks/NAME.safetensors, the held-out task, and pools.safetensors, hashes of every image that
             pretraining and upstream tasks have. Together with pretrain and train --all-upstream this makes the folder of bundled models.
-            """, "nanolora pretrain --data data --out models/nano-vit", "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules",
+            """, "nanolora pretrain --data data --out models/nano-vit",
+            "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules",
             "nanolora bundle --data data --out models")
         { data, output };
         command.SetAction(parsed =>
@@ -21,7 +22,8 @@ internal static class BundleCommand
             var folder = OutputFolder.Prepare(parsed.GetValue(output)!);
             var tasks = OutputFolder.Prepare(Path.Combine(folder, "tasks"));
             var study = StudyData.Load(parsed.GetValue(data)!);
-            var (task, pools) = (Path.Combine(tasks, $"{Printable.FileName(study.HeldOut.Name)}.safetensors"), Path.Combine(folder, "pools.safetensors"));
+            var task = Path.Combine(tasks, $"{Printable.FileName(study.HeldOut.Name)}.safetensors");
+            var pools = Path.Combine(folder, "pools.safetensors");
             TaskFile.Write(task, study.HeldOut);
             PoolHashes.Write(pools, study.Pretraining, study.Upstream);
             var (samples, pretraining, upstream) = PoolHashes.Check(pools, TaskFile.Read(task));

@@ -10,14 +10,26 @@ namespace NanoLora.Cli.Commands;
 /// <summary><c>nanolora compose</c>: modules of the user's choice into one composition, or one adapter.</summary>
 internal static class ComposeCommand
 {
-    private sealed record Request(string Model, string[] Modules, string Output, string Method, double? Scale, string? Task, string? Data, int? Shots, int Draw, bool All, int Steps, ulong Seed, bool Export);
+    private sealed record Request(string Model, string[] Modules, string Output)
+    {
+        public required string Method { get; init; }
+        public double? Scale { get; init; }
+        public string? Task { get; init; }
+        public string? Data { get; init; }
+        public int? Shots { get; init; }
+        public int Draw { get; init; }
+        public bool All { get; init; }
+        public int Steps { get; init; }
+        public ulong Seed { get; init; }
+        public bool Export { get; init; }
+    }
 
     public static Command Create(Session session)
     {
         var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
         var modules = new Argument<string[]>("MODULE") { Description = "Folders of PEFT adapters, or of such folders.", Arity = ArgumentArity.OneOrMore };
         var output = Inputs.Required("--out", "DIR", "The folder to write.");
-        var method = Inputs.Text("--method", "M", "uniform: the same weight for every module. learned: softmax(v), one v a matrix, trained on --task.", "uniform");
+        var method = Inputs.Text("--method", "M", "uniform: equal weights. learned: softmax(v), one v for each matrix, trained on --task.", "uniform");
         var scale = Inputs.Number("--scale", "For uniform: what the mean of the modules is multiplied with; 1 if not given.", double.NegativeInfinity);
         var task = Inputs.Text("--task", "TASK", $"What to fit the head, and for learned the weights, to: {TaskInput.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
@@ -31,27 +43,36 @@ internal static class ComposeCommand
             W = W0 + sum of w_n s_n B_n A_n over the modules n. Base and modules stay as they are; what trains is one weight per module and matrix, and the head
             of the new task.
             """, "nanolora compose models/nano-vit models/nano-vit/modules --out mix",
-            "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task mine.safetensors --shots 5 --out mix",
+            "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task mine.safetensors --shots 5 --out mix2",
             "nanolora compose models/nano-vit a b c --method learned --task mine.safetensors --all --export --out adapter")
         { model, modules, output, method, scale, task, data, shots, draw, all, steps, seed, export };
-        command.SetAction(parsed => Run(session, Checked(new Request(parsed.GetValue(model)!, parsed.GetValue(modules)!, parsed.GetValue(output)!, parsed.GetValue(method)!, parsed.GetValue(scale),
-            parsed.GetValue(task), parsed.GetValue(data), parsed.GetValue(shots), parsed.GetValue(draw), parsed.GetValue(all), parsed.GetValue(steps), parsed.GetValue(seed), parsed.GetValue(export)))));
+        command.SetAction(parsed => Run(session, Checked(new Request(parsed.GetValue(model)!, parsed.GetValue(modules)!, parsed.GetValue(output)!)
+        {
+            Method = parsed.GetValue(method)!, Scale = parsed.GetValue(scale), Task = parsed.GetValue(task), Data = parsed.GetValue(data),
+            Shots = parsed.GetValue(shots), Draw = parsed.GetValue(draw), All = parsed.GetValue(all), Steps = parsed.GetValue(steps),
+            Seed = parsed.GetValue(seed), Export = parsed.GetValue(export),
+        })));
         return command;
     }
 
     private static Request Checked(Request request)
     {
-        if (request.Method is not ("uniform" or "learned")) throw new UsageException($"--method: \"{request.Method}\" is not a method; known are uniform, learned.");
+        if (request.Method is not ("uniform" or "learned"))
+            throw new UsageException($"--method: \"{request.Method}\" is not a method; known are uniform, learned.");
         if (request is { Method: "learned", Task: null }) throw new UsageException("--method learned needs a task to learn from; give --task.");
         if (request is { Method: "learned", Scale: not null }) throw new UsageException("--scale goes with uniform; learned weights have the sum 1.");
-        if (request.Task is not null && (request.Shots is not null) == request.All) throw new UsageException("--task: give either --shots or --all, how much of it to train on.");
+        if (request.Task is not null && (request.Shots is not null) == request.All)
+            throw new UsageException("--task: give either --shots or --all, how much of it to train on.");
         if (request.Task is null && (request.Shots is not null || request.All)) throw new UsageException("--shots and --all go with --task.");
         return request;
     }
 
     private static int Run(Session session, Request request)
     {
-        OutputFolder.Prepare(request.Output);
+        if (request.Export) OutputFolder.PrepareAdapter(request.Output);
+        else OutputFolder.Prepare(request.Output);
+        if (!request.Export && File.Exists(Path.Combine(request.Output, Adapters.PeftConfig)))
+            throw new CommandException($"{request.Output} is an adapter folder; name another for the composition.");
         using var backend = new CpuBackend();
         using var model = Vit.Load(request.Model, backend);
         var modules = Adapters.Load(model, request.Modules);
@@ -62,7 +83,8 @@ internal static class ComposeCommand
             if (measured is null && request.Task is not null) return Session.Interrupted;
             if (request.Export) mixture.Export(request.Output);
             else mixture.Save(request.Output);
-            session.Say($"{request.Output}: {request.Method} composition of {modules.Count} modules over {mixture.Compositions.Count} matrices{(request.Export ? ", exported as one adapter" : "")}");
+            var what = $"{request.Method} composition of {modules.Count} modules over {mixture.Compositions.Count} matrices";
+            session.Say($"{request.Output}: {what}{(request.Export ? ", exported as one adapter" : "")}");
             Weights(session, mixture);
             if (measured is not null) session.Out.WriteLine(measured);
             mixture.Detach();
@@ -102,8 +124,9 @@ internal static class ComposeCommand
         }
         if (test.Count == 0) return $"trained on {support.Count} images; the task has no test images to measure with";
         var correct = model.Correct(new ModelDataset(test, model.Config));
-        var of = request.Shots is null ? "" : string.Create(CultureInfo.InvariantCulture, $" of draw {request.Draw}");
-        return string.Create(CultureInfo.InvariantCulture, $"{task.Name}: {100.0 * correct / test.Count:0.0} % of {test.Count:N0} test images{of} ({correct:N0}), trained on {support.Count:N0}");
+        var (share, of) = (100.0 * correct / test.Count, request.Shots is null ? "" : $" of draw {request.Draw}");
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{task.Name}: {share:0.0} % of {test.Count:N0} test images{of} ({correct:N0}), trained on {support.Count:N0}");
     }
 
     private static void Weights(Session session, Mixture mixture)

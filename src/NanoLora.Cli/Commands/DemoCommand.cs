@@ -11,7 +11,7 @@ internal static class DemoCommand
     {
         var protocol = new Protocol();
         var output = Inputs.Text("--out", "DIR", "Where results.json, results.csv and report.html go.", "nanolora-demo");
-        var shots = Inputs.Wholes("--shots", "Support images per class.", [.. protocol.Shots]);
+        var shots = Inputs.Wholes("--shots", "Support images per class.", protocol.Shots);
         var draws = Inputs.Whole("--draws", "Draws of the support set; two or more give intervals.", protocol.Draws);
         var steps = Inputs.Whole("--steps", "Steps of the optimiser, the same for all arms.", protocol.Steps);
         var arms = Inputs.Text("--arms", "A,B", $"Only these arms. Known: {string.Join(", ", ArmNames.Order)}.");
@@ -27,7 +27,8 @@ internal static class DemoCommand
         { output, shots, draws, steps, arms, seed, models, task, resume };
         command.SetAction(parsed => Run(session, protocol with
         {
-            Shots = parsed.GetValue(shots)!, Draws = parsed.GetValue(draws), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed), Arms = Named(parsed.GetValue(arms)),
+            Shots = parsed.GetValue(shots)!.Values, Draws = parsed.GetValue(draws), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
+            Arms = Named(parsed.GetValue(arms)),
         }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(resume)));
         return command;
     }
@@ -42,7 +43,8 @@ internal static class DemoCommand
         var done = resume ? study.Done(folder) : [];
 
         var task = study.Task;
-        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} images{(task.HasGroups ? ", people held out for the test" : "")}");
+        var people = task.HasGroups ? ", people held out for the test" : "";
+        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} images{people}");
         session.Say($"base: {study.Model}, {study.Parameters:N0} parameters; {study.Modules.Count} upstream modules: {string.Join(", ", study.Modules)}");
         session.Say($"pools: {samples:N0} held-out images compared by content with {pretraining:N0} of pretraining and {upstream:N0} upstream: none in common");
         if (done.Count > 0) session.Say($"resumed: {done.Count} of {study.Total} runs were done");
@@ -50,7 +52,8 @@ internal static class DemoCommand
 
         var results = study.Run(session, folder, done);
         results.SaveJson(DemoStudy.ResultsPath(folder));
-        if (results.Cells.Count < study.Total) return session.Resumable($"interrupted: {results.Cells.Count} of {study.Total} runs are in {DemoStudy.ResultsPath(folder)}");
+        if (results.Cells.Count < study.Total)
+            return session.Resumable($"interrupted: {results.Cells.Count} of {study.Total} runs are in {DemoStudy.ResultsPath(folder)}");
         results.SaveCsv(Path.Combine(folder, "results.csv"));
         var report = Path.Combine(folder, "report.html");
         Report.Save(results, report);
@@ -65,7 +68,8 @@ internal static class DemoCommand
     {
         if (arms is null) return ArmNames.Order;
         var named = arms.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        foreach (var arm in named) if (!ArmNames.Order.Contains(arm)) throw new UsageException($"--arms: \"{arm}\" is not an arm; known are {string.Join(", ", ArmNames.Order)}.");
+        if (named.FirstOrDefault(arm => !ArmNames.Order.Contains(arm)) is { } unknown)
+            throw new UsageException($"--arms: \"{unknown}\" is not an arm; known are {string.Join(", ", ArmNames.Order)}.");
         return named.Length > 0 ? [.. ArmNames.Order.Where(named.Contains)] : throw new UsageException("--arms: no arm is named.");
     }
 }

@@ -16,13 +16,14 @@ internal static class EvalCommand
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
         var probe = Inputs.Switch("--probe", "Fit a head to --shots images per class first: the nearest class mean of the features.");
         var shots = Inputs.Whole("--shots", "Images per class of --probe.", 5);
-        var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: the ones to take for what compose trained with --shots.", 0);
+        var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: those to take for what compose trained with --shots.", 0);
         var seed = Inputs.Seed("Of the draw.");
         var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", """
             Where a task has no test images, all of its images are measured. Where images say who made them, a few-shot draw holds out people anew, so an
             adapter that was trained on a draw is measured with the --draw and --seed it was trained with.
             """,
-            "nanolora eval models/nano-vit --adapter mine --task mine.safetensors", "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
+            "nanolora eval models/nano-vit --adapter mine --task mine.safetensors",
+            "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
             "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
         { model, adapter, task, data, probe, shots, draw, seed };
         command.SetAction(parsed =>

@@ -14,7 +14,7 @@ internal static class InspectCommand
     private static readonly string[] AdapterWeights = ["adapter_model.safetensors", "adapter_model.bin"];
 
     /// <summary>What was found: JSON files of a folder, and a weight file.</summary>
-    private sealed record Found(string Path, IReadOnlyList<(string File, JsonElement Fields)> Configs, Checkpoint? Weights, IReadOnlyList<string> Modules) : IDisposable
+    private sealed record Found(string Path, IReadOnlyList<(string File, JsonElement Fields)> Configs, Checkpoint? Weights, string[] Modules) : IDisposable
     {
         public long Parameters => Weights?.Entries.Sum(e => e.Count) ?? 0;
 
@@ -25,9 +25,13 @@ internal static class InspectCommand
 
     public static Command Create(Session session)
     {
-        var path = new Argument<string>("PATH") { Description = "A weight file (safetensors, the index of a sharded checkpoint, PyTorch), or the folder of a model, an adapter or a composition." };
+        var path = new Argument<string>("PATH")
+        {
+            Description = "A weight file (safetensors, the index of a sharded checkpoint, PyTorch), or the folder of a model, an adapter or a composition.",
+        };
         var json = Inputs.Switch("--json", "Write JSON.");
-        var command = new ToolCommand("inspect", "Shows what is in a weight file, a model or an adapter.", "Tensors with their types, shapes and sizes, the fields of configs, and metadata. The data of tensors is not read.",
+        var command = new ToolCommand("inspect", "Shows what is in a weight file, a model or an adapter.",
+            "Tensors with their types, shapes and sizes, the fields of configs, and metadata. The data of tensors is not read.",
             "nanolora inspect models/nano-vit", "nanolora inspect adapter_model.safetensors --json")
         { path, json };
         command.SetAction(parsed =>
@@ -47,9 +51,9 @@ internal static class InspectCommand
         var configs = Configs.Select(name => Path.Combine(path, name)).Where(File.Exists).Select(file => (Path.GetFileName(file), Parse(file))).ToList();
         var adapter = AdapterWeights.Select(name => Path.Combine(path, name)).FirstOrDefault(File.Exists);
         var modules = Path.Combine(path, "modules");
-        string[] names = Directory.Exists(modules) ? [.. Directory.GetDirectories(modules).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)] : [];
+        string[] folders = Directory.Exists(modules) ? Directory.GetDirectories(modules) : [];
         var weights = adapter is not null ? Checkpoint.Open(adapter) : configs.Any(c => c.Item1 == Adapters.Composition) ? null : Checkpoint.Open(path);
-        return new(path, configs, weights, names);
+        return new(path, configs, weights, [.. folders.Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)]);
     }
 
     private static JsonElement Parse(string file)
@@ -73,13 +77,16 @@ internal static class InspectCommand
             session.Out.WriteLine($"\n{file}");
             foreach (var field in fields.EnumerateObject()) session.Out.WriteLine($"  {Printable.Of(field.Name, 40),-28} {Value(field.Value)}");
         }
-        if (found.Modules.Count > 0) session.Out.WriteLine($"\nmodules\n  {string.Join(", ", found.Modules.Select(m => Printable.Of(m)))}");
+        if (found.Modules.Length > 0) session.Out.WriteLine($"\nmodules\n  {string.Join(", ", found.Modules.Select(m => Printable.Of(m)))}");
         if (found.Weights is not { } weights) return;
         session.Out.WriteLine($"\n{Printable.Of(Path.GetFileName(weights.Path))}");
         foreach (var (key, value) in weights.Metadata) session.Out.WriteLine($"  {Printable.Of(key, 40),-28} {Printable.Of(value, MostShown)}");
         var width = Math.Min(80, weights.Entries.Select(e => Printable.Of(e.Name).Length).DefaultIfEmpty(0).Max());
         foreach (var entry in weights.Entries)
-            session.Out.WriteLine($"  {Printable.Of(entry.Name).PadRight(width)}  {entry.DType.FileName(),-8} {$"[{string.Join(", ", entry.Shape)}]",-20} {Printable.Bytes(entry.Length),10}");
+        {
+            var (name, shape) = (Printable.Of(entry.Name).PadRight(width), $"[{string.Join(", ", entry.Shape)}]");
+            session.Out.WriteLine($"  {name}  {entry.DType.FileName(),-8} {shape,-20} {Printable.Bytes(entry.Length),10}");
+        }
         session.Say($"  {weights.Entries.Count:N0} tensors, {found.Parameters:N0} parameters, {Printable.Bytes(found.Bytes)}");
     }
 

@@ -31,7 +31,8 @@ internal static class PredictCommand
         using var model = Vit.Load(folder, backend);
         if (adapter is not null) Adapters.Attach(model, adapter);
         if (model.Head is null) throw new CommandException($"{folder} has no head; give an adapter that has one.");
-        if (model.Config.ImageMean is null || model.Config.ImageStd is null) session.Note($"{folder} does not say how images are normalised; pixels are taken from 0 to 1");
+        if (model.Config.ImageMean is null || model.Config.ImageStd is null)
+            session.Note($"{folder} does not say how images are normalised; pixels are taken from 0 to 1");
         foreach (var input in inputs)
         {
             var (set, names) = ImageInput.Read(input);
@@ -43,17 +44,18 @@ internal static class PredictCommand
                 int[] indices = [.. Enumerable.Range(start, Math.Min(BatchSize, data.Count - start))];
                 var probabilities = model.Forward(data.Read(backend.Main, indices).Inputs).Softmax();
                 var (values, classes) = (probabilities.ToArray(), probabilities.Cols);
-                for (var i = 0; i < indices.Length; i++) session.Out.WriteLine($"{names[start + i]}: {Best(values.AsSpan(i * classes, classes), model.Labels, top)}");
+                for (var i = 0; i < indices.Length; i++)
+                    session.Out.WriteLine($"{names[start + i]}: {Best(values[(i * classes)..((i + 1) * classes)], model.Labels, top)}");
             }
         }
         return 0;
     }
 
-    private static string Best(ReadOnlySpan<float> probabilities, IReadOnlyList<string> labels, int top)
+    private static string Best(float[] probabilities, IReadOnlyList<string> labels, int top)
     {
-        var order = Enumerable.Range(0, probabilities.Length).ToArray();
-        var values = probabilities.ToArray();
-        Array.Sort(order, (a, b) => values[a] != values[b] ? values[b].CompareTo(values[a]) : a.CompareTo(b));
-        return string.Join(", ", order.Take(top).Select(c => string.Create(CultureInfo.InvariantCulture, $"{Printable.Of(c < labels.Count ? labels[c] : $"{c}")} {100 * values[c]:0.0} %")));
+        var best = Enumerable.Range(0, probabilities.Length).OrderByDescending(c => probabilities[c]).Take(top);
+        return string.Join(", ", best.Select(c => string.Create(CultureInfo.InvariantCulture, $"{Label(c)} {100 * probabilities[c]:0.0} %")));
+
+        string Label(int c) => c < labels.Count ? Printable.Of(labels[c]) : $"{c}";
     }
 }

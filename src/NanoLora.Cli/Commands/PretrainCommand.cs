@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using NanoLora.Data;
 using NanoLora.Experiments;
 using NanoLora.Nn;
 
@@ -32,7 +33,7 @@ internal static class PretrainCommand
     private static int Run(Session session, string dataFolder, string folder, bool resume, PretrainOptions options)
     {
         OutputFolder.Prepare(folder);
-        var training = new ResumableTraining(folder, [new("training", "pretrain"), new("steps", Text(options.Steps)), new("batch", Text(options.BatchSize)), new("seed", $"{options.Seed}")]);
+        var training = new ResumableTraining(folder, [new("training", "pretrain"), .. Chosen(options)]);
         var state = training.Begin(resume);
         var data = StudyData.Load(dataFolder);
         var mixture = data.Mixture();
@@ -53,9 +54,12 @@ internal static class PretrainCommand
                     progress.Dispose();
                     model.Save(folder);
                     var parameters = model.Parameters().Sum(p => (long)p.Value.Value.Count);
+                    var (every, classes) = (options.TestEvery, model.Labels.Count);
                     var measured = string.Create(CultureInfo.InvariantCulture,
-                        $"{100 * accuracy:0.0} % of every {options.TestEvery}th test image of the mixture are named rightly, among {model.Labels.Count} classes.");
-                    Card.Save(folder, Card.Base(Path.GetFileName(Path.GetFullPath(folder)), parameters, data.Pretraining, Data.Sources.PretrainingWeights, Facts(options), measured, session.Recipe()));
+                        $"{100 * accuracy:0.0} % of the test images are named rightly, every {every}th of them measured, among {classes} classes.");
+                    var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
+                    var making = new Card.Making(Facts(options), session.Recipe(), measured);
+                    Card.Save(folder, Card.Base(name, parameters, data.Pretraining, Sources.PretrainingWeights, making));
                     training.End();
                     session.Say($"{folder}: {parameters:N0} parameters; {measured}");
                     return 0;
@@ -75,12 +79,15 @@ internal static class PretrainCommand
         }
     }
 
-    private static IReadOnlyList<(string, string)> Facts(PretrainOptions options) =>
-    [
-        ("steps", Text(options.Steps)), ("batch", Text(options.BatchSize)), ("seed", $"{options.Seed}"),
-        ("optimiser", string.Create(CultureInfo.InvariantCulture, $"AdamW at {options.Rate}, weight decay {options.WeightDecay}, {options.Warmup} steps of warm-up, cosine to 0, gradients clipped to norm 1")),
-        ("label smoothing", options.Smoothing.ToString(CultureInfo.InvariantCulture)), ("classes", "36, and the same turned by 90 degrees as 36 more"),
-    ];
+    private static IReadOnlyList<Fact> Chosen(PretrainOptions options) =>
+        [new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"), new("seed", $"{options.Seed}")];
 
-    private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
+    private static IReadOnlyList<Fact> Facts(PretrainOptions options) =>
+    [
+        .. Chosen(options),
+        new("optimiser", FormattableString.Invariant($"AdamW at {options.Rate}, weight decay {options.WeightDecay}, gradients clipped to norm 1")),
+        new("schedule", $"{options.Warmup} steps of warm-up, then cosine to 0"),
+        new("label smoothing", options.Smoothing.ToString(CultureInfo.InvariantCulture)),
+        new("classes", "each image also turned by 90 degrees, as a class of its own"),
+    ];
 }

@@ -40,8 +40,9 @@ internal static class TrainCommand
             if (parsed.GetValue(all) && parsed.GetValue(data) is null) throw new UsageException("--all-upstream reads the tasks from --data.");
             options = options with
             {
-                Rank = parsed.GetValue(rank), Alpha = (float?)parsed.GetValue(alpha), Pattern = parsed.GetValue(pattern)!, Steps = parsed.GetValue(steps),
-                BatchSize = parsed.GetValue(batch), Rate = parsed.GetValue(rate) ?? options.Rate, Dropout = (float)(parsed.GetValue(dropout) ?? 0), Seed = parsed.GetValue(seed),
+                Rank = parsed.GetValue(rank), Alpha = (float?)parsed.GetValue(alpha), Pattern = parsed.GetValue(pattern)!,
+                Dropout = (float)(parsed.GetValue(dropout) ?? 0),
+                Steps = parsed.GetValue(steps), BatchSize = parsed.GetValue(batch), Rate = parsed.GetValue(rate) ?? options.Rate, Seed = parsed.GetValue(seed),
             };
             var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));
             var (folder, source) = (parsed.GetValue(output)!, parsed.GetValue(data));
@@ -69,7 +70,7 @@ internal static class TrainCommand
         /// <summary>One task.</summary>
         public int Train(Func<ImageTask> read, string folder)
         {
-            PrepareAdapter(folder);
+            OutputFolder.PrepareAdapter(folder);
             using var backend = new CpuBackend();
             using var model = Vit.Load(modelFolder, backend);
             var task = ModelImages.Fit(read(), model.Config);
@@ -94,9 +95,10 @@ internal static class TrainCommand
             var measured = Measured(model, task);
             training.End();                                                            // an adapter folder is new, empty, or an adapter
             PeftFolder.Save(folder, module, model);
-            Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}",
-                $"A LoRA module with a head of its own for {Path.GetFileName(Path.GetFullPath(modelFolder))}, of {module.Count.ToString("N0", CultureInfo.InvariantCulture)} values beside the head.",
-                modelFolder, task, [.. Settings(task).Skip(2).Select(f => (f.Name, f.Value))], measured, session.Recipe()));
+            var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
+            var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
+            var making = new Card.Making([.. Settings(task).Skip(2)], session.Recipe(), measured);
+            Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, task, making));
             session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
             return 0;
         }
@@ -104,27 +106,20 @@ internal static class TrainCommand
         private static string Measured(Vit model, ImageTask task)
         {
             if (task.Test.Count == 0) return "Nothing: the task has no test images.";
-            var correct = model.Correct(new ModelDataset(task.Test, model.Config));
-            return string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / task.Test.Count:0.0} % of {task.Test.Count:N0} test images are named rightly ({correct:N0}).");
+            var (correct, count) = (model.Correct(new ModelDataset(task.Test, model.Config)), task.Test.Count);
+            return string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / count:0.0} % of {count:N0} test images are named rightly ({correct:N0}).");
         }
 
         private IReadOnlyList<Fact> Settings(ImageTask task) =>
         [
-            new("training", "train"), new("task", task.Name), new("pattern", options.Pattern), new("rank", $"{options.Rank}"), new("alpha", Text(options.Alpha ?? options.Rank)),
-            new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"), new("rate", Text(options.Rate)), new("seed", $"{options.Seed}"),
+            new("training", "train"), new("task", task.Name), new("linears", options.Pattern), new("rank", $"{options.Rank}"),
+            new("alpha", Text(options.Alpha ?? options.Rank)), new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"),
+            new("batch", $"{options.BatchSize}"), new("rate", Text(options.Rate)), new("seed", $"{options.Seed}"),
         ];
 
         private static string Text(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
 
+        // The card is written last.
         private static bool IsDone(string folder) => File.Exists(Path.Combine(folder, "README.md")) && File.Exists(Path.Combine(folder, Adapters.PeftConfig));
-
-        // What is in the folder is looked at before the work: an adapter is not written among other things.
-        private static void PrepareAdapter(string folder)
-        {
-            OutputFolder.Prepare(folder);
-            var strange = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!).FirstOrDefault(f => !f.StartsWith("training-state.", StringComparison.Ordinal));
-            if (strange is not null && !File.Exists(Path.Combine(folder, Adapters.PeftConfig)))
-                throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");
-        }
     }
 }

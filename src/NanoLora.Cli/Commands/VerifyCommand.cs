@@ -8,7 +8,10 @@ internal static class VerifyCommand
 {
     public static Command Create(Session session)
     {
-        var folders = new Argument<string[]>("FOLDER") { Description = "Folders of golden vectors, or folders that have such folders below them.", Arity = ArgumentArity.OneOrMore };
+        var folders = new Argument<string[]>("FOLDER")
+        {
+            Description = "Folders of golden vectors, or folders that have such folders below them.", Arity = ArgumentArity.OneOrMore,
+        };
         var data = Inputs.Text("--data", "DIR", "The folder of data sets and published weights, for the cases that name one.");
         var command = new ToolCommand("verify", "Runs golden vectors through the engine.", """
             They were made by the reference implementations; a line per tensor says whether the engine agrees. Exit code 0: all agrees. 1: something deviates,
@@ -18,6 +21,7 @@ internal static class VerifyCommand
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(data) is { } folder && !Directory.Exists(folder)) throw new CommandException($"--data: {folder} is not a folder.");
+            foreach (var path in parsed.GetValue(folders)!) if (!Directory.Exists(path)) throw new CommandException($"{path}: there is no such folder.");
             using var backend = new CpuBackend();
             return Verifier.Run(parsed.GetValue(folders)!, backend, session.Out, new VerifyOptions { DataFolder = parsed.GetValue(data) }).ExitCode;
         });

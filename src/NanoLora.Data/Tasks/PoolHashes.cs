@@ -29,7 +29,8 @@ public static class PoolHashes
     public static (int Samples, int Pretraining, int Upstream) Check(string path, ImageTask task)
     {
         using var file = new SafetensorsFile(path);
-        if (file.Metadata.GetValueOrDefault("format") != Format) throw new CheckpointException(path, "format", $"it is not {Format}; write the file again with PoolHashes.Write.");
+        if (file.Metadata.GetValueOrDefault("format") != Format)
+            throw new CheckpointException(path, "format", $"it is not {Format}; write the file again with PoolHashes.Write.");
         var (pretraining, upstream) = (Read(file, "pretraining"), Read(file, "upstream"));
         int found = 0, samples = 0;
         var first = "";
@@ -45,8 +46,8 @@ public static class PoolHashes
                 if (found++ == 0) first = $"{new SampleId(task, inTest, i)} is among the {pool} images";
             }
         }
-        if (found > 0) throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. A task that was seen before measures nothing: leave them out with Pools.Separate.");
-        return (samples, pretraining.Length, upstream.Length);
+        if (found == 0) return (samples, pretraining.Length, upstream.Length);
+        throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. What was seen before measures nothing: use Pools.Separate.");
     }
 
     private static ulong Hash(ImageSet set, int index) => (ulong)(set.ContentHash(index) >> 64);
@@ -74,7 +75,8 @@ public static class PoolHashes
         for (var i = 0; i < hashes.Length; i++)
         {
             hashes[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes[(Bytes * i)..]);
-            if (i > 0 && hashes[i] < hashes[i - 1]) throw new CheckpointException(file.Path, name, $"row {i} is smaller than the one before; rows must ascend.");
+            if (i > 0 && hashes[i] < hashes[i - 1])
+                throw new CheckpointException(file.Path, name, $"row {i} is smaller than the one before; rows must ascend.");
         }
         return hashes;
     }

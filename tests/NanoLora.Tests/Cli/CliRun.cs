@@ -50,12 +50,14 @@ public sealed class MadeUpModels : IDisposable
         foreach (var (name, rank) in new[] { ("one", 2), ("two", 3) }) Module(backend, name, rank);
         Task = new("Held Out", DataFiles.Set("Held Out", 3, 8, 1), DataFiles.Set("Held Out", 3, 5, 2), Pool.HeldOut);
         TaskFile.Write(TaskPath, Task);
-        PoolHashes.Write(At("models", "pools.safetensors"), [new("Seen", DataFiles.Set("Seen", 2, 4, 3), DataFiles.Set("Seen", 2, 4, 4), Pool.Pretraining)], []);
+        ImageTask seen = new("Seen", DataFiles.Set("Seen", 2, 4, 3), DataFiles.Set("Seen", 2, 4, 4), Pool.Pretraining);
+        PoolHashes.Write(At("models", "pools.safetensors"), [seen], []);
     }
 
     public static VitConfig Config { get; } = new()
     {
-        ImageSize = 4, PatchSize = 2, Channels = 1, HiddenSize = 8, Layers = 1, Heads = 2, IntermediateSize = 16, Labels = ["cat", "dog"], ImageMean = [0.5f], ImageStd = [0.25f],
+        ImageSize = 4, PatchSize = 2, Channels = 1, HiddenSize = 8, Layers = 1, Heads = 2, IntermediateSize = 16,
+        Labels = ["cat", "dog"], ImageMean = [0.5f], ImageStd = [0.25f],
     };
 
     public ImageTask Task { get; }

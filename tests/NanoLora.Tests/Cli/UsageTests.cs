@@ -44,7 +44,7 @@ public class UsageTests
     [InlineData("nanolora: ", "'polish'", "polish")]
     [InlineData("nanolora demo: ", "--draws: \"-1\" is not a whole number from 1 on", "demo", "--draws", "-1")]
     [InlineData("nanolora demo: ", "--steps: \"ten\" is not a whole number from 1 on", "demo", "--steps", "ten")]
-    [InlineData("nanolora demo: ", "--shots: \"1,0\" is not whole numbers from 1 on", "demo", "--shots", "1,0")]
+    [InlineData("nanolora demo: ", "--shots: \"1,0\" is not different whole numbers from 1 on", "demo", "--shots", "1,0")]
     [InlineData("nanolora demo: ", "--shots: \"5,5\" is not", "demo", "--shots", "5,5")]
     [InlineData("nanolora demo: ", "--seed: \"-3\" is not a whole number from 0 on", "demo", "--seed", "-3")]
     [InlineData("nanolora train: ", "--rate: \"-0.1\" is not a positive number", "train", "m", "--task", "t", "--out", "o", "--rate", "-0.1")]
