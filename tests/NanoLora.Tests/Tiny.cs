@@ -8,23 +8,36 @@ internal static class Tiny
 {
     public static readonly string[] Classes = ["a", "b", "c"];
 
-    /// <summary>Two blocks of width 32 over 16 patches of 4 x 4. Matrices are ten times as large as a new model's.</summary>
+    /// <summary>Two blocks of width 32 over 16 patches of 4 x 4. Matrices are drawn here, with deviation 0.2: their size is part of what the tolerances are for.</summary>
     public static Vit Model(Backend backend, ulong seed = 1)
     {
-        var model = Vit.Create(new VitConfig { ImageSize = 16, PatchSize = 4, Channels = 1, HiddenSize = 32, Layers = 2, Heads = 2, IntermediateSize = 64, ClassToken = false, Labels = Classes }, backend, seed);
+        var config = new VitConfig
+        {
+            ImageSize = 16,
+            PatchSize = 4,
+            Channels = 1,
+            HiddenSize = 32,
+            Layers = 2,
+            Heads = 2,
+            IntermediateSize = 64,
+            ClassToken = false,
+            Labels = Classes,
+        };
+        var model = Vit.Create(config, backend, seed);
+        ulong stream = 0;
         foreach (var (_, parameter) in model.Parameters())
         {
             if (parameter.Shape.Rank < 2) continue;
-            backend.Upload<float>([.. parameter.Value.ToArray().Select(static x => 10 * x)], parameter.Value);
+            backend.Upload<float>(Normal(parameter.Value.Count, 1000 * seed + stream++, 0.2f), parameter.Value);
         }
         return model;
     }
 
     /// <summary>A module with A and B far from zero, rank and alpha of each linear as given.</summary>
-    public static LoraModule Module(Model model, string name, ulong seed, Func<string, (int Rank, float Alpha)> sizes, bool rankStabilised = false, string pattern = "blocks.*.attn.(q|v)")
+    public static LoraModule Module(Model model, string name, ulong seed, Func<string, (int Rank, float Alpha)> sizes, bool rankStabilised = false)
     {
         var updates = new Dictionary<string, Lora>();
-        foreach (var (path, linear) in Attach.Matching(model, pattern))
+        foreach (var (path, linear) in Attach.Matching(model, "blocks.*.attn.(q|v)"))
         {
             var (rank, alpha) = sizes(path);
             var stream = seed * 1000 + (ulong)updates.Count;
@@ -53,7 +66,8 @@ internal static class Tiny
     }
 
     /// <summary>All values of all parameters below a module, one after the other.</summary>
-    public static float[] Values(Module module) => [.. module.Parameters().Where(static p => p.Value.Value.DType == DType.F32).SelectMany(static p => p.Value.Value.ToArray())];
+    public static float[] Values(Module module) =>
+        [.. module.Parameters().Select(static p => p.Value.Value).Where(static v => v.DType == DType.F32).SelectMany(static v => v.ToArray())];
 
     public static float[] Normal(int count, ulong seed, float deviation)
     {
@@ -65,7 +79,10 @@ internal static class Tiny
     public static void Close(float[] want, float[] got, double tolerance, string what = "")
     {
         Assert.Equal(want.Length, got.Length);
-        for (var i = 0; i < want.Length; i++) Assert.True(Math.Abs(want[i] - got[i]) <= tolerance, $"{what} [{i}]: got {got[i]}, want {want[i]}, tolerance {tolerance}");
+        for (var i = 0; i < want.Length; i++)
+        {
+            if (!(Math.Abs(want[i] - got[i]) <= tolerance)) Assert.Fail($"{what} [{i}]: got {got[i]}, want {want[i]}, tolerance {tolerance}");
+        }
     }
 }
 
@@ -106,6 +123,8 @@ internal sealed class TinySet : IDataset
             Image(indices[i]).CopyTo(_row.AsSpan(i * Pixels));
             _classes[i] = _labels[indices[i]];
         }
-        return new Batch(workspace.From(_row.AsSpan(0, indices.Length * Pixels), new Shape(indices.Length, 1, 16, 16)), workspace.From(_classes.AsSpan(0, indices.Length), new Shape(indices.Length)));
+        var n = indices.Length;
+        var images = workspace.From(_row.AsSpan(0, n * Pixels), new Shape(n, 1, 16, 16));
+        return new Batch(images, workspace.From(_classes.AsSpan(0, n), new Shape(n)));
     }
 }

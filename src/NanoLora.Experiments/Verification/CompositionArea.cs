@@ -5,8 +5,8 @@ namespace NanoLora.Experiments.Verification;
 
 /// <summary>
 /// Golden vectors of composition: LoRA modules mixed on one base (<see cref="MixingCases"/>), weights that train (<see cref="LearningCases"/>), and what PEFT's
-/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>). Logits and updates are held to 5e-6 of the largest magnitude in the tensor; mixing weights, v, losses
-/// and gradients to 1e-5; PEFT's results to what their golden.json says.
+/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>). Logits and updates are held to 5e-6 of the largest magnitude in the tensor; mixing weights, v,
+/// losses and gradients to 1e-5; PEFT's results to what their golden.json says.
 /// </summary>
 public sealed class CompositionArea : IGoldenArea
 {
@@ -17,7 +17,8 @@ public sealed class CompositionArea : IGoldenArea
     public bool Recognises(GoldenFolder folder)
     {
         ArgumentNullException.ThrowIfNull(folder);
-        return folder.Has("case", JsonValueKind.String) && folder.Has("tensors", JsonValueKind.Object) && folder.Has("settings", JsonValueKind.Object) && folder.Has("numbers", JsonValueKind.Object);
+        return folder.Has("case", JsonValueKind.String) && folder.Has("tensors", JsonValueKind.Object)
+            && folder.Has("settings", JsonValueKind.Object) && folder.Has("numbers", JsonValueKind.Object);
     }
 
     /// <inheritdoc/>

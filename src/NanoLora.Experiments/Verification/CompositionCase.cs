@@ -4,7 +4,7 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>One case of composition on its way through the engine: the base, its modules by name, and what came out. Bases and adapters lie beside the case's folder.</summary>
+/// <summary>One case of composition on its way through the engine: the base, its modules by name, and what came out. Base and adapters lie beside the case.</summary>
 internal sealed class CompositionCase : IDisposable
 {
     private const double OfLargest = 5e-6, Absolute = 1e-5;
@@ -15,8 +15,8 @@ internal sealed class CompositionCase : IDisposable
     internal CompositionCase(GoldenFolder folder, Backend backend, GoldenReport report)
     {
         (Folder, Workspace, Report, Values) = (folder, backend.Main, report, new GoldenValues(folder));
-        _place = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(folder.Path))!;
-        Model = Vit.Load(System.IO.Path.Combine(_place, "base", "vit"), backend);
+        _place = Path.GetDirectoryName(Path.GetFullPath(folder.Path))!;
+        Model = Vit.Load(Path.Combine(_place, "base", "vit"), backend);
     }
 
     internal GoldenFolder Folder { get; }
@@ -38,7 +38,15 @@ internal sealed class CompositionCase : IDisposable
     internal JsonElement Numbers => Folder.Root.GetProperty("numbers");
 
     /// <summary>The modules mixed-0, mixed-1, ….</summary>
-    internal LoraModule[] Mixed => [.. Enumerable.Range(0, Folder.Field(Settings, "mixed", JsonValueKind.Array, "settings.").GetArrayLength()).Select(n => Module($"mixed-{n}"))];
+    internal LoraModule[] Mixed
+    {
+        get
+        {
+            var modules = new LoraModule[Folder.Field(Settings, "mixed", JsonValueKind.Array, "settings.").GetArrayLength()];
+            for (var n = 0; n < modules.Length; n++) modules[n] = Module($"mixed-{n}");
+            return modules;
+        }
+    }
 
     /// <summary>Our paths of the adapted matrices, in the case's order.</summary>
     internal string[] Matrices => [.. Folder.Field(Numbers, "matrices", JsonValueKind.Array, "numbers.").EnumerateArray().Select(m => Ours(m.GetString()!))];
@@ -50,7 +58,8 @@ internal sealed class CompositionCase : IDisposable
     internal LoraModule Module(string name, string generation = "vit")
     {
         var key = $"{generation}/{name}";
-        return _modules.TryGetValue(key, out var known) ? known : _modules[key] = PeftFolder.Load(System.IO.Path.Combine(_place, "adapters", generation, name), Model);
+        if (_modules.TryGetValue(key, out var known)) return known;
+        return _modules[key] = PeftFolder.Load(Path.Combine(_place, "adapters", generation, name), Model);
     }
 
     /// <summary>The logits of images [B, C, Y, X], with whatever is attached.</summary>
@@ -82,7 +91,8 @@ internal sealed class CompositionCase : IDisposable
     }
 
     private static bool IsOutput(string name) =>
-        name.EndsWith("logits", StringComparison.Ordinal) || name.Contains(".delta.", StringComparison.Ordinal) || name.Contains(".merged.", StringComparison.Ordinal);
+        name.EndsWith("logits", StringComparison.Ordinal)
+        || name.Contains(".delta.", StringComparison.Ordinal) || name.Contains(".merged.", StringComparison.Ordinal);
 
     private static double Largest(float[] values) => values.Length == 0 ? 0 : values.Max(Math.Abs);
 }

@@ -3,8 +3,8 @@ using System.Text.Json;
 namespace NanoLora.Experiments.Verification;
 
 /// <summary>
-/// What a run gave, by the names of the golden tensors: golden tensors are either inputs of the run, read here, or results, compared in the order of golden.json.
-/// One that is neither is a failure.
+/// What a run gave, by the names of the golden tensors: golden tensors are either inputs of the run, read here, or results, compared in the order of
+/// golden.json. One that is neither is a failure.
 /// </summary>
 internal sealed class GoldenValues(GoldenFolder folder)
 {

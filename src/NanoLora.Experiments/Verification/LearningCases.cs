@@ -36,7 +36,8 @@ internal static class LearningCases
         private readonly float[] _images = c.Values.Input("batches.pixel_values");
         private readonly Shape _batchShape = OfOne(c.Folder.ShapeOf("batches.pixel_values"));
         private readonly int[] _labels = c.Values.IntInput("batches.labels");
-        private readonly (float[] Weight, float[] Bias)? _head = c.Folder.Holds("start.head.weight") ? (c.Values.Input("start.head.weight"), c.Values.Input("start.head.bias")) : null;
+        private readonly (float[] Weight, float[] Bias)? _head =
+            c.Folder.Holds("start.head.weight") ? (c.Values.Input("start.head.weight"), c.Values.Input("start.head.bias")) : null;
         private readonly LoraModule[] _modules = c.Mixed;
 
         internal void All()
@@ -96,7 +97,8 @@ internal static class LearningCases
             var (mixers, betas) = (Mixers(mixture), Betas(mixture));
             var settings = c.Folder.Field(c.Settings, "training", JsonValueKind.Object, "settings.");
             double Number(string name) => c.Folder.Field(settings, name, JsonValueKind.Number, "settings.training.").GetDouble();
-            using var optimiser = new AdamW(Trainer.Groups(c.Model, new FitOptions { MixingRate = Number("lr"), HeadRate = Number("head_lr"), WeightDecay = Number("weight_decay"), DecayVectors = true }));
+            var rates = new FitOptions { MixingRate = Number("lr"), HeadRate = Number("head_lr"), WeightDecay = Number("weight_decay"), DecayVectors = true };
+            using var optimiser = new AdamW(Trainer.Groups(c.Model, rates));
             var (losses, path) = (new List<float>(), new List<float>());
             for (var step = 0; step < (int)Number("steps"); step++)
             {

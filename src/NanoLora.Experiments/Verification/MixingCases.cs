@@ -27,8 +27,9 @@ internal static class MixingCases
         }
         var logits = c.Logits(uniform);
         c.Values.Add("uniform.logits", logits);
-        foreach (var (name, scale) in (ReadOnlySpan<(string, double)>)[("sum", n), ("uniform-times-quarter", 0.25), ("uniform-times-half", 0.5), ("uniform-times-root-N", Math.Sqrt(n)), ("uniform-times-N", n)])
-            c.Values.Add($"{name}.logits", c.Logits(Compose.Uniform(c.Model, modules, (float)scale)));
+        c.Values.Add("sum.logits", c.Logits(Compose.Uniform(c.Model, modules, n)));
+        foreach (var (name, scale) in (ReadOnlySpan<(string, double)>)[("quarter", 0.25), ("half", 0.5), ("root-N", Math.Sqrt(n)), ("N", n)])
+            c.Values.Add($"uniform-times-{name}.logits", c.Logits(Compose.Uniform(c.Model, modules, (float)scale)));
         c.Values.Add("nested.logits", Nested(c, modules));
         var gates = c.Values.Input("gates-per-matrix.gates");
         var weights = c.Matrices.Select((path, m) => (path, gates[(m * n)..((m + 1) * n)])).ToDictionary(static w => w.path, static w => w.Item2);
@@ -47,7 +48,8 @@ internal static class MixingCases
         foreach (var path in paths)
         {
             var host = c.Model.LinearAt(path);
-            Composition Of(LoraModule[] some) => new(host, [.. some.Select(m => (Adapter?)m.Updates.GetValueOrDefault(path))], new UniformMixer(c.Backend, some.Length));
+            Composition Of(LoraModule[] some) =>
+                new(host, [.. some.Select(m => (Adapter?)m.Updates.GetValueOrDefault(path))], new UniformMixer(c.Backend, some.Length));
             Composition[] parts = [Of(modules[..2]), Of(modules[2..])];
             inner.AddRange(parts);
             host.Adapter = new Composition(host, parts, new FixedMixer(c.Backend, [1f / 3, 2f / 3]));

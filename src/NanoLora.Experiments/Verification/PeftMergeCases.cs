@@ -4,11 +4,11 @@ using NanoLora.Nn;
 namespace NanoLora.Experiments.Verification;
 
 /// <summary>
-/// What PEFT's add_weighted_adapter makes, of every combination type. Held to a share of the whole tensor's norm, as golden.json states it: A and B where they are
-/// defined, scale · B A always (singular vectors come with any sign), and logits. The exact sum is held against PEFT's cat, the one type that is exact.
+/// What PEFT's add_weighted_adapter makes, of every combination type. Held to a share of the whole tensor's norm, as golden.json states it: A and B where
+/// they are defined, scale · B A always (singular vectors come with any sign), and logits. The exact sum is held against PEFT's cat, which is exact.
 /// <para>
-/// PEFT's singular vectors are LAPACK's in single precision, ours are exact. golden.json itself puts PEFT's results up to 2.6e-6 off their own formula, beyond the 2e-6
-/// that it allows, and clamping and logits carry such errors on. Some tensors of the svd types therefore deviate, and are reported so.
+/// PEFT's singular vectors are LAPACK's in single precision, ours are exact. golden.json itself puts PEFT's results up to 2.6e-6 off their own formula,
+/// beyond the 2e-6 that it allows, and clamping and logits carry such errors on. Some tensors of the svd types therefore deviate, and are reported so.
 /// </para>
 /// </summary>
 internal static class PeftMergeCases
@@ -18,7 +18,10 @@ internal static class PeftMergeCases
     /// <summary>All jobs.</summary>
     internal static void All(CompositionCase c)
     {
-        foreach (var job in c.Numbers.EnumerateObject().Where(static n => n.Value.ValueKind == JsonValueKind.Object && n.Value.TryGetProperty("options", out _))) Run(c, job.Name, job.Value);
+        foreach (var number in c.Numbers.EnumerateObject())
+        {
+            if (number.Value.ValueKind == JsonValueKind.Object && number.Value.TryGetProperty("options", out _)) Run(c, number.Name, number.Value);
+        }
     }
 
     private static void Run(CompositionCase c, string name, JsonElement job)
@@ -26,10 +29,12 @@ internal static class PeftMergeCases
         var where = $"numbers.{name}.";
         var modules = c.Folder.Field(job, "adapters", JsonValueKind.Array, where).EnumerateArray().Select(a => c.Module(a.GetString()!)).ToArray();
         var weights = c.Folder.Field(job, "weights", JsonValueKind.Array, where).EnumerateArray().Select(static w => w.GetDouble()).ToArray();
-        var paths = modules.SelectMany(static m => m.Updates.Keys).Distinct().ToDictionary(p => p, p => c.Model.Names.Theirs(p).First(t => c.Folder.Holds($"{name}.A.{t}")));
-        using var merged = PeftMerge.WeightedAdapter(name, c.Backend, modules, weights, Options(c, name, c.Folder.Field(job, "options", JsonValueKind.Object, where), paths));
+        var paths = modules.SelectMany(static m => m.Updates.Keys).Distinct().ToDictionary(p => p, Theirs);
+        var options = Options(c, name, c.Folder.Field(job, "options", JsonValueKind.Object, where), paths);
+        using var merged = PeftMerge.WeightedAdapter(name, c.Backend, modules, weights, options);
         var scale = c.Folder.Field(job, "scale_in_memory", JsonValueKind.Number, where).GetDouble();
-        var product = job.GetProperty("options").GetProperty("combination_type").GetString()!.EndsWith("svd", StringComparison.Ordinal);
+        var type = job.GetProperty("options").GetProperty("combination_type").GetString()!;
+        var product = type.EndsWith("svd", StringComparison.Ordinal);
         foreach (var (path, theirs) in paths)
         {
             var (lora, a, b) = (merged.Updates[path], c.Folder.Floats($"{name}.A.{theirs}"), c.Folder.Floats($"{name}.B.{theirs}"));
@@ -42,7 +47,7 @@ internal static class PeftMergeCases
             // A sum that is 0 but for rounding has no norm to be a share of: there it is the norm of one of the parts.
             var norm = job.TryGetProperty("norm_where_zero_is_right", out _) ? Math.Abs(weights[0]) * modules[0].Updates[path].Factors().Norm() : Norm(want);
             Compare(c, $"{name}.scale B A.{theirs}", shape, lora.Factors().Delta(), want, norm);
-            if (job.GetProperty("options").GetProperty("combination_type").GetString() != "cat" || modules[0].Updates[path].RankStabilised) continue;
+            if (type != "cat" || modules[0].Updates[path].RankStabilised) continue;
             var exact = Factors.Cat([.. modules.Select(m => m.Updates[path].Factors())], [.. weights.Select(static w => (float)w)]);
             Compare(c, $"{name}.exact sum.{theirs}", shape, exact.Delta(), want, norm);
         }
@@ -50,11 +55,14 @@ internal static class PeftMergeCases
         var logits = c.Logits();
         Attach.Detach(c.Model, dispose: false);
         Compare(c, $"{name}.logits", c.Folder.ShapeOf($"{name}.logits"), logits, c.Folder.Floats($"{name}.logits"));
+
+        string Theirs(string path) => c.Model.Names.Theirs(path).First(t => c.Folder.Holds($"{name}.A.{t}"));
     }
 
     private static PeftMergeOptions Options(CompositionCase c, string name, JsonElement options, Dictionary<string, string> paths)
     {
         var type = options.GetProperty("combination_type").GetString()!;
+        var frequency = options.TryGetProperty("majority_sign_method", out var how) && how.GetString() == "frequency";
         var clamp = options.TryGetProperty("svd_clamp", out var quantile) ? quantile.GetDouble() : (double?)null;
         return new PeftMergeOptions
         {
@@ -76,7 +84,7 @@ internal static class PeftMergeCases
             SvdRank = options.TryGetProperty("svd_rank", out var rank) ? rank.GetInt32() : null,
             SvdClamp = clamp,
             Density = options.TryGetProperty("density", out var density) ? density.GetDouble() : 1,
-            MajoritySign = options.TryGetProperty("majority_sign_method", out var how) && how.GetString() == "frequency" ? MajoritySign.Frequency : MajoritySign.Total,
+            MajoritySign = frequency ? MajoritySign.Frequency : MajoritySign.Total,
             Masks = mask => c.Folder.Floats($"{name}.mask.{(mask.Side == 'P' ? "delta" : mask.Side)}.{mask.Module}.{paths[mask.Path]}"),
             // Clamping depends on the singular vectors' signs, which are LAPACK's whim: ours follow the stored A, which clamping leaves pointing where it did.
             SvdSigns = clamp is null ? null : paths.ToDictionary(static p => p.Key, p => c.Folder.Floats($"{name}.A.{p.Value}")),

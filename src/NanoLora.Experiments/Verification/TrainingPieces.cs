@@ -11,11 +11,13 @@ internal static class TrainingPieces
     {
         var values = new GoldenValues(folder);
         var (hessian, centre, origin) = (values.Input("h"), values.Input("centre"), values.Input("origin"));
-        foreach (var kind in folder.Root.GetProperty("hyper_parameters").EnumerateObject()) Optimise(folder, backend, values, kind.Name, kind.Value, hessian, centre, origin);
+        foreach (var kind in folder.Root.GetProperty("hyper_parameters").EnumerateObject())
+            Optimise(folder, backend, values, kind.Name, kind.Value, hessian, centre, origin);
         values.Compare(report, (name, _) => TrainingArea.Tolerance(folder, name));
     }
 
-    private static void Optimise(GoldenFolder folder, Backend backend, GoldenValues values, string label, JsonElement settings, float[] hessian, float[] centre, float[] origin)
+    private static void Optimise(
+        GoldenFolder folder, Backend backend, GoldenValues values, string label, JsonElement settings, float[] hessian, float[] centre, float[] origin)
     {
         double Number(string name, double otherwise) => settings.TryGetProperty(name, out var value) ? value.GetDouble() : otherwise;
         bool Flag(string name) => settings.TryGetProperty(name, out var value) && value.GetBoolean();
@@ -48,12 +50,14 @@ internal static class TrainingPieces
             Row("grad", x.Gradient!);
             if (kind == "SGD")
             {
-                backend.Sgd(x.Value, x.Gradient!, momentum > 0 ? buffer : null, new SgdStep(step == 1, rate, momentum, Number("dampening", 0), Flag("nesterov"), decay));
+                var sgd = new SgdStep(step == 1, rate, momentum, Number("dampening", 0), Flag("nesterov"), decay);
+                backend.Sgd(x.Value, x.Gradient!, momentum > 0 ? buffer : null, sgd);
                 if (momentum > 0) Row("momentum_buffer", buffer);
             }
             else
             {
-                backend.AdamW(x.Value, x.Gradient!, m, v, Flag("amsgrad") ? largest : null, new AdamWStep(step, rate, beta1, beta2, Number("eps", 1e-8), decay, Decoupled: kind == "AdamW"));
+                var adam = new AdamWStep(step, rate, beta1, beta2, Number("eps", 1e-8), decay, Decoupled: kind == "AdamW");
+                backend.AdamW(x.Value, x.Gradient!, m, v, Flag("amsgrad") ? largest : null, adam);
                 Row("exp_avg", m);
                 Row("exp_avg_sq", v);
                 if (Flag("amsgrad")) Row("max_exp_avg_sq", largest);
@@ -71,6 +75,7 @@ internal static class TrainingPieces
         double Number(JsonElement parent, string name) => folder.Field(parent, name, JsonValueKind.Number, "hyper_parameters.").GetDouble();
         var (rate, warmup, steps) = (Number(settings, "lr"), (int)Number(settings, "warmup"), (int)Number(settings, "steps"));
         var polynomial = folder.Field(settings, "polynomial", JsonValueKind.Object, "hyper_parameters.");
+        var (power, end) = (Number(polynomial, "power"), Number(polynomial, "lr_end") / rate);
         var values = new GoldenValues(folder);
         foreach (var name in values.Names)
         {
@@ -81,7 +86,7 @@ internal static class TrainingPieces
                 "cosine_three_halves" => new Schedule(ScheduleKind.Cosine, steps, warmup, Cycles: 1.5),
                 "cosine_with_restarts" => new Schedule(ScheduleKind.CosineRestarts, steps, warmup, Cycles: 3),
                 "constant_with_warmup" => new Schedule(ScheduleKind.Constant, steps, warmup),
-                "polynomial" => new Schedule(ScheduleKind.Polynomial, steps, warmup, Power: Number(polynomial, "power"), End: Number(polynomial, "lr_end") / rate),
+                "polynomial" => new Schedule(ScheduleKind.Polynomial, steps, warmup, Power: power, End: end),
                 "inverse_sqrt" => new Schedule(ScheduleKind.InverseSqrt, steps, warmup),
                 "cosine_no_warmup" => new Schedule(ScheduleKind.Cosine, steps),
                 _ => throw new NotBuiltException($"the schedule {name}"),
@@ -97,26 +102,28 @@ internal static class TrainingPieces
     internal static void Losses(GoldenFolder folder, Backend backend, GoldenReport report)
     {
         var values = new GoldenValues(folder);
-        var (plain, extreme, all, ignored) = (values.Input("logits"), values.Input("extreme.logits"), values.IntInput("targets"), values.IntInput("targets_ignored"));
+        var (plain, extreme) = (values.Input("logits"), values.Input("extreme.logits"));
+        var (all, ignored) = (values.IntInput("targets"), values.IntInput("targets_ignored"));
         var smoothing = (float)folder.Root.GetProperty("hyper_parameters").GetProperty("smoothing").GetDouble();
         var shape = folder.ShapeOf("logits");
+        var rows = shape[0];
         foreach (var (label, logits, targets) in (ReadOnlySpan<(string, float[], int[])>)[("all", plain, all), ("ignored", plain, ignored), ("extreme", extreme, all)])
         {
-            foreach (var reduction in (ReadOnlySpan<Reduction>)[Reduction.Mean, Reduction.Sum, Reduction.None])
+            foreach (var (how, reduction) in (ReadOnlySpan<(string, Reduction)>)[("mean", Reduction.Mean), ("sum", Reduction.Sum), ("none", Reduction.None)])
             {
-                foreach (var smooth in (ReadOnlySpan<bool>)[false, true])
-                {
-                    var name = $"{label}.{(smooth ? "smooth." : "")}{(reduction == Reduction.Mean ? "mean" : reduction == Reduction.Sum ? "sum" : "none")}";
-                    Loss(name, logits, x => x.CrossEntropy(x.Workspace.From(targets, new Shape(targets.Length)), reduction, smoothing: smooth ? smoothing : 0), reduction != Reduction.None);
-                }
+                Loss($"{label}.{how}", logits, x => x.CrossEntropy(Ints(targets), reduction), reduction != Reduction.None);
+                Loss($"{label}.smooth.{how}", logits, x => x.CrossEntropy(Ints(targets), reduction, smoothing: smoothing), reduction != Reduction.None);
             }
         }
         // Row k is judged by target k + 1.
-        Loss("shifted.smooth.mean", plain, x => x.Slice(0, 0, shape[0] - 1).CrossEntropy(x.Workspace.From(ignored.AsSpan(1), new Shape(shape[0] - 1)), smoothing: smoothing), true);
+        Loss("shifted.smooth.mean", plain, x => x.Slice(0, 0, rows - 1).CrossEntropy(Ints(ignored[1..]), smoothing: smoothing), true);
         values.Compare(report, (name, _) => TrainingArea.Tolerance(folder, name));
         using var scope = backend.Main.Scope(grad: false);
-        var none = backend.Main.From(plain, shape).CrossEntropy(backend.Main.From(Enumerable.Repeat(-100, shape[0]).ToArray(), new Shape(shape[0])));
-        if (folder.Root.GetProperty("checks").TryGetProperty("mean_when_all_are_ignored_is_nan", out var isNaN)) report.Floats("mean_when_all_are_ignored", new Shape(), none.ToArray(), [isNaN.GetBoolean() ? float.NaN : 0], 0);
+        var none = backend.Main.From(plain, shape).CrossEntropy(Ints([.. Enumerable.Repeat(-100, rows)]));
+        if (folder.Root.GetProperty("checks").TryGetProperty("mean_when_all_are_ignored_is_nan", out var isNaN))
+            report.Floats("mean_when_all_are_ignored", new Shape(), none.ToArray(), [isNaN.GetBoolean() ? float.NaN : 0], 0);
+
+        Tensor Ints(int[] targets) => backend.Main.From(targets, new Shape(targets.Length));
 
         void Loss(string name, float[] logits, Func<Tensor, Tensor> loss, bool scalar)
         {
@@ -130,14 +137,15 @@ internal static class TrainingPieces
         }
     }
 
-    /// <summary>Dropout's moments, within four standard deviations of what they are on average; the kept value, the gradient's mask, and that evaluation leaves all as it is.</summary>
+    /// <summary>Dropout's moments, within four standard deviations; the kept value, the gradient's mask, and that evaluation leaves all as it is.</summary>
     internal static void Dropout(GoldenFolder folder, Backend backend, GoldenReport report)
     {
         var workspace = new Workspace(backend, seed: 1);
         foreach (var row in folder.Root.GetProperty("moments").EnumerateObject())
         {
             double Number(string name) => folder.Field(row.Value, name, JsonValueKind.Number, $"moments.{row.Name}.").GetDouble();
-            double Inner(string parent, string name) => folder.Field(row.Value.GetProperty(parent), name, JsonValueKind.Number, $"moments.{row.Name}.{parent}.").GetDouble();
+            double Inner(string parent, string name) =>
+                folder.Field(row.Value.GetProperty(parent), name, JsonValueKind.Number, $"moments.{row.Name}.{parent}.").GetDouble();
             var (p, count, input) = (double.Parse(row.Name, System.Globalization.CultureInfo.InvariantCulture), (int)Number("count"), (float)Number("input"));
             using var scope = workspace.Scope();
             var ones = new float[count];
@@ -149,7 +157,8 @@ internal static class TrainingPieces
             var y = x.Value.Dropout((float)p);
             y.Sum().Backward();
             var (values, gradient) = (y.ToArray(), x.Gradient!.ToArray());
-            double kept = values.Count(static v => v != 0) / (double)count, mean = values.Average(static v => (double)v), variance = values.Average(v => (v - mean) * (v - mean));
+            double kept = values.Count(static v => v != 0) / (double)count, mean = values.Average(static v => (double)v);
+            var variance = values.Average(v => (v - mean) * (v - mean));
             var keptValue = (float)row.Value.GetProperty("kept_value")[0].GetDouble();
             Scalar("kept", kept, Inner("expected", "kept"), Inner("four_sigma", "kept"));
             Scalar("mean", mean, Inner("expected", "mean"), Inner("four_sigma", "mean"));
@@ -160,7 +169,8 @@ internal static class TrainingPieces
             report.Floats($"{row.Name}.values", x.Shape, values, Array.ConvertAll(values, v => v == 0 ? 0 : keptValue), 1e-6);
             report.Floats($"{row.Name}.grad", x.Shape, gradient, Array.ConvertAll(values, v => v / input), 1e-6);
 
-            void Scalar(string name, double got, double want, double tolerance) => report.Floats($"{row.Name}.{name}", new Shape(), [(float)got], [(float)want], tolerance);
+            void Scalar(string name, double got, double want, double tolerance) =>
+                report.Floats($"{row.Name}.{name}", new Shape(), [(float)got], [(float)want], tolerance);
         }
     }
 }

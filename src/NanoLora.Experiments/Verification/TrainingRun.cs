@@ -3,7 +3,7 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>A model trained for a few steps, as PEFT and PyTorch train it: gradients of the first batch, merged weights, what each step sees, and what is left in the end.</summary>
+/// <summary>A model trained for a few steps, as PEFT and PyTorch train it: gradients of the first batch, merged weights, what each step sees, and what is left.</summary>
 internal sealed class TrainingRun : IDisposable
 {
     private const string Prefix = "base_model.model.";
@@ -22,7 +22,8 @@ internal sealed class TrainingRun : IDisposable
         var place = folder.Field(folder.Root, "base", JsonValueKind.String).GetString()!;
         (_folder, _workspace, _values) = (folder, backend.Main, new GoldenValues(folder));
         _model = TrainingArea.Base(folder, place, backend);
-        using var file = Checkpoint.Open(System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(folder.Path))!, place, "batches.safetensors"));
+        var beside = Path.GetDirectoryName(Path.GetFullPath(folder.Path))!;
+        using var file = Checkpoint.Open(Path.Combine(beside, place, "batches.safetensors"));
         var (images, labels) = (file["pixel_values"], file["labels"]);
         file.CopyTo(images, _images = new float[images.Count]);
         _labels = Array.ConvertAll(file.ReadInt64(labels), static l => checked((int)l));
@@ -41,7 +42,7 @@ internal sealed class TrainingRun : IDisposable
         run.Train();
         if (run._values.Names.Contains("final.merged.logits")) run.Merged("final.merged.logits");
         run.Compare(report);
-        var older = System.IO.Path.Combine(folder.Path, "older_names");
+        var older = Path.Combine(folder.Path, "older_names");
         if (Directory.Exists(older)) run.SameUnderOlderNames(older, report);
     }
 
@@ -76,7 +77,9 @@ internal sealed class TrainingRun : IDisposable
     private Batch BatchOf(int step)
     {
         var n = step % _batches;
-        return new Batch(_workspace.From(_images.AsSpan(n * _imageShape.Count, _imageShape.Count), _imageShape), _workspace.From(_labels.AsSpan(n * _labelShape.Count, _labelShape.Count), _labelShape));
+        var images = _images.AsSpan(n * _imageShape.Count, _imageShape.Count);
+        var labels = _labels.AsSpan(n * _labelShape.Count, _labelShape.Count);
+        return new Batch(_workspace.From(images, _imageShape), _workspace.From(labels, _labelShape));
     }
 
     private float[] Logits() => Logits(_model);
@@ -99,7 +102,7 @@ internal sealed class TrainingRun : IDisposable
             _values.Add("logits", logits);
             _values.Add("loss", loss);
         }
-        foreach (var name in _values.Names.Where(static n => n.StartsWith("grad.", StringComparison.Ordinal)))
+        foreach (var name in Beginning("grad."))
         {
             var parameter = Find(name[5..]);
             _values.Add(name, parameter.Gradient?.ToArray() ?? new float[parameter.Value.Count]);
@@ -112,7 +115,10 @@ internal sealed class TrainingRun : IDisposable
     {
         Nn.Attach.Merge(_model);
         _values.Add(logits, Logits());
-        foreach (var name in _values.Names.Where(n => logits == "merged.logits" && n.StartsWith("merged.", StringComparison.Ordinal) && n != logits)) _values.Add(name, Find(name[7..]).Value);
+        if (logits == "merged.logits")
+        {
+            foreach (var name in Beginning("merged.", but: logits)) _values.Add(name, Find(name[7..]).Value);
+        }
         Nn.Attach.Unmerge(_model);
     }
 
@@ -123,8 +129,8 @@ internal sealed class TrainingRun : IDisposable
         double Number(string name) => _folder.Field(settings, name, JsonValueKind.Number, "hyper_parameters.").GetDouble();
         var (steps, rate, clip) = ((int)Number("steps"), Number("lr"), Number("clip"));
         var vectors = !settings.TryGetProperty("no_decay_on_vectors", out var none) || !none.GetBoolean();
-        var groups = Trainer.Groups(_model, new FitOptions { FactorRate = rate, HeadRate = rate, BaseRate = rate, WeightDecay = Number("weight_decay"), DecayVectors = vectors });
-        using var optimiser = new AdamW(groups);
+        var options = new FitOptions { FactorRate = rate, HeadRate = rate, BaseRate = rate, WeightDecay = Number("weight_decay"), DecayVectors = vectors };
+        using var optimiser = new AdamW(Trainer.Groups(_model, options));
         var schedule = new Schedule(ScheduleKind.Cosine, steps, (int)Number("warmup"));
         var (rates, losses, norms) = (new float[steps], new float[steps], new float[steps]);
         for (var step = 0; step < steps; step++)
@@ -142,10 +148,12 @@ internal sealed class TrainingRun : IDisposable
         _values.Add("train.loss", losses);
         _values.Add("train.grad_norm", norms);
         _values.Add("final.logits", Logits());
-        foreach (var name in _values.Names.Where(static n => n.StartsWith("final.", StringComparison.Ordinal) && n is not ("final.logits" or "final.merged.logits"))) _values.Add(name, Find(name[6..]).Value);
+        foreach (var name in Beginning("final.", "final.logits", "final.merged.logits")) _values.Add(name, Find(name[6..]).Value);
         if (!_folder.Has("final_not_comparable", JsonValueKind.Array)) return;
         foreach (var name in _folder.Root.GetProperty("final_not_comparable").EnumerateArray()) _values.Skip($"final.{name.GetString()}");
     }
+
+    private IEnumerable<string> Beginning(string with, params string[] but) => _values.Names.Where(n => n.StartsWith(with, StringComparison.Ordinal) && !but.Contains(n));
 
     private void Compare(GoldenReport report) => _values.Compare(report, (name, _) => TrainingArea.Tolerance(_folder, name));
 

@@ -83,10 +83,18 @@ public static class Compose
         if (modules.Count == 0) throw new ArgumentException("Compose: no modules were given.");
         var hosts = model.Linears().Where(l => modules.Any(m => m.Updates.ContainsKey(l.Key))).ToList();
         var compositions = new List<KeyValuePair<string, Composition>>();
-        foreach (var (path, host) in hosts)
+        try
         {
-            var parts = modules.Select(m => (Adapter?)m.Updates.GetValueOrDefault(path)).ToList();
-            compositions.Add(new(path, new Composition(host, parts, mixer(path, host), sharePresent)));
+            foreach (var (path, host) in hosts)
+            {
+                var parts = modules.Select(m => (Adapter?)m.Updates.GetValueOrDefault(path)).ToList();
+                compositions.Add(new(path, new Composition(host, parts, mixer(path, host), sharePresent)));
+            }
+        }
+        catch
+        {
+            foreach (var (_, composition) in compositions) composition.Dispose();
+            throw;
         }
         foreach (var (path, composition) in compositions) model.LinearAt(path).Adapter = composition;
         return new Mixture(model, modules, method, compositions);
@@ -186,27 +194,29 @@ public sealed class Mixture
     {
         var file = Path.Combine(folder, FileName);
         string field = "format";
+        var modules = new List<LoraModule>();
+        Mixture? mixture = null;
         try
         {
             using var json = JsonDocument.Parse(File.ReadAllBytes(file));
             var root = json.RootElement;
             if (root.GetProperty(field).GetString() != "nanolora-composition-1") throw new CheckpointException(file, field, "another format than nanolora-composition-1.");
-            var modules = new List<LoraModule>();
             foreach (var module in root.GetProperty(field = "modules").EnumerateArray()) modules.Add(Lora.Load(Path.Combine(folder, module.GetString()!), model));
             var weights = new Dictionary<string, float[]>();
             foreach (var matrix in root.GetProperty(field = "weights").EnumerateObject()) weights[matrix.Name] = [.. matrix.Value.EnumerateArray().Select(w => w.GetSingle())];
             foreach (var path in weights.Keys.Except(model.Linears().Select(l => l.Key))) throw new CheckpointException(file, field, $"\"{path}\" is not a linear of {model.Source}.");
-            if (root.TryGetProperty(field = "head", out var head) && model is Classifier classifier)
-            {
-                var labels = head.GetProperty("labels").EnumerateArray().Select(l => l.GetString()!).ToArray();
-                classifier.NewHead(Floats(head.GetProperty("weight")), Floats(head.GetProperty("bias")), labels);
-                classifier.Head!.Train(false);
-            }
-            field = "weights";
-            return Compose.Fixed(model, modules, weights);
+            mixture = Compose.Fixed(model, modules, weights);
+            if (!root.TryGetProperty(field = "head", out var head) || model is not Classifier classifier) return mixture;
+            var labels = head.GetProperty("labels").EnumerateArray().Select(l => l.GetString()!).ToArray();
+            classifier.NewHead(Floats(head.GetProperty("weight")), Floats(head.GetProperty("bias")), labels);
+            classifier.Head!.Train(false);
+            return mixture;
         }
-        catch (Exception error) when (error is JsonException or KeyNotFoundException or InvalidOperationException or ArgumentException or FormatException or IOException)
+        catch (Exception error)
         {
+            mixture?.Detach();
+            foreach (var module in modules) module.Dispose();
+            if (error is not (JsonException or KeyNotFoundException or InvalidOperationException or ArgumentException or FormatException or IOException)) throw;
             throw new CheckpointException(file, field, error.Message);
         }
     }

@@ -67,15 +67,15 @@ public sealed record PeftMergeOptions
     /// <summary>Of DARE's masks.</summary>
     public ulong Seed { get; init; }
 
-    /// <summary>For <see cref="SvdClamp"/>, which depends on the singular vectors' arbitrary signs: by path, an A [rank, in] whose rows point where ours shall.</summary>
+    /// <summary>For <see cref="SvdClamp"/>, which depends on the singular vectors' arbitrary signs: by path, an A [rank, in] whose rows say where ours shall point.</summary>
     public IReadOnlyDictionary<string, float[]>? SvdSigns { get; init; }
 }
 
 /// <summary>
-/// What PEFT 0.20's add_weighted_adapter makes of LoRA modules, its peculiarities included, for comparison with results from elsewhere. <b>Not the average of the
-/// products</b>, Cat excepted: that is <see cref="Compose"/>, and <see cref="Mixture.Export"/> as a module. What PEFT does otherwise: the factor types sum A and B
-/// apart, so cross terms come in and the result changes under (B R, R⁻¹ A); the svd types multiply by the scale twice; a result whose first module is rank-stabilised
-/// is scaled by √rank; of one module alone, the type is always Linear.
+/// What PEFT 0.20's add_weighted_adapter makes of LoRA modules, its peculiarities included, for comparison with results from elsewhere. <b>Not the average
+/// of the products</b>, Cat excepted: that is <see cref="Compose"/>, and <see cref="Mixture.Export"/> as a module. What PEFT does otherwise: the factor types
+/// sum A and B apart, so cross terms come in and the result changes under (B R, R⁻¹ A); the svd types multiply by the scale twice; a result whose first
+/// module is rank-stabilised is scaled by √rank; of one module alone, the type is always Linear.
 /// </summary>
 public static class PeftMerge
 {
@@ -88,21 +88,24 @@ public static class PeftMerge
     /// <exception cref="ArgumentException">No modules, another number of weights, or for the types on factors, modules of different ranks.</exception>
     public static LoraModule WeightedAdapter(string name, Backend backend, IReadOnlyList<LoraModule> modules, ReadOnlySpan<double> weights, PeftMergeOptions options)
     {
-        if (modules.Count == 0 || modules.Count != weights.Length) throw new ArgumentException($"PeftMerge: {weights.Length} weights for {modules.Count} modules; give a weight to each.");
+        if (modules.Count == 0 || modules.Count != weights.Length)
+            throw new ArgumentException($"PeftMerge: {weights.Length} weights for {modules.Count} modules; give a weight to each.");
         if (!(options.Density is >= 0 and <= 1)) throw new ArgumentException($"PeftMerge: the density {options.Density} does not lie in [0, 1].");
         if (modules.Count == 1) options = options with { Combination = PeftCombination.Linear };
         var ranks = modules.Select(static m => m.Updates.Values.Max(static u => u.Rank)).ToArray();
-        if (OnFactors(options.Combination) && ranks.Distinct().Count() > 1)
-            throw new ArgumentException($"PeftMerge: {options.Combination} wants modules of one rank, not of {string.Join(", ", ranks)}; use Cat, a type that ends in Svd, or Compose.");
-        var rank = options.Combination == PeftCombination.Cat ? ranks.Sum() : OnFactors(options.Combination) ? ranks[0] : options.SvdRank ?? ranks.Max();
+        var (type, apart) = (options.Combination, OnFactors(options.Combination));
+        if (apart && ranks.Distinct().Count() > 1)
+            throw new ArgumentException($"PeftMerge: {type} wants modules of one rank, not of {string.Join(", ", ranks)}; use Cat, a type that ends in Svd, or Compose.");
+        var rank = type == PeftCombination.Cat ? ranks.Sum() : apart ? ranks[0] : options.SvdRank ?? ranks.Max();
         var stabilised = modules[0].Updates.Values.First().RankStabilised;             // the new config is a copy of the first's
         var updates = new Dictionary<string, Lora>();
         foreach (var path in modules.SelectMany(static m => m.Updates.Keys).Distinct())
         {
             var parts = new List<Part>();
             for (var n = 0; n < modules.Count; n++) if (modules[n].Updates.TryGetValue(path, out var lora)) parts.Add(new Part(n, lora, weights[n]));
-            if (parts.Any(p => p.Lora.Column != parts[0].Lora.Column || p.In != parts[0].In || p.Out != parts[0].Out)) throw new ArgumentException($"PeftMerge: the updates of {path} do not fit the same part of it.");
-            var (a, b) = options.Combination == PeftCombination.Cat ? Cat(parts, rank) : OnFactors(options.Combination) ? Apart(path, parts, options) : Product(path, parts, rank, options);
+            if (parts.Any(p => p.Lora.Column != parts[0].Lora.Column || p.In != parts[0].In || p.Out != parts[0].Out))
+                throw new ArgumentException($"PeftMerge: the updates of {path} do not fit the same part of it.");
+            var (a, b) = type == PeftCombination.Cat ? Cat(parts, rank) : apart ? Apart(path, parts, options) : Product(path, parts, rank, options);
             updates[path] = Attach.New(backend, a, b, a.Length / parts[0].In, rank, stabilised, 0, parts[0].Lora.Column);
         }
         return new LoraModule(name, updates);
@@ -124,7 +127,11 @@ public static class PeftMerge
             for (var o = 0; o < Out; o++)
             {
                 var row = delta.AsSpan(o * In, In);
-                for (var r = 0; r < Lora.Rank; r++) for (var i = 0; i < row.Length; i++) row[i] = MathF.FusedMultiplyAdd(B[o * Lora.Rank + r], A[r * In + i], row[i]);
+                for (var r = 0; r < Lora.Rank; r++)
+                {
+                    var b = B[o * Lora.Rank + r];
+                    for (var i = 0; i < row.Length; i++) row[i] = MathF.FusedMultiplyAdd(b, A[r * In + i], row[i]);
+                }
                 for (var i = 0; i < row.Length; i++) row[i] *= scale;
             }
             return delta;
@@ -152,10 +159,13 @@ public static class PeftMerge
     // A and B each by itself. A negative weight is A's alone: on both sides the signs would cancel.
     private static (float[] A, float[] B) Apart(string path, List<Part> parts, PeftMergeOptions options)
     {
-        if (parts.Any(p => p.Lora.Rank != parts[0].Lora.Rank)) throw new ArgumentException($"PeftMerge: {options.Combination} wants one rank, and the updates of {path} have {string.Join(", ", parts.Select(p => p.Lora.Rank))}.");
+        if (parts.Any(p => p.Lora.Rank != parts[0].Lora.Rank))
+            throw new ArgumentException($"PeftMerge: {options.Combination} wants one rank, and the updates of {path} have {string.Join(", ", parts.Select(p => p.Lora.Rank))}.");
         var roots = parts.Select(static p => Math.Sqrt(Math.Abs(p.Weight * p.Scale))).ToArray();
         var signed = parts.Select((p, n) => p.Weight * p.Scale >= 0 ? roots[n] : -roots[n]).ToArray();
-        return (Combine(path, 'A', parts, [.. parts.Select(static p => p.A)], signed, options), Combine(path, 'B', parts, [.. parts.Select(static p => p.B)], roots, options));
+        var a = Combine(path, 'A', parts, [.. parts.Select(static p => p.A)], signed, options);
+        var b = Combine(path, 'B', parts, [.. parts.Select(static p => p.B)], roots, options);
+        return (a, b);
     }
 
     // The product s B A, combined under weights w s: the scale is in it twice, as in PEFT. A = Vᵀ, B = U S.
@@ -178,23 +188,31 @@ public static class PeftMerge
             for (var i = 0; i < inputs; i++) a[r * inputs + i] *= sign;
             for (var o = 0; o < outputs; o++) b[o * rank + r] = sign * svd.Values[r] * svd.Left[r * outputs + o];
         }
-        if (options.SvdClamp is { } quantile)
-        {
-            var limit = Quantile([.. b, .. a], quantile);
-            foreach (var side in (ReadOnlySpan<double[]>)[a, b]) for (var i = 0; i < side.Length; i++) side[i] = Math.Min(Math.Max(side[i], -limit), limit);
-        }
+        if (options.SvdClamp is { } quantile) Clamp(b, a, quantile);
         return (Array.ConvertAll(a, static x => (float)x), Array.ConvertAll(b, static x => (float)x));
     }
 
-    // Drop entries, elect signs, weigh and sum: what of this is done is the type's matter. The election is of values without their weights. In single precision and in
-    // PEFT's order, so that entries near a threshold fall on the same side of it.
+    /// <summary>Holds the entries of U S and Vᵀ within plus and minus a quantile of them all, signs and all.</summary>
+    internal static void Clamp(double[] b, double[] a, double quantile)
+    {
+        var limit = Quantile([.. b, .. a], quantile);
+        foreach (var side in (ReadOnlySpan<double[]>)[a, b])
+        {
+            for (var i = 0; i < side.Length; i++) side[i] = Math.Min(Math.Max(side[i], -limit), limit);
+        }
+    }
+
+    // Drop entries, elect signs, weigh and sum: what of this is done is the type's matter. The election is of values without their weights.
+    // In single precision and in PEFT's order, so that entries near a threshold fall on the same side of it.
     private static float[] Combine(string path, char side, List<Part> parts, float[][] values, double[] weights, PeftMergeOptions options)
     {
         var type = options.Combination;
+        var trims = type is PeftCombination.Ties or PeftCombination.TiesSvd or PeftCombination.MagnitudePrune or PeftCombination.MagnitudePruneSvd;
+        var drops = type is PeftCombination.DareLinear or PeftCombination.DareLinearSvd or PeftCombination.DareTies or PeftCombination.DareTiesSvd;
         for (var n = 0; n < values.Length; n++)
         {
-            if (type is PeftCombination.Ties or PeftCombination.TiesSvd or PeftCombination.MagnitudePrune or PeftCombination.MagnitudePruneSvd) Trim(values[n], options.Density);
-            else if (type is PeftCombination.DareLinear or PeftCombination.DareLinearSvd or PeftCombination.DareTies or PeftCombination.DareTiesSvd) Drop(values[n], new DareMask(path, parts[n].Module, side, values[n].Length), options);
+            if (trims) Trim(values[n], options.Density);
+            if (drops) Drop(values[n], new DareMask(path, parts[n].Module, side, values[n].Length), options);
         }
         var elects = type is PeftCombination.Ties or PeftCombination.TiesSvd or PeftCombination.DareTies or PeftCombination.DareTiesSvd;
         var sum = new float[values[0].Length];
@@ -238,7 +256,11 @@ public static class PeftMerge
         var mask = options.Masks?.Invoke(what);
         if (mask is not null && mask.Length != x.Length) throw new ArgumentException($"PeftMerge: a mask of {mask.Length} entries for {what}.");
         var random = new Philox(options.Seed, Attach.Stream($"{what.Path}/{what.Module}/{what.Side}"));
-        for (var i = 0; i < x.Length; i++) x[i] = (mask is null ? random.Uniform((ulong)i) < options.Density : mask[i] != 0) ? x[i] / (float)options.Density : 0;
+        for (var i = 0; i < x.Length; i++)
+        {
+            var kept = mask is null ? random.Uniform((ulong)i) < options.Density : mask[i] != 0;
+            x[i] = kept ? x[i] / (float)options.Density : 0;
+        }
     }
 
     // With linear interpolation between neighbours.

@@ -1,9 +1,9 @@
 namespace NanoLora.Nn;
 
 /// <summary>
-/// A = U diag(S) Vᵀ in double precision, by one-sided Jacobi rotations (Hestenes 1958): pairs of columns are turned until all are orthogonal. The columns' lengths
-/// are then the singular values. Every singular value is found to the accuracy of the numbers; the order of the rotations is fixed, so the same matrix gives the
-/// same bits. For the small matrices of adapters: work grows with the cube of the smaller side, times about ten sweeps.
+/// A = U diag(S) Vᵀ in double precision, by one-sided Jacobi rotations (Hestenes 1958): pairs of columns are turned until all are orthogonal. The columns'
+/// lengths are then the singular values. The order of the rotations is fixed, so the same matrix gives the same bits. For the small matrices of adapters:
+/// a sweep costs larger side · smaller side², and there are about ten.
 /// </summary>
 public sealed class Svd
 {
@@ -31,14 +31,15 @@ public sealed class Svd
     /// <summary>The singular values, the largest first.</summary>
     public double[] Values { get; }
 
-    /// <summary>Vᵀ, [Count, Columns]: one right singular vector a row. A pair of vectors is defined up to a common sign: the largest entry of the right one is positive.</summary>
+    /// <summary>Vᵀ, [Count, Columns]: one right singular vector a row. A pair of vectors is defined up to a sign: the largest entry of the right one is positive.</summary>
     public double[] Right { get; }
 
     /// <summary>Decomposes a matrix [rows, columns], row by row.</summary>
     /// <exception cref="ArgumentException">The number of values is not the shape's, or one of them is no finite number.</exception>
     public static Svd Of(ReadOnlySpan<double> matrix, int rows, int columns)
     {
-        if (rows < 1 || columns < 1 || matrix.Length != rows * columns) throw new ArgumentException($"Svd: {matrix.Length} values for a matrix [{rows}, {columns}].");
+        if (rows < 1 || columns < 1 || matrix.Length != rows * columns)
+            throw new ArgumentException($"Svd: {matrix.Length} values for a matrix [{rows}, {columns}].");
         foreach (var value in matrix) if (!double.IsFinite(value)) throw new ArgumentException($"Svd: the matrix [{rows}, {columns}] holds {value}.");
         var svd = new Svd(rows, columns);
         if (rows >= columns)

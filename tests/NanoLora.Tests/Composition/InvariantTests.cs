@@ -3,7 +3,7 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Composition;
 
-/// <summary>What holds of composition whatever the numbers: ranks that are not alpha, B that is not zero, three modules and more, values and not shapes.</summary>
+/// <summary>What holds of composition whatever the numbers: ranks that are not alpha, B not zero, three modules and more, values and not shapes.</summary>
 public class InvariantTests : EngineTest
 {
     private const double Near = 1e-5;
@@ -27,7 +27,11 @@ public class InvariantTests : EngineTest
     {
         using var model = Tiny.Model(Backend);
         using var modules = new Owned(Tiny.Modules(model));
-        foreach (var module in modules.All) Tiny.Close(Alone(model, module), With(model, Compose.Uniform(model, [module, module, module, module])), Near, module.Name);
+        foreach (var module in modules.All)
+        {
+            var alone = Alone(model, module);
+            Tiny.Close(alone, With(model, Compose.Uniform(model, [module, module, module, module])), Near, module.Name);
+        }
     }
 
     [Fact]
@@ -78,7 +82,8 @@ public class InvariantTests : EngineTest
         using var model = Tiny.Model(Backend);
         using var modules = new Owned(Tiny.Modules(model));
         var m = modules.All;
-        Tiny.Close(With(model, Compose.Fixed(model, m, [0.2f, 0.5f, 0.9f])), With(model, Compose.Fixed(model, [m[2], m[0], m[1]], [0.9f, 0.2f, 0.5f])), Near);
+        var sorted = With(model, Compose.Fixed(model, m, [0.2f, 0.5f, 0.9f]));
+        Tiny.Close(sorted, With(model, Compose.Fixed(model, [m[2], m[0], m[1]], [0.9f, 0.2f, 0.5f])), Near);
     }
 
     [Fact]
@@ -97,7 +102,8 @@ public class InvariantTests : EngineTest
         using var modules = new Owned(Tiny.Modules(model));
         using var moved = new LoraModule("gauge", modules.All[1].Updates.ToDictionary(static u => u.Key, u => Gauge(u.Value)));
         float[] weights = [0.3f, 0.8f, 0.5f];
-        Tiny.Close(With(model, Compose.Fixed(model, modules.All, weights)), With(model, Compose.Fixed(model, [modules.All[0], moved, modules.All[2]], weights)), Near);
+        var plain = With(model, Compose.Fixed(model, modules.All, weights));
+        Tiny.Close(plain, With(model, Compose.Fixed(model, [modules.All[0], moved, modules.All[2]], weights)), Near);
     }
 
     [Fact]
@@ -156,7 +162,9 @@ public class InvariantTests : EngineTest
         using var modules = new Owned(Tiny.Modules(model));
         var mixture = Compose.Learned(model, modules.All);
         model.NewHead(Tiny.Normal(3 * 32, 8, 0.1f), new float[3], Tiny.Classes);
-        float[] Frozen() => [.. model.Parameters().Where(static p => !p.Value.Trains && p.Value.Value.DType == DType.F32).SelectMany(static p => p.Value.Value.ToArray()), .. modules.All.SelectMany(static m => m.Updates.Values).SelectMany(Tiny.Values)];
+        var frozen = model.Parameters().Where(static p => !p.Value.Trains && p.Value.Value.DType == DType.F32).Select(static p => p.Value).ToArray();
+        var updates = modules.All.SelectMany(static m => m.Updates.Values).ToArray();
+        float[] Frozen() => [.. frozen.SelectMany(static p => p.Value.ToArray()), .. updates.SelectMany(Tiny.Values)];
         var (before, head, v) = (Frozen(), Tiny.Values(model.Head!), Mixers(mixture)[0].V.Value.ToArray());
         Assert.Equal(Mixers(mixture).Length * 3 + 3 * 32 + 3, model.TrainedCount);
         Trainer.Fit(model, new TinySet(24), new FitOptions { Steps = 10, BatchSize = 8 });
@@ -164,48 +172,6 @@ public class InvariantTests : EngineTest
         Assert.NotEqual(head, Tiny.Values(model.Head!));
         Assert.NotEqual(v, Mixers(mixture)[0].V.Value.ToArray());
         mixture.Detach();
-    }
-
-    [Fact]
-    public void Saved_and_reloaded_it_is_the_same()
-    {
-        using var folder = new Folder();
-        using var model = Tiny.Model(Backend);
-        var modules = new List<LoraModule>();
-        foreach (var module in Tiny.Modules(model))
-        {
-            PeftFolder.Save(folder.At(module.Name), module, model);
-            var read = Lora.Load(folder.At(module.Name), model);
-            foreach (var (path, update) in module.Updates)
-            {
-                Assert.Equal(Tiny.Values(update), Tiny.Values(read.Updates[path]));
-                Assert.Equal((update.Rank, update.Scale), (read.Updates[path].Rank, read.Updates[path].Scale));
-            }
-            modules.Add(read);
-            module.Dispose();
-        }
-        var mixture = Compose.Learned(model, modules);
-        foreach (var mixer in Mixers(mixture)) mixer.SetV([0.5f, -1, 0.25f]);
-        var logits = Tiny.Logits(model);
-        mixture.Save(folder.At("mixture"));
-        mixture.Export(folder.At("exported"));
-        using (var again = Tiny.Model(Backend))
-        {
-            var loaded = Mixture.Load(folder.At("mixture"), again);
-            Assert.Equal(mixture.Weights(), loaded.Weights());
-            Assert.Equal(logits, Tiny.Logits(again));
-            loaded.Detach();
-            foreach (var module in loaded.Modules) module.Dispose();
-        }
-        using (var again = Tiny.Model(Backend))
-        {
-            var exported = Lora.Load(folder.At("exported"), again);
-            Assert.All(exported.Updates, u => Assert.Equal((modules.Sum(m => m.Updates[u.Key].Rank), 1f), (u.Value.Rank, u.Value.Scale)));
-            Attach.Module(again, exported);
-            Tiny.Close(logits, Tiny.Logits(again), Near);
-        }
-        mixture.Detach();
-        foreach (var module in modules) module.Dispose();
     }
 
     [Fact]
@@ -269,22 +235,6 @@ public class InvariantTests : EngineTest
         foreach (var composition in inner) composition.Dispose();
     }
 
-    [Theory]
-    [InlineData("\"use_dora\": false", "\"use_dora\": true", "use_dora")]
-    [InlineData("\"init_lora_weights\": true", "\"init_lora_weights\": \"pissa\"", "pissa")]
-    public void What_does_not_compose_is_refused_by_name(string field, string value, string named)
-    {
-        using var folder = new Folder();
-        using var model = Tiny.Model(Backend);
-        using (var module = Tiny.Module(model, "m", 4, static _ => (2, 3))) PeftFolder.Save(folder.At("m"), module, model);
-        var path = Path.Combine(folder.At("m"), "adapter_config.json");
-        var config = File.ReadAllText(path);
-        Assert.Contains(field, config, StringComparison.Ordinal);
-        File.WriteAllText(path, config.Replace(field, value, StringComparison.Ordinal));
-        var error = Assert.Throws<CheckpointException>(() => Lora.Load(folder.At("m"), model));
-        Assert.Contains(named, error.Message, StringComparison.Ordinal);
-    }
-
     // W0 + Σ w s B A, summed in double precision by hand.
     private static float[] Dense(Linear linear, Lora[] updates, float[] weights)
     {
@@ -293,7 +243,10 @@ public class InvariantTests : EngineTest
         {
             var (a, b, rank) = (updates[n].A.Value.ToArray(), updates[n].B.Value.ToArray(), updates[n].Rank);
             var scale = weights[n] * (updates[n].RankStabilised ? updates[n].Alpha / Math.Sqrt(rank) : (double)updates[n].Alpha / rank);
-            for (var o = 0; o < linear.Out; o++) for (var r = 0; r < rank; r++) for (var i = 0; i < inputs; i++) w[o * inputs + i] += scale * b[o * rank + r] * a[r * inputs + i];
+            for (var o = 0; o < linear.Out; o++)
+            {
+                for (var r = 0; r < rank; r++) for (var i = 0; i < inputs; i++) w[o * inputs + i] += scale * b[o * rank + r] * a[r * inputs + i];
+            }
         }
         return Array.ConvertAll(w, static x => (float)x);
     }
@@ -303,8 +256,8 @@ public class InvariantTests : EngineTest
     {
         var (a, b, rank, inputs) = (lora.A.Value.ToArray(), lora.B.Value.ToArray(), lora.Rank, lora.A.Shape[1]);
         var (ga, gb) = (new float[a.Length], new float[b.Length]);
-        for (var r = 0; r < rank; r++) for (var i = 0; i < inputs; i++) ga[r * inputs + i] = 0.5f * a[r * inputs + i] - (r == 0 ? 0.125f * a[(rank - 1) * inputs + i] : 0);
-        for (var o = 0; o < b.Length / rank; o++) for (var r = 0; r < rank; r++) gb[o * rank + r] = 2 * b[o * rank + r] + (r == rank - 1 ? 0.5f * b[o * rank] : 0);
+        for (var i = 0; i < a.Length; i++) ga[i] = 0.5f * a[i] - (i < inputs ? 0.125f * a[(rank - 1) * inputs + i] : 0);
+        for (var i = 0; i < b.Length; i++) gb[i] = 2 * b[i] + (i % rank == rank - 1 ? 0.5f * b[i - i % rank] : 0);
         using var ta = Workspace.From(ga, lora.A.Shape);
         using var tb = Workspace.From(gb, lora.B.Shape);
         return new Lora(ta, tb, lora.Alpha, lora.RankStabilised);
@@ -344,7 +297,11 @@ public class InvariantTests : EngineTest
         return Forward(model).Item();
     }
 
-    private Tensor Forward(Vit model) => model.Forward(Workspace.From(Tiny.Images(6), new Shape(6, 1, 16, 16))).CrossEntropy(Workspace.From([0, 1, 2, 2, 1, 0], new Shape(6)));
+    private Tensor Forward(Vit model)
+    {
+        var logits = model.Forward(Workspace.From(Tiny.Images(6), new Shape(6, 1, 16, 16)));
+        return logits.CrossEntropy(Workspace.From([0, 1, 2, 2, 1, 0], new Shape(6)));
+    }
 
     private static double Distance(float[] a, float[] b) => a.Zip(b).Max(static p => Math.Abs(p.First - p.Second));
 
@@ -354,14 +311,5 @@ public class InvariantTests : EngineTest
         {
             foreach (var module in All) module.Dispose();
         }
-    }
-
-    private sealed class Folder : IDisposable
-    {
-        private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("nanolora-composition-");
-
-        public string At(string name) => Path.Combine(_folder.FullName, name);
-
-        public void Dispose() => _folder.Delete(recursive: true);
     }
 }

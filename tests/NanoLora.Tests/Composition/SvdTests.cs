@@ -15,7 +15,11 @@ public class SvdTests
         var svd = Svd.Of(a, rows, columns);
         Assert.Equal(Math.Min(rows, columns), svd.Count);
         for (var n = 1; n < svd.Count; n++) Assert.True(svd.Values[n - 1] >= svd.Values[n]);
-        for (var i = 0; i < rows; i++) for (var j = 0; j < columns; j++) Assert.Equal(a[i * columns + j], Sum(svd.Count, n => svd.Values[n] * svd.Left[n * rows + i] * svd.Right[n * columns + j]), 1e-13);
+        for (var i = 0; i < rows; i++)
+        {
+            for (var j = 0; j < columns; j++)
+                Assert.Equal(a[i * columns + j], Sum(svd.Count, n => svd.Values[n] * svd.Left[n * rows + i] * svd.Right[n * columns + j]), 1e-13);
+        }
         for (var m = 0; m < svd.Count; m++)
         {
             for (var n = 0; n < svd.Count; n++)

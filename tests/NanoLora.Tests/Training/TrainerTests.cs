@@ -3,7 +3,10 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Training;
 
-/// <summary>What a training keeps to: it learns, stops before a NaN does harm, goes on where it was interrupted, gives the same bits in any number of threads, and asks for no memory after its first steps.</summary>
+/// <summary>
+/// What a training keeps to: it learns, stops before a NaN does harm, goes on where it was interrupted, gives the same bits in any number of threads, and asks
+/// for no memory after its first steps.
+/// </summary>
 public class TrainerTests : EngineTest
 {
     private static readonly FitOptions Short = new() { Steps = 12, BatchSize = 8, FactorRate = 1e-2, Seed = 9, Warmup = 2 };
@@ -52,7 +55,11 @@ public class TrainerTests : EngineTest
             var whole = Fit(Backend, Short, out var history);
             Assert.True(history.Completed);
             using var cancellation = new CancellationTokenSource();
-            _ = Fit(Backend, Short with { Cancellation = cancellation.Token, Progress = step => { if (step.Step == 5) cancellation.Cancel(); } }, out var broken);
+            void Stop(FitProgress step)
+            {
+                if (step.Step == 5) cancellation.Cancel();
+            }
+            _ = Fit(Backend, Short with { Cancellation = cancellation.Token, Progress = Stop }, out var broken);
             Assert.False(broken.Completed);
             Assert.Equal(5, broken.Steps.Count);
             broken.State!.Save(path);
@@ -93,7 +100,8 @@ public class TrainerTests : EngineTest
     [Fact]
     public void A_step_saves_what_its_gradients_need_and_no_more()
     {
-        // LoRA on q and v of the second block alone: the first block, patches and positions leave nothing on the tape. All sizes are powers of two, as the pool's blocks are.
+        // LoRA on q and v of the second block alone: the first block, patches and positions leave nothing on the tape. All sizes are powers of two, as the
+        // pool's blocks are.
         const int rows = 8 * 16, width = 32, inner = 64, rank = 4, heads = 2, classes = 3;
         using var model = Tiny.Model(Backend);
         Attach.Lora(model, "blocks.1.attn.(q|v)", rank, seed: 1);
@@ -124,7 +132,8 @@ public class TrainerTests : EngineTest
             var (managed, native) = (new long[steps], new long[steps]);
             Trainer.Fit(model, set, Short with
             {
-                Steps = steps, BatchSize = batch,
+                Steps = steps,
+                BatchSize = batch,
                 Progress = step => (managed[step.Step - 1], native[step.Step - 1]) = (GC.GetAllocatedBytesForCurrentThread(), backend.ReservedBytes),
             });
             return (Enumerable.Range(1, steps - 1).Min(i => managed[i] - managed[i - 1]), native[^1] - native[2]);
@@ -136,7 +145,8 @@ public class TrainerTests : EngineTest
         }
         var (small, large) = (Run(8), Run(64));
         Assert.Equal((0, 0), (small.Native, large.Native));
-        // Managed: tensors and steps of the tape, small objects whose number knows nothing of the batch. The smallest array there could be, of logits, would grow by 672 bytes.
+        // Managed: tensors and steps of the tape, small objects whose number knows nothing of the batch. The smallest array there could be, of logits, would
+        // grow by 672 bytes.
         Assert.InRange(large.Least, small.Least - 200, small.Least + 200);
         Assert.InRange(large.Least, 1, 24 * 1024);
     }
