@@ -193,7 +193,7 @@ public static class PeftMerge
     }
 
     /// <summary>Holds the entries of U S and Vᵀ within plus and minus a quantile of them all, signs and all.</summary>
-    internal static void Clamp(double[] b, double[] a, double quantile)
+    public static void Clamp(double[] b, double[] a, double quantile)
     {
         var limit = Quantile([.. b, .. a], quantile);
         foreach (var side in (ReadOnlySpan<double[]>)[a, b])
