@@ -86,8 +86,8 @@ public readonly struct Gated<T> : IBinary where T : unmanaged, IUnary
 public readonly struct Gelu : IUnary
 {
     private const float InverseRoot2Pi = 0.3989422804f;
-    public static float Forward(float x) => x * Normal.Cdf(x);
-    public static float Slope(float x) => Normal.Cdf(x) + Finite.Times(x, InverseRoot2Pi * MathF.Exp(-0.5f * x * x));
+    public static float Forward(float x) => x * Normal.Cdf(x, out _);
+    public static float Slope(float x) => Normal.Cdf(x, out var bell) + Finite.Times(x, InverseRoot2Pi * bell);
     public static Vector<float> Forward(Vector<float> x) => x * Normal.Cdf(x, out _);
     public static Vector<float> Slope(Vector<float> x) => Normal.Cdf(x, out var bell) + Finite.Times(x, InverseRoot2Pi * bell);
 }
@@ -291,15 +291,17 @@ internal static class Normal
     {
         var z = MathF.Abs(x);
         if (z < 1) return x * Inner(z * z);
-        var y = 1 - Outer(z);
+        var y = 1 - Outer(z, MathF.Exp(-z * z));
         return x < 0 ? -y : y;
     }
 
-    public static float Cdf(float x)
+    /// <summary>Φ(x), and on the way e^-x²/2.</summary>
+    public static float Cdf(float x, out float bell)
     {
         var z = MathF.Abs(x) * RootHalf;
-        if (z < 1) return 0.5f + 0.5f * (x * RootHalf) * Inner(z * z);
-        var tail = 0.5f * Outer(z);
+        bell = MathF.Exp(-0.5f * x * x);
+        if (z < 1) return 0.5f + 0.5f * RootHalf * x * Inner(z * z);
+        var tail = 0.5f * Outer(z, bell);
         return x < 0 ? tail : 1 - tail;
     }
 
@@ -324,10 +326,10 @@ internal static class Normal
 
     private static float Inner(float q) => P0 + q * (P1 + q * (P2 + q * (P3 + q * (P4 + q * (P5 + q * P6)))));
 
-    private static float Outer(float z)
+    private static float Outer(float z, float bell)
     {
         var u = 1 / (1 + 0.5f * z);
-        return MathF.Exp(-z * z) * u * (Q0 + u * (Q1 + u * (Q2 + u * (Q3 + u * (Q4 + u * (Q5 + u * (Q6 + u * Q7)))))));
+        return bell * u * (Q0 + u * (Q1 + u * (Q2 + u * (Q3 + u * (Q4 + u * (Q5 + u * (Q6 + u * Q7)))))));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -80,7 +80,7 @@ public class ResultsTests
         var folder = Directory.CreateTempSubdirectory("nanolora-results-").FullName;
         try
         {
-            var path = Path.Combine(folder, "inner", "results.json");
+            var path = Path.Combine(folder, "results.json");
             var study = MadeUp.Study();
             study.SaveJson(path);
             Assert.Equal(study.ToJson(), Results.LoadJson(path).ToJson());
