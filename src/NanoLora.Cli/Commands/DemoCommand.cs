@@ -27,7 +27,10 @@ internal static class DemoCommand
         { output, shots, draws, steps, arms, seed, models, task, resume };
         command.SetAction(parsed => Run(session, protocol with
         {
-            Shots = parsed.GetValue(shots)!.Values, Draws = parsed.GetValue(draws), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
+            Shots = parsed.GetValue(shots)!.Values,
+            Draws = parsed.GetValue(draws),
+            Steps = parsed.GetValue(steps),
+            Seed = parsed.GetValue(seed),
             Arms = Named(parsed.GetValue(arms)),
         }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(resume)));
         return command;

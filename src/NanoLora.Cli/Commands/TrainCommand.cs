@@ -40,9 +40,14 @@ internal static class TrainCommand
             if (parsed.GetValue(all) && parsed.GetValue(data) is null) throw new UsageException("--all-upstream reads the tasks from --data.");
             options = options with
             {
-                Rank = parsed.GetValue(rank), Alpha = (float?)parsed.GetValue(alpha), Pattern = parsed.GetValue(pattern)!,
+                Rank = parsed.GetValue(rank),
+                Alpha = (float?)parsed.GetValue(alpha),
+                Pattern = parsed.GetValue(pattern)!,
                 Dropout = (float)(parsed.GetValue(dropout) ?? 0),
-                Steps = parsed.GetValue(steps), BatchSize = parsed.GetValue(batch), Rate = parsed.GetValue(rate) ?? options.Rate, Seed = parsed.GetValue(seed),
+                Steps = parsed.GetValue(steps),
+                BatchSize = parsed.GetValue(batch),
+                Rate = parsed.GetValue(rate) ?? options.Rate,
+                Seed = parsed.GetValue(seed),
             };
             var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));
             var (folder, source) = (parsed.GetValue(output)!, parsed.GetValue(data));
@@ -83,7 +88,8 @@ internal static class TrainCommand
             var progress = session.Progress(task.Name, options.Steps - begun);
             var (module, history) = Upstream.Train(model, task, mean, deviation, options with
             {
-                Resume = state, Cancellation = session.Cancellation,
+                Resume = state,
+                Cancellation = session.Cancellation,
                 Progress = step => progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}")),
             });
             progress.Dispose();

@@ -53,8 +53,16 @@ public sealed class VitTests : IDisposable
     {
         var config = Small with
         {
-            Family = VitFamily.VitPytorch, Channels = 1, HeadSize = 64, FusedQkv = true, QkvBias = false, Pooling = Pooling.Cls, Activation = "relu",
-            Eps = 1e-5f, ImageMean = null, ImageStd = null,
+            Family = VitFamily.VitPytorch,
+            Channels = 1,
+            HeadSize = 64,
+            FusedQkv = true,
+            QkvBias = false,
+            Pooling = Pooling.Cls,
+            Activation = "relu",
+            Eps = 1e-5f,
+            ImageMean = null,
+            ImageStd = null,
         };
         using var model = Vit.Create(config, _backend, 3);
         model.Save(_folder.Path);
