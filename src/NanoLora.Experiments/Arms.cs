@@ -74,8 +74,8 @@ public static class Arms
 
         FitOptions Options() => new()
         {
-            Steps = protocol.Steps, BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = protocol.LoraRate, BaseRate = protocol.FullRate,
-            MixingRate = key.Shots < protocol.ManyShots ? protocol.MixingRate.Few : protocol.MixingRate.Many, Seed = Seed(key, protocol), Augment = false,
+            Steps = protocol.Steps, BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = protocol.At(protocol.LoraRate, key.Shots),
+            BaseRate = protocol.At(protocol.FullRate, key.Shots), MixingRate = protocol.At(protocol.MixingRate, key.Shots), Seed = Seed(key, protocol), Augment = false,
         };
     }
 

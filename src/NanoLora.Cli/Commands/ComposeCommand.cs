@@ -113,7 +113,7 @@ internal static class ComposeCommand
         var history = Trainer.Fit(model, data, new FitOptions
         {
             Steps = request.Steps, BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, Seed = request.Seed, Augment = false,
-            MixingRate = request.Shots < protocol.ManyShots ? protocol.MixingRate.Few : protocol.MixingRate.Many, Cancellation = session.Cancellation,
+            MixingRate = protocol.At(protocol.MixingRate, request.Shots ?? protocol.ManyShots), Cancellation = session.Cancellation,
             Progress = step => progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}")),
         });
         progress.Dispose();
