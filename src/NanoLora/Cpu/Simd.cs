@@ -65,6 +65,22 @@ internal static class Simd
         return Vector.Sum((a + b) + (c + d));
     }
 
+    /// <summary>The mean, as x_0 + Σ (x - x_0) / n: exact for a row of equal numbers, and near enough to it for one far from zero.</summary>
+    public static float Mean(ReadOnlySpan<float> x)
+    {
+        if (x.IsEmpty) return 0;
+        Vector<float> a = default, b = default, first = new(x[0]);
+        int w = Width, i = 0;
+        for (; i + 2 * w <= x.Length; i += 2 * w)
+        {
+            a += Load(x, i) - first;
+            b += Load(x, i + w) - first;
+        }
+        for (; i + w <= x.Length; i += w) a += Load(x, i) - first;
+        if (i < x.Length) b += LoadPart(x, i, x[0]) - first;
+        return x[0] + Vector.Sum(a + b) / x.Length;
+    }
+
     /// <summary>Σ x ∘ y</summary>
     public static float Dot(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
     {

@@ -95,7 +95,7 @@ public partial class CpuBackend
             {
                 var u = x.Row(row);
                 var v = y.Row(row);
-                var mean = kind.Centred ? Simd.Sum(u) / u.Length : 0;
+                var mean = kind.Centred ? Simd.Mean(u) : 0;
                 var r = 1 / MathF.Sqrt(Simd.SquaredDistance(u, mean) / u.Length + kind.Eps);
                 (statistics.Floats()[2 * row], statistics.Floats()[2 * row + 1]) = (mean, r);
                 Vector<float> m = new(mean), s = new(r), one = kind.ShiftedWeight ? Vector<float>.One : default;
