@@ -16,7 +16,7 @@ internal sealed class CompositionCase : IDisposable
     {
         (Folder, Workspace, Report, Values) = (folder, backend.Main, report, new GoldenValues(folder));
         _place = Path.GetDirectoryName(Path.GetFullPath(folder.Path))!;
-        Model = Vit.Load(Path.Combine(_place, "base", "vit"), backend);
+        Model = Vit.Load(Base, backend);
     }
 
     internal GoldenFolder Folder { get; }
@@ -28,6 +28,9 @@ internal sealed class CompositionCase : IDisposable
     internal GoldenReport Report { get; }
 
     internal GoldenValues Values { get; }
+
+    /// <summary>The folder of the base.</summary>
+    internal string Base => Path.Combine(_place, "base", "vit");
 
     internal Vit Model { get; }
 
