@@ -7,6 +7,7 @@ namespace NanoLora;
 public sealed partial class CpuBackend : Backend
 {
     private readonly CpuPool _pool;
+    private readonly Func<CpuBackend, long, Storage>? _allocate;
 
     /// <summary>A backend with as many threads as the machine has cores, or as many as asked for; results do not depend on the number.</summary>
     public CpuBackend(int threads = 0)
@@ -14,6 +15,9 @@ public sealed partial class CpuBackend : Backend
         _pool = new CpuPool(this);
         Threads = new Threads(threads > 0 ? threads : Environment.ProcessorCount);
     }
+
+    /// <summary>A backend whose blocks come from elsewhere than the pool, such as memory between guard pages.</summary>
+    internal CpuBackend(int threads, Func<CpuBackend, long, Storage> allocate) : this(threads) => _allocate = allocate;
 
     /// <inheritdoc/>
     public override string Name => "cpu";
@@ -28,7 +32,7 @@ public sealed partial class CpuBackend : Backend
     public override long ReservedBytes => _pool.ReservedBytes;
 
     /// <inheritdoc/>
-    public override Storage Allocate(long bytes) => _pool.Take(bytes);
+    public override Storage Allocate(long bytes) => _allocate is null ? _pool.Take(bytes) : _allocate(this, bytes);
 
     /// <inheritdoc/>
     public override void Upload<T>(ReadOnlySpan<T> values, Tensor x) => values.CopyTo(MemoryMarshal.Cast<byte, T>(x.Raw()));

@@ -1,4 +1,5 @@
 using System.Reflection;
+using NanoLora.Tests.Cpu;
 using System.Runtime.InteropServices;
 
 namespace NanoLora.Tests.Ops;
@@ -79,6 +80,31 @@ public class OpTableTests : EngineTest
             {
                 Assert.True(SameBits(first.Value.Gradients[n], now.Gradients[n]), $"{name}: the gradient of input {n} depends on the number of threads ({threads}).");
             }
+        }
+    }
+
+    // Every block, inputs, outputs, gradients and scratch alike, ends where its memory ends: one element too many ends the process.
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Stays_within_its_tensors(string name)
+    {
+        if (GuardedMemory.Missing is not null) return;                            // the other tests of the row run on ordinary memory
+        var row = OpTable.Row(name);
+        foreach (var shapes in row.Shapes)
+        {
+            var values = row.Fill(shapes);
+            var dy = row.HasGradient ? Normal(row.Reference(Dense(values, shapes)).Values.Length, seed: 3) : null;
+            using var ordinary = new CpuBackend(1);
+            using var guarded = new CpuBackend(1, Guarded);
+            var (want, got) = (Run(ordinary, row, shapes, values, dy), Run(guarded, row, shapes, values, dy));
+            Assert.True(SameBits(want.Y, got.Y), $"{name} of {Describe(shapes)}: the output depends on where the tensors lie.");
+            for (var n = 0; n < values.Length; n++) Assert.True(SameBits(want.Gradients[n], got.Gradients[n]), $"{name}: the gradient of input {n} depends on where the tensors lie.");
+        }
+
+        static unsafe Storage Guarded(CpuBackend backend, long bytes)
+        {
+            var memory = new GuardedMemory((int)bytes);
+            return new CpuStorage(backend, (nint)memory.Start, bytes, memory);
         }
     }
 
