@@ -7,7 +7,7 @@ public sealed class LayerNorm : Module
     private readonly Parameter? _bias;
     private readonly float _eps;
 
-    /// <summary>A norm over the given weight and bias [cols], which it takes over.</summary>
+    /// <summary>A norm over the given weight and bias [cols]; it holds their storage, the tensors given stay with their scope or the caller.</summary>
     public LayerNorm(Tensor weight, Tensor? bias, float eps)
     {
         _weight = Own("weight", weight);

@@ -7,7 +7,7 @@ public sealed class Parameter : IDisposable
 {
     private Leaf? _leaf;
 
-    /// <summary>A parameter over <paramref name="value"/>, which it takes over; frozen until <see cref="Trains"/> is set.</summary>
+    /// <summary>A parameter over the storage of <paramref name="value"/>, frozen until <see cref="Trains"/> is set. The tensor given stays with its scope or the caller.</summary>
     public Parameter(Tensor value)
     {
         Value = value.Alias();

@@ -19,19 +19,24 @@ public static class Attach
     /// <param name="seed">Of the random values.</param>
     /// <param name="rows">Which of the linear's outputs to adapt, such as the q of a fused qkv; all if not given.</param>
     /// <param name="name">What the module is called.</param>
-    /// <exception cref="ArgumentException">Nothing matches.</exception>
-    public static LoraModule Lora(Model model, string pattern, int rank, float? alpha = null, bool rankStabilised = false, float dropout = 0, ulong seed = 0, Range? rows = null, string name = "lora")
+    /// <param name="ranks">Other ranks for some of the linears, by pattern; the first that matches counts.</param>
+    /// <param name="alphas">Other numerators for some of the linears, by pattern; the first that matches counts.</param>
+    /// <exception cref="ArgumentException">Nothing matches, or a rank is not positive.</exception>
+    public static LoraModule Lora(
+        Model model, string pattern, int rank, float? alpha = null, bool rankStabilised = false, float dropout = 0, ulong seed = 0, Range? rows = null, string name = "lora",
+        IReadOnlyList<KeyValuePair<string, int>>? ranks = null, IReadOnlyList<KeyValuePair<string, float>>? alphas = null)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rank, 1);
         var updates = new Dictionary<string, Lora>();
         foreach (var (path, linear) in Matching(model, pattern))
         {
             var (column, width) = (rows ?? Range.All).GetOffsetAndLength(linear.Out);
+            var r = First(ranks, path) ?? rank;
+            if (r < 1) throw new ArgumentException($"Attach.Lora: the rank {r} for {path}; it must be 1 at least.");
             // Kaiming-uniform with a = √5 as PyTorch draws a linear: bound 1 / √in.
             var random = new Philox(seed, Stream(path));
-            var (a, bound) = (new float[rank * linear.In], 1 / MathF.Sqrt(linear.In));
+            var (a, bound) = (new float[r * linear.In], 1 / MathF.Sqrt(linear.In));
             for (var i = 0; i < a.Length; i++) a[i] = bound * (2 * random.Uniform((ulong)i) - 1);
-            updates[path] = New(model.Backend, a, new float[width * rank], rank, alpha ?? rank, rankStabilised, dropout, column);
+            updates[path] = New(model.Backend, a, new float[width * r], r, First(alphas, path) ?? alpha ?? r, rankStabilised, dropout, column);
         }
         var module = new LoraModule(name, updates);
         Module(model, module);
@@ -73,12 +78,22 @@ public static class Attach
     /// <exception cref="ArgumentException">Nothing matches.</exception>
     public static IReadOnlyList<KeyValuePair<string, Linear>> Matching(Model model, string pattern)
     {
-        Regex regex;
-        try { regex = new Regex(Expression(pattern), RegexOptions.NonBacktracking | RegexOptions.CultureInvariant); }
-        catch (ArgumentException error) { throw new ArgumentException($"Attach: \"{pattern}\" is not a pattern: {error.Message}"); }
+        var regex = Pattern(pattern);
         var found = model.Linears().Where(l => regex.IsMatch(l.Key)).ToList();
         if (found.Count == 0) throw new ArgumentException($"Attach: no linear matches \"{pattern}\". Paths are like {string.Join(", ", model.Linears().Take(6).Select(l => l.Key))}; * stands for any characters, (a|b) for one of several words.");
         return found;
+    }
+
+    private static T? First<T>(IReadOnlyList<KeyValuePair<string, T>>? patterns, string path) where T : struct
+    {
+        foreach (var (pattern, value) in patterns ?? []) if (Pattern(pattern).IsMatch(path)) return value;
+        return null;
+    }
+
+    private static Regex Pattern(string pattern)
+    {
+        try { return new Regex(Expression(pattern), RegexOptions.NonBacktracking | RegexOptions.CultureInvariant); }
+        catch (ArgumentException error) { throw new ArgumentException($"Attach: \"{pattern}\" is not a pattern: {error.Message}"); }
     }
 
     internal static Lora New(Backend backend, float[] a, float[] b, int rank, float alpha, bool rankStabilised, float dropout, int column = 0)

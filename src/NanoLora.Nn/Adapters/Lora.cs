@@ -6,7 +6,7 @@ namespace NanoLora.Nn;
 /// </summary>
 public sealed class Lora : Adapter
 {
-    /// <summary>An update over the given factors, which it takes over.</summary>
+    /// <summary>An update over the given factors; it holds their storage, the tensors given stay with their scope or the caller.</summary>
     /// <param name="a">[rank, in]</param>
     /// <param name="b">[out, rank]</param>
     /// <param name="alpha">The numerator of the scale.</param>
