@@ -32,10 +32,10 @@ public sealed record Protocol
     public int ManyShots { get; init; } = 5;
 
     /// <summary>The rate of mixing weights.</summary>
-    public ShotRates MixingRate { get; init; } = new(0.1, 0.1);
+    public ShotRates MixingRate { get; init; } = new(0.01, 0.1);
 
     /// <summary>The rate of a LoRA from scratch.</summary>
-    public ShotRates LoraRate { get; init; } = new(1e-3, 3e-3);
+    public ShotRates LoraRate { get; init; } = new(1e-3, 1e-2);
 
     /// <summary>The rank of a LoRA from scratch: that of the modules.</summary>
     public int LoraRank { get; init; } = 4;
