@@ -12,7 +12,7 @@ public abstract partial class Backend : IDisposable
     public abstract string Name { get; }
 
     /// <summary>The workspace of programs that need only one; models are loaded into it.</summary>
-    public Workspace Main => _main ??= new Workspace(this);
+    public Workspace Main => _main ?? Interlocked.CompareExchange(ref _main, new Workspace(this), null) ?? _main;
 
     /// <summary>A scope of <see cref="Main"/>: what is born in it dies with it unless kept.</summary>
     /// <param name="grad">False: nothing born in it has a node.</param>

@@ -16,7 +16,7 @@ public abstract class Storage(Backend backend, long bytes)
     /// <summary>Weights stay in memory whether the tape saves them or not, so they do not count as saved bytes.</summary>
     internal bool IsWeight { get; set; }
 
-    /// <summary>How many nodes of the tape have saved it.</summary>
+    /// <summary>How many nodes of the tape have saved it; weights are not counted.</summary>
     internal int Saves { get; set; }
 
     /// <summary>Whether exactly one tensor or node holds it, so that it may be overwritten in place.</summary>

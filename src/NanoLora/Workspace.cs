@@ -144,8 +144,19 @@ public sealed class Workspace
     /// <summary>Walks the tape backwards from its end to <paramref name="floor"/>; a node without a gradient lies on no path from the loss.</summary>
     internal void Rewind(int floor)
     {
-        for (var i = _tape.Count - 1; i >= floor; i--) _tape[i].Run();
-        if (_frames.Count == 0) Cut(floor);
+        try
+        {
+            for (var i = _tape.Count - 1; i >= floor; i--) _tape[i].Run();
+        }
+        catch
+        {
+            for (var i = _tape.Count - 1; i >= floor; i--) _tape[i].Release();       // half a pass must not run into the next one
+            throw;
+        }
+        finally
+        {
+            if (_frames.Count == 0) Cut(floor);
+        }
     }
 
     internal int TapeLength => _tape.Count;
@@ -158,14 +169,14 @@ public sealed class Workspace
 
     internal void Saved(Storage storage)
     {
-        if (storage.Saves++ > 0 || storage.IsWeight) return;
+        if (storage.IsWeight || storage.Saves++ > 0) return;        // several workspaces save a weight at once: it is not counted
         SavedBytes += storage.Bytes;
         PeakSavedBytes = Math.Max(PeakSavedBytes, SavedBytes);
     }
 
     internal void Dropped(Storage storage)
     {
-        if (--storage.Saves == 0 && !storage.IsWeight) SavedBytes -= storage.Bytes;
+        if (!storage.IsWeight && --storage.Saves == 0) SavedBytes -= storage.Bytes;
     }
 
     internal void Check(Tensor x, string op)

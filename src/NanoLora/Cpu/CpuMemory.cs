@@ -58,7 +58,7 @@ internal sealed unsafe class CpuPool(Backend backend) : IDisposable
         lock (_lock)
         {
             LiveBlocks--;
-            block.IsWeight = false;
+            (block.IsWeight, block.Saves) = (false, 0);
             if (!_closed) { _free[block.SizeClass].Push(block); return; }
             ReservedBytes -= block.Bytes;
         }

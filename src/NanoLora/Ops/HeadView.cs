@@ -48,6 +48,18 @@ public readonly record struct HeadView(Tensor Tensor, HeadLayout Layout)
     /// <summary>Where head <paramref name="head"/> of batch <paramref name="batch"/> is at time <paramref name="time"/>.</summary>
     public int At(int batch, int head, int time) => batch * BatchStride + Layout.Offset + time * Layout.RowStride + head * Layout.HeadStride;
 
+    /// <summary>Whether all heads lie within each batch's share: kernels go by the strides alone.</summary>
+    internal bool IsInside
+    {
+        get
+        {
+            var (offset, row, head, length, count, size) = Layout;
+            if (offset < 0 || row < 0 || head < 0 || length < 0 || count < 0 || size < 0) return false;
+            if (length == 0 || count == 0 || size == 0 || Tensor.Shape[0] == 0) return true;
+            return offset + (length - 1L) * row + (count - 1L) * head + size <= BatchStride;
+        }
+    }
+
     /// <summary>The tensor's shape, and what of it is seen.</summary>
     public override string ToString() => $"{Tensor.Shape} ({Layout.Length} times, {Layout.Count} heads of {Layout.Size})";
 }

@@ -26,11 +26,15 @@ public partial class Tensor
     /// <exception cref="ArgumentException">Shapes that do not fit.</exception>
     public Tensor LoraStack(Tensor y, Tensor a, Tensor b, float scale = 1, Tensor? weights = null, Tensor? owner = null, int column = 0)
     {
-        int rank = a.Shape[0], groups = weights is null ? 1 : weights.Rows;
-        if (a.Cols != Cols || b.Cols != rank || column < 0 || column + b.Shape[0] > y.Cols || y.Rows != Rows)
+        int rank = a.Rows, groups = weights is null ? 1 : weights.Rows;
+        if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || a.Cols != Cols || b.Cols != rank || column < 0 || column + b.Shape[0] > y.Cols || y.Rows != Rows)
             throw new ArgumentException($"LoraStack: x {Shape}, A {a.Shape} and B {b.Shape} do not fit y {y.Shape} from column {column} on.");
-        if (weights is not null && (owner is null || owner.Count != rank || Rows % groups != 0))
+        if (weights is not null && (owner is null || owner.Count != rank || groups == 0 || Rows % groups != 0))
             throw new ArgumentException($"LoraStack: weights {weights.Shape} over {Rows} rows need one row for all or for each group of rows, and an owner for each of the {rank} rows of A.");
+        if (DType != DType.F32 || y.DType != DType.F32)
+            throw new ArgumentException($"LoraStack: x {Shape} is {DType} and y {y.Shape} {y.DType} where only F32 is read; widen them with Cast(DType.F32).");
+        if (y.Storage.Saves > 0 || y.Storage.IsWeight)
+            throw new InvalidOperationException($"LoraStack: y {y.Shape} is {(y.Storage.IsWeight ? "a weight" : "kept by the tape")}, and would be written over; give it a copy.");
         var records = Workspace.Records && (NeedsGrad || y.Node is not null || a.Node is not null || b.Node is not null || weights?.Node is not null);
         var h = New(new Shape(Rows, rank));
         Backend.LoraStack(this, a, b, y, h, new Gate(weights, owner, scale), column);

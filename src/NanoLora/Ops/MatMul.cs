@@ -21,7 +21,10 @@ public partial class Tensor
     {
         if (Shape.Rank < 2 || b.Shape.Rank < 2) throw new ArgumentException($"MatMul: {Shape} and {b.Shape} must have two axes at least.");
         int m = Shape[transposeA ? -1 : -2], k = Shape[transposeA ? -2 : -1], n = b.Shape[transposeB ? -2 : -1];
-        if (b.Shape[transposeB ? -1 : -2] != k) throw new ArgumentException($"MatMul: {Shape}{(transposeA ? "ᵀ" : "")} and {b.Shape}{(transposeB ? "ᵀ" : "")} do not fit: {k} against {b.Shape[transposeB ? -1 : -2]}.");
+        if (b.Shape[transposeB ? -1 : -2] != k)
+            throw new ArgumentException(
+                $"MatMul: {Shape}{(transposeA ? "ᵀ" : "")} and {b.Shape}{(transposeB ? "ᵀ" : "")} do not fit: {k} against {b.Shape[transposeB ? -1 : -2]}.");
+        RequireF32("MatMul", this);
         var batch = NanoLora.Shape.Broadcast(Shape.With(-1, 1).With(-2, 1), b.Shape.With(-1, 1).With(-2, 1), "MatMul");
         var y = New(batch.With(-2, m).With(-1, n));
         Backend.MatMul(this, b, y, transposeA, transposeB, accumulate: false);
@@ -34,11 +37,20 @@ public partial class Tensor
     /// <exception cref="ArgumentException">The last axis of x is not the weight's in.</exception>
     public Tensor Linear(Tensor weight, Tensor? bias = null)
     {
-        if (Shape.Rank == 0 || weight.Shape.Rank != 2 || weight.Shape[1] != Cols) throw new ArgumentException($"Linear: x {Shape} does not fit W {weight.Shape}; the last axis of x must be {(weight.Shape.Rank == 2 ? weight.Shape[1] : 0)}.");
+        if (weight.Shape.Rank != 2) throw new ArgumentException($"Linear: W {weight.Shape} for x {Shape} is not [out, in].");
+        if (Shape.Rank == 0 || weight.Shape[1] != Cols)
+            throw new ArgumentException($"Linear: x {Shape} does not fit W {weight.Shape}; the last axis of x must be {weight.Shape[1]}.");
         if (bias is not null && bias.Count != weight.Shape[0]) throw new ArgumentException($"Linear: a bias {bias.Shape} for W {weight.Shape}.");
+        RequireF32("Linear", this);
         var y = New(Shape.With(-1, weight.Shape[0]));
         Backend.Linear(this, weight, bias, y);
         return y.By(Workspace.Records && (NeedsGrad || weight.Node is not null || bias?.Node is not null) ? new LinearNode(this, weight, bias) : null);
+    }
+
+    /// <summary>Refuses a left operand that does not lie in memory as floats: the product reads it in place.</summary>
+    private static void RequireF32(string op, Tensor x)
+    {
+        if (x.DType != DType.F32) throw new ArgumentException($"{op}: {x.Shape} is {x.DType} where only F32 is read; widen it with Cast(DType.F32).");
     }
 }
 
@@ -51,14 +63,15 @@ public abstract partial class Backend
     public abstract void Linear(Tensor x, Tensor weight, Tensor? bias, Tensor y);
 }
 
-file sealed class MatMulNode(Tensor a, Tensor b, bool transposeA, bool transposeB) : Node([a, b], [b.Node is null ? null : a, a.Node is null ? null : b])
+file sealed class MatMulNode(Tensor a, Tensor b, bool transposeA, bool transposeB)
+    : Node([a, b], [b.Node is null ? null : a, a.Node is null ? null : b])
 {
     protected override void Backward(Tensor dy)
     {
         if (Wants(0))
         {
             var b = Saved(1);
-            var da = transposeA ? b.MatMul(dy, transposeB, true) : dy.MatMul(b, false, !transposeB);
+            var da = transposeA ? b.Cast(DType.F32).MatMul(dy, transposeB, true) : dy.MatMul(b, false, !transposeB);   // on the left, b has to be F32
             Give(0, da.SumTo(InputShape(0)));
         }
         if (Wants(1))
@@ -92,14 +105,14 @@ public partial class CpuBackend
     public override unsafe void MatMul(Tensor a, Tensor b, Tensor y, bool transposeA, bool transposeB, bool accumulate)
     {
         int m = y.Shape[-2], n = y.Shape[-1], k = a.Shape[transposeA ? -2 : -1];
-        int sizeA = m * k, sizeB = k * n, batches = y.Count / Math.Max(1, m * n);
+        var batches = y.Count / Math.Max(1, m * n);
         if (batches == 1)
         {
             Gemm.Multiply(Threads, m, n, k, a.Pointer<float>(), a.Cols, transposeA, b.Pointer<byte>(), b.Cols, transposeB, b.DType, y.Pointer<float>(), n, accumulate);
             return;
         }
         var (ofA, ofB) = (Batches(a, y), Batches(b, y));
-        ForRows(batches, m * n * k / 8, new MatMulJob(a, b, y, ofA, ofB, m, n, k, transposeA, transposeB, accumulate));
+        ForRows(batches, (int)Math.Min(1 << 20, (long)m * n * k / 8), new MatMulJob(a, b, y, ofA, ofB, m, n, k, transposeA, transposeB, accumulate));
     }
 
     /// <inheritdoc/>

@@ -54,7 +54,8 @@ public partial class Tensor
                 seen |= 1u << order[i];
             }
         }
-        if (order.Length != Shape.Rank || seen != (1u << Shape.Rank) - 1) throw new ArgumentException($"Permute: [{string.Join(", ", order.ToArray())}] is not an order of the axes of {Shape}.");
+        if (order.Length != Shape.Rank || seen != (1u << Shape.Rank) - 1)
+            throw new ArgumentException($"Permute: [{string.Join(", ", order.ToArray())}] is not an order of the axes of {Shape}.");
         var y = New(new Shape(sizes[..Shape.Rank]));
         var axes = new Shape(order);
         Backend.Permute(this, y, axes);
@@ -81,7 +82,7 @@ public partial class Tensor
     }
 
     /// <summary>Puts tensors one behind the other along an axis; all other axes agree.</summary>
-    /// <exception cref="ArgumentException">No tensor, or shapes that differ elsewhere.</exception>
+    /// <exception cref="ArgumentException">No tensor, or shapes that differ elsewhere, or different types.</exception>
     public static Tensor Concat(int axis, params ReadOnlySpan<Tensor> parts)
     {
         if (parts.Length == 0) throw new ArgumentException("Concat: no tensors.");
@@ -96,7 +97,9 @@ public partial class Tensor
         var (total, records) = (0, false);
         foreach (var part in parts)
         {
-            if (part.Shape.Rank != first.Shape.Rank || part.Shape.With(a, 1) != first.Shape.With(a, 1)) throw new ArgumentException($"Concat: {part.Shape} and {first.Shape} differ beside axis {a}.");
+            if (part.Shape.Rank != first.Shape.Rank || part.Shape.With(a, 1) != first.Shape.With(a, 1))
+                throw new ArgumentException($"Concat: {part.Shape} and {first.Shape} differ beside axis {a}.");
+            if (part.DType != first.DType) throw new ArgumentException($"Concat: {part.Shape} is {part.DType}, {first.Shape} is {first.DType}; cast them to one type.");
             total += part.Shape[a];
             records |= part.Node is not null;
         }
@@ -218,7 +221,7 @@ public partial class CpuBackend
         public void Run(int start, int end)
         {
             var source = x.Floats();
-            var last = step[-1];
+            var last = step.Rank == 0 ? 1 : step[-1];
             for (var row = start; row < end; row++)
             {
                 var (at, rest) = (0, row);

@@ -26,15 +26,21 @@ file sealed class RecomputeNode(Tensor x, Func<Tensor, Tensor> block, ulong stre
         var (drawn, floor) = (workspace.Streams, workspace.TapeLength);
         workspace.Streams = streams;
         var leaf = new Leaf(Saved(0).Shape);
-        using (workspace.Open(records: true))
+        try
         {
-            var x = Saved(0).Detach();
-            if (Wants(0)) x.Node = leaf;
-            var y = block(x);
-            if (y.Node is not null) y.Backward(dy, floor);
+            using (workspace.Open(records: true))
+            {
+                var x = Saved(0).Detach();
+                if (Wants(0)) x.Node = leaf;
+                var y = block(x);
+                if (y.Node is not null) y.Backward(dy, floor);
+            }
+            if (leaf.Gradient is { } dx) Give(0, dx);
         }
-        workspace.Streams = drawn;
-        if (leaf.Gradient is { } dx) Give(0, dx);
-        leaf.Clear();
+        finally
+        {
+            workspace.Streams = drawn;
+            leaf.Clear();
+        }
     }
 }

@@ -48,16 +48,18 @@ public partial class Tensor
     }
 
     /// <summary>Sums over the axes along which <paramref name="shape"/> would be stretched to this tensor's shape: the reverse of broadcasting.</summary>
+    /// <exception cref="ArgumentException">The shape does not stretch to this tensor's.</exception>
     public Tensor SumTo(Shape shape)
     {
         if (shape == Shape) return this;
+        if (shape.Rank > Shape.Rank || Shape.Broadcast(shape, Shape, "SumTo") != Shape) throw new ArgumentException($"SumTo: {shape} does not stretch to {Shape}.");
         var x = this;
         for (var axis = 0; axis < Shape.Rank;)
         {
             // A run of neighbouring axes that all go is summed at once.
             var (end, n) = (axis, 1);
             while (end < Shape.Rank && (Shape[end] != 1 && SizeIn(shape, end) == 1)) n *= Shape[end++];
-            if (n > 1) x = x.SumMiddle(Outer(x.Shape, axis), n, axis, end);
+            if (end > axis) x = x.SumMiddle(Outer(x.Shape, axis), n, axis, end);
             axis = Math.Max(end, axis + 1);
         }
         return x.Reshape(shape);
@@ -88,7 +90,7 @@ public partial class Tensor
     /// <summary>The largest element along an axis, which goes; ties give the gradient to the first.</summary>
     public Tensor Max(int axis) => Max(axis, out _);
 
-    /// <summary>The largest element along an axis and its index (I32); ties give the first.</summary>
+    /// <summary>The largest element along an axis and its index (I32); ties give the first, a NaN is the largest.</summary>
     public Tensor Max(int axis, out Tensor index)
     {
         var (a, shape) = (Shape.Axis(axis), Shape.Without(axis));
@@ -109,7 +111,7 @@ public partial class Tensor
         return (this * share).Sum(axis).Keep();
     }
 
-    /// <summary>The index of the largest element along an axis (I32); ties give the first. No gradient.</summary>
+    /// <summary>The index of the largest element along an axis (I32); ties give the first, a NaN is the largest. No gradient.</summary>
     public Tensor ArgMax(int axis)
     {
         using var scope = Workspace.Scope(grad: false);
@@ -251,8 +253,9 @@ public partial class CpuBackend
                 {
                     for (var i = 0; i < inner; i++)
                     {
-                        if (rows[r * inner + i] <= best[i]) continue;
-                        best[i] = rows[r * inner + i];
+                        var z = rows[r * inner + i];
+                        if (z <= best[i] || float.IsNaN(best[i])) continue;
+                        best[i] = z;
                         at[i] = r;
                     }
                 }
