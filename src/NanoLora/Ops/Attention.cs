@@ -74,7 +74,7 @@ public partial class Tensor
         if (!alike || ok.Length != ov.Length || ok.Count != ov.Count || ok.Count < 1 || of.Count % ok.Count != 0)
             throw new ArgumentException($"Attention: q {q}, k {k} and v {v}: batch and head size agree, k and v are alike, and their heads divide those of q.");
         if (!q.IsInside || !k.IsInside || !v.IsInside)
-            throw new ArgumentException($"Attention: q {q}, k {k} and v {v}: a view reaches beyond its tensor; its offset, strides and sizes must stay within each batch.");
+            throw new ArgumentException($"Attention: q {q}, k {k} and v {v}: a view reaches beyond its tensor; keep it within each batch.");
         if (mask is not null && !Stretches(mask.Shape, batch, of.Count, of.Length, ok.Length))
             throw new ArgumentException($"Attention: a mask {mask.Shape} does not stretch to [{batch}, {of.Count}, {of.Length}, {ok.Length}].");
         if (options.Window < 0 || options.Softcap < 0)

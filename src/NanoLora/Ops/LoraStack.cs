@@ -34,7 +34,8 @@ public partial class Tensor
         if (DType != DType.F32 || y.DType != DType.F32)
             throw new ArgumentException($"LoraStack: x {Shape} is {DType} and y {y.Shape} {y.DType} where only F32 is read; widen them with Cast(DType.F32).");
         if (y.Storage.Saves > 0 || y.Storage.IsWeight)
-            throw new InvalidOperationException($"LoraStack: y {y.Shape} is {(y.Storage.IsWeight ? "a weight" : "kept by the tape")}, and would be written over; give it a copy.");
+            throw new InvalidOperationException(
+                $"LoraStack: y {y.Shape} is {(y.Storage.IsWeight ? "a weight" : "kept by the tape")}, and would be written over; give it a copy.");
         var records = Workspace.Records && (NeedsGrad || y.Node is not null || a.Node is not null || b.Node is not null || weights?.Node is not null);
         var h = New(new Shape(Rows, rank));
         Backend.LoraStack(this, a, b, y, h, new Gate(weights, owner, scale), column);

@@ -99,7 +99,8 @@ public partial class Tensor
         {
             if (part.Shape.Rank != first.Shape.Rank || part.Shape.With(a, 1) != first.Shape.With(a, 1))
                 throw new ArgumentException($"Concat: {part.Shape} and {first.Shape} differ beside axis {a}.");
-            if (part.DType != first.DType) throw new ArgumentException($"Concat: {part.Shape} is {part.DType}, {first.Shape} is {first.DType}; cast them to one type.");
+            if (part.DType != first.DType)
+                throw new ArgumentException($"Concat: {part.Shape} is {part.DType}, {first.Shape} is {first.DType}; cast them to one type.");
             total += part.Shape[a];
             records |= part.Node is not null;
         }

@@ -52,7 +52,8 @@ public partial class Tensor
     public Tensor SumTo(Shape shape)
     {
         if (shape == Shape) return this;
-        if (shape.Rank > Shape.Rank || Shape.Broadcast(shape, Shape, "SumTo") != Shape) throw new ArgumentException($"SumTo: {shape} does not stretch to {Shape}.");
+        if (shape.Rank > Shape.Rank || Shape.Broadcast(shape, Shape, "SumTo") != Shape)
+            throw new ArgumentException($"SumTo: {shape} does not stretch to {Shape}.");
         var x = this;
         for (var axis = 0; axis < Shape.Rank;)
         {
