@@ -21,6 +21,11 @@ internal sealed class Tool(Session session)
             session.Error.WriteLine($"See {name} --help.");
             return 2;
         }
+        if (session.Args.Any(string.IsNullOrWhiteSpace))
+        {
+            session.Error.WriteLine($"{name}: an argument is empty; name a file, a folder or a value.");
+            return 2;
+        }
         try
         {
             return parsed.Invoke(new InvocationConfiguration

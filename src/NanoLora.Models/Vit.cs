@@ -65,9 +65,6 @@ public sealed class Vit : Classifier
     /// <summary>The files beside the weights that it was read from, or null.</summary>
     internal VitFile? File { get; private init; }
 
-    /// <summary>Whether the head is another than the file's.</summary>
-    internal bool HeadIsNew => Head != _fileHead;
-
     /// <summary>
     /// Reads a model, all weights frozen. The folder has a config.json and the weights; a PyTorch file of the vit-pytorch package comes without
     /// config.

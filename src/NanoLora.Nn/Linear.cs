@@ -35,6 +35,9 @@ public sealed class Linear : Module
         }
     }
 
+    /// <summary>Whether the adapter is in the weight now.</summary>
+    public bool IsMerged => _unmerged is not null;
+
     /// <summary>Applies the linear, and the adapter if there is one.</summary>
     public Tensor Forward(Tensor x)
     {

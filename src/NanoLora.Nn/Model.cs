@@ -47,6 +47,9 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     /// <summary>The linear from features to class scores, or null where the checkpoint has none.</summary>
     public Linear? Head => _head;
 
+    /// <summary>Whether the head came by <see cref="NewHead"/>, not with the checkpoint: then it belongs to what was trained.</summary>
+    public bool HeadIsNew { get; private set; }
+
     /// <summary>The names of the classes, in the order of the scores.</summary>
     public IReadOnlyList<string> Labels { get; protected set; } = [];
 
@@ -78,6 +81,7 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
         w.Dispose();
         b.Dispose();
         old?.Dispose();
+        HeadIsNew = true;
         _head!.Train();
     }
 }

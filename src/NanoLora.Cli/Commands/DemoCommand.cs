@@ -36,8 +36,11 @@ internal static class DemoCommand
         return command;
     }
 
+    private const int MostDraws = 1000;
+
     private static int Run(Session session, Protocol protocol, string folder, string? modelsFolder, string? taskName, bool resume)
     {
+        if (protocol.Draws > MostDraws) throw new UsageException($"--draws: {protocol.Draws} is more than {MostDraws}, which would take hours.");
         OutputFolder.Prepare(folder);
         var models = BundledModels.Find(modelsFolder);
         var taskFile = models.Task(taskName);

@@ -28,6 +28,8 @@ internal static class EvalCommand
         { model, adapter, task, data, probe, shots, draw, seed };
         command.SetAction(parsed =>
         {
+            if (!parsed.GetValue(probe) && parsed.GetValue(draw) is null && parsed.GetResult(shots) is { Implicit: false })
+                throw new UsageException("--shots goes with --probe or --draw.");
             using var backend = new CpuBackend();
             using var base_ = Vit.Load(parsed.GetValue(model)!, backend);
             if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
@@ -51,7 +53,7 @@ internal static class EvalCommand
     // As many classes are not enough: a head that has them in another order, or others, measures nothing.
     private static void CheckHead(Vit model, ImageSet test)
     {
-        if (test.Count == 0) throw new CommandException($"{test.Name} has no images.");
+        if (test.Count == 0) throw new CommandException($"{test.Name} has no test images.");
         if (model.Head is null) throw new CommandException($"{model.Source} has no head; give an adapter that has one, or --probe.");
         if (model.Labels.Count == test.Classes.Length && (model.Labels.SequenceEqual(test.Classes) || Numbered(model.Labels))) return;
         throw new CommandException($"the head names {Some(model.Labels)}, {test.Name} has {Some(test.Classes)}; give the adapter of this task, or --probe.");

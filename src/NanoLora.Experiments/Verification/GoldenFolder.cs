@@ -48,7 +48,7 @@ public sealed class GoldenFolder : IDisposable
             if (_tensors is not null) return _tensors;
             if (!File.Exists(TensorPath)) throw new GoldenException(TensorPath, "file", "is missing; copy it to its golden.json.");
             try { return _tensors = Checkpoint.Open(TensorPath); }
-            catch (CheckpointException e) { throw new GoldenException(TensorPath, e.Field, e.Message, e); }
+            catch (CheckpointException e) { throw new GoldenException(TensorPath, e.Field, e.Message.Replace($"{e.Path}: {e.Field}: ", "", StringComparison.Ordinal), e); }
         }
     }
 

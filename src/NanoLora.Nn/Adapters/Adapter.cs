@@ -16,9 +16,11 @@ public abstract class Adapter : Module
     public virtual (Tensor Weight, Tensor? Bias) Merged(Linear host)
     {
         var factors = Factors();
-        var weight = host.Weight.Value.ToArray();
+        var workspace = host.Weight.Value.Workspace;
+        float[] weight;
+        using (workspace.Scope(grad: false)) weight = host.Weight.Value.Cast(DType.F32).ToArray();
         factors.AddTo(weight, host.In, Column);
-        return (host.Weight.Value.Workspace.From(weight, host.Weight.Shape), null);
+        return (workspace.From(weight, host.Weight.Shape), null);
     }
 }
 

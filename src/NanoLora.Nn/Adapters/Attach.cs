@@ -31,7 +31,7 @@ public static class Attach
         {
             var (column, width) = (rows ?? Range.All).GetOffsetAndLength(linear.Out);
             var r = First(ranks, path) ?? rank;
-            if (r < 1) throw new ArgumentException($"Attach.Lora: the rank {r} for {path}; it must be 1 at least.");
+            if (r < 1 || (long)r * Math.Max(linear.In, width) > int.MaxValue) throw new ArgumentException($"Attach.Lora: the rank {r} for {path} [{width}, {linear.In}]; it must be 1 at least, and A and B must fit into memory.");
             // Kaiming-uniform with a = √5 as PyTorch draws a linear: bound 1 / √in.
             var random = new Philox(seed, Stream(path));
             var (a, bound) = (new float[r * linear.In], 1 / MathF.Sqrt(linear.In));

@@ -44,20 +44,22 @@ public static class Compose
     public static Mixture Learned(Model model, IReadOnlyList<LoraModule> modules, LearnedOptions? options = null)
     {
         options ??= new();
-        var (mixers, betas) = (new Dictionary<string, LearnedMixer>(), new Dictionary<string, Parameter>());
+        var (mixers, vs, betas) = (new Dictionary<(string, string?), LearnedMixer>(), new Dictionary<string, Parameter>(), new Dictionary<string, Parameter>());
         return With(model, modules, "learned", Mixer, options.SharePresent);
 
         Mixer Mixer(string path, Linear host)
         {
-            var key = Key(path, options.Sharing) + "|" + (options.Beta is null ? "" : Key(path, options.Beta.Value));
-            if (mixers.TryGetValue(key, out var known) && options.Sharing != Sharing.Matrix) return known;
+            var (ofV, ofBeta) = (Key(path, options.Sharing), options.Beta is { } sharing ? Key(path, sharing) : null);
+            if (mixers.TryGetValue((ofV, ofBeta), out var known)) return known;
             Parameter? beta = null;
-            if (options.Beta is { } sharing && !betas.TryGetValue(Key(path, sharing), out beta))
+            if (ofBeta is not null && !betas.TryGetValue(ofBeta, out beta))
             {
                 using var one = Composition.Constant(model.Backend, [1f]);
-                betas[Key(path, sharing)] = beta = new Parameter(one);
+                betas[ofBeta] = beta = new Parameter(one);
             }
-            return mixers[key] = new LearnedMixer(model.Backend, modules.Count, options.Kind, options.Start, beta);
+            var mixer = new LearnedMixer(model.Backend, modules.Count, options.Kind, options.Start, beta, vs.GetValueOrDefault(ofV));
+            vs[ofV] = mixer.V;
+            return mixers[(ofV, ofBeta)] = mixer;
         }
     }
 
@@ -81,6 +83,11 @@ public static class Compose
     public static Mixture With(Model model, IReadOnlyList<LoraModule> modules, string method, Func<string, Linear, Mixer> mixer, bool sharePresent = false)
     {
         if (modules.Count == 0) throw new ArgumentException("Compose: no modules were given.");
+        foreach (var module in modules)
+        {
+            if (module.Updates.Keys.Except(model.Linears().Select(l => l.Key)).FirstOrDefault() is { } stranger)
+                throw new ArgumentException($"Compose: the module {module.Name} has an update of \"{stranger}\", which {model.Source} does not have; it belongs to another model.");
+        }
         var hosts = model.Linears().Where(l => modules.Any(m => m.Updates.ContainsKey(l.Key))).ToList();
         var compositions = new List<KeyValuePair<string, Composition>>();
         try
@@ -134,6 +141,7 @@ public sealed class Mixture
     /// <summary>Takes the composition out of the model and lets it go; the modules stay.</summary>
     public void Detach()
     {
+        if (Compositions.Any(c => Model.LinearAt(c.Key).IsMerged)) throw new InvalidOperationException("Mixture.Detach: the composition is merged into the weights; call Attach.Unmerge first.");
         foreach (var (path, composition) in Compositions)
         {
             var host = Model.LinearAt(path);
@@ -223,6 +231,6 @@ public sealed class Mixture
 
     private static float[] Floats(JsonElement base64) => MemoryMarshal.Cast<byte, float>(base64.GetBytesFromBase64()).ToArray();
 
-    internal static HeadWeights? HeadOf(Model model) => model is Classifier { Head: { } head } classifier && head.Weight.Trains
+    internal static HeadWeights? HeadOf(Model model) => model is Classifier { Head: { } head } classifier && (head.Weight.Trains || classifier.HeadIsNew)
         ? new HeadWeights(head.Weight.Value.ToArray(), head.Bias?.Value.ToArray() ?? new float[head.Out], classifier.Labels) : null;
 }

@@ -70,13 +70,14 @@ public sealed class LearnedMixer : Mixer
     /// <param name="kind">How weights are made of v.</param>
     /// <param name="start">The first value of each v; 1 for softmax, 1 / N where v is the weight itself.</param>
     /// <param name="beta">A trained scale [1], possibly shared with other mixers, or null.</param>
-    public LearnedMixer(Backend backend, int n, MixerKind kind = MixerKind.Softmax, float? start = null, Parameter? beta = null)
+    /// <param name="shared">The v of another mixer, to share it; null for one of its own.</param>
+    public LearnedMixer(Backend backend, int n, MixerKind kind = MixerKind.Softmax, float? start = null, Parameter? beta = null, Parameter? shared = null)
     {
         _kind = kind;
         var values = new float[n];
         Array.Fill(values, start ?? (kind is MixerKind.Free or MixerKind.Clamped ? 1f / n : 1f));
         using var v = Composition.Constant(backend, values);
-        V = Own("v", v);
+        V = shared is null ? Own("v", v) : Own("v", shared);
         V.Trains = true;
         if (beta is null) return;
         Beta = Own("beta", beta);

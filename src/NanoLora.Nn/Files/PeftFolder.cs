@@ -57,7 +57,7 @@ public static partial class PeftFolder
             using var b = model.Backend.Main.From(read.B, new Shape(read.Out, read.Rank));
             updates.Add(path, new Lora(a, b, read.Alpha, config.RankStabilised, config.Dropout));
         }
-        return new LoraModule(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), updates, head) { Folder = folder };
+        return new LoraModule(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), updates, head) { Folder = Path.GetFullPath(folder) };
     }
 
     private static bool IsAdapter(string folder) => File.Exists(Path.Combine(folder, PeftConfig.FileName));

@@ -46,6 +46,7 @@ public static class Evaluation
     /// <summary>Label and probabilities for one input, [1, …] or without the leading axis.</summary>
     public static Prediction Predict(this Classifier model, Tensor input)
     {
+        using var asking = new Asking(input.Workspace);
         using var scope = input.Workspace.Scope(grad: false);
         var one = input.Shape.Rank == 3 ? input.Reshape(1, input.Shape[0], input.Shape[1], input.Shape[2]) : input;
         if (one.Shape[0] != 1) throw new ArgumentException($"Predict: {input.Shape} is a batch; pass one input.");
@@ -56,6 +57,7 @@ public static class Evaluation
 
     private static void ForEachBatch(IDataset data, int batchSize, Workspace workspace, Action<Batch, int[]> action)
     {
+        using var asking = new Asking(workspace);
         for (var start = 0; start < data.Count; start += batchSize)
         {
             using var scope = workspace.Scope(grad: false);
@@ -63,6 +65,21 @@ public static class Evaluation
             action(data.Read(workspace, indices), indices);
         }
     }
+}
+
+/// <summary>Dropout rests while a model is asked, also from within a training.</summary>
+internal readonly struct Asking : IDisposable
+{
+    private readonly Workspace _workspace;
+    private readonly bool _training;
+
+    public Asking(Workspace workspace)
+    {
+        (_workspace, _training) = (workspace, workspace.Training);
+        workspace.Training = false;
+    }
+
+    public void Dispose() => _workspace.Training = _training;
 }
 
 /// <summary>First heads.</summary>

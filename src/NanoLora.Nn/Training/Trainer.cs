@@ -101,6 +101,7 @@ public static class Trainer
     {
         options ??= new();
         if (data.Count == 0) throw new ArgumentException($"Trainer: {data.Name} has no samples.");
+        if (options.BatchSize < 1 || options.Accumulation < 1) throw new ArgumentException($"Trainer: batches of {options.BatchSize}, {options.Accumulation} of them a step; both must be 1 at least.");
         if (model.Head is null || !model.Labels.SequenceEqual(data.Classes)) Heads.NearestMean(model, data);
         var trained = Groups(model, options);
         if (trained.Count == 0) throw new InvalidOperationException("Trainer: nothing is marked to train. Attach an adapter, compose modules, give a new head, or call model.Train().");
@@ -113,7 +114,7 @@ public static class Trainer
         var sampler = new Sampler(data.Count, batchSize, options.Seed);
         var (history, clock, first) = (new List<FitProgress>(steps), Stopwatch.StartNew(), 0);
         if (options.Resume is { } state) first = state.Restore(optimiser, options.Seed);
-        var (seed, streams, training) = (workspace.Seed, workspace.Streams, workspace.Training);
+        var (seed, streams, training, checks) = (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite);
         (workspace.Seed, workspace.Training) = (options.Seed, true);
         try
         {
@@ -140,27 +141,29 @@ public static class Trainer
         finally
         {
             optimiser.ClearGradients();
-            (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite) = (seed, streams, training, false);
+            (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite) = (seed, streams, training, checks);
         }
 
         History End(TrainingState? state) => new(history, state is null, clock.Elapsed.TotalSeconds, trained.Sum(t => (long)t.Parameter.Value.Count), state);
 
         float Gradients(int step, bool check)
         {
-            var sum = 0f;
-            workspace.CheckFinite = check;
+            var (sum, total) = (0f, 0);
+            workspace.CheckFinite = check || checks;
+            for (var part = 0; part < options.Accumulation; part++) total += sampler.Batch((long)step * options.Accumulation + part).Length;
             for (var part = 0; part < options.Accumulation; part++)
             {
                 var number = (ulong)step * (ulong)options.Accumulation + (ulong)part;
                 workspace.Streams = number << 20;                       // a step's random numbers depend on its number alone
                 using var scope = workspace.Scope();
-                var batch = data.Read(workspace, sampler.Batch((long)number), options.Augment ? workspace.NextStream() : null);
+                var samples = sampler.Batch((long)number);
+                var batch = data.Read(workspace, samples, options.Augment ? workspace.NextStream() : null);
                 var loss = model.Forward(batch.Inputs).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
-                if (options.Accumulation > 1) loss = loss.Scale(1f / options.Accumulation);
+                if (options.Accumulation > 1) loss = loss.Scale((float)samples.Length / total);      // the mean over the step's samples, not over its batches
                 loss.Backward();
                 sum += loss.Item();
             }
-            workspace.CheckFinite = false;
+            workspace.CheckFinite = checks;
             return sum;
         }
     }

@@ -12,6 +12,17 @@ public class UsageTests
         Assert.Empty(run.Error);
     }
 
+    [Theory]
+    [InlineData("is empty", "inspect", "")]
+    [InlineData("1000", "demo", "--draws", "2147483647")]
+    [InlineData("--probe or --draw", "eval", "model", "--task", "task.safetensors", "--shots", "3")]
+    public void Words_that_cannot_be_meant_are_wrong_usage(string message, params string[] words)
+    {
+        var run = CliRun.Of(words);
+        Assert.Equal(2, run.Code);
+        Assert.Contains(message, run.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void The_version_is_one_line()
     {

@@ -46,6 +46,34 @@ public class TrainerTests : EngineTest
         Assert.False(Workspace.CheckFinite || Workspace.Training);
     }
 
+    // 12 samples in batches of 8: accumulated, a batch of 8 and one of 4 make the mean over twelve samples, as one batch of 12 does.
+    [Fact]
+    public void Accumulated_batches_count_by_their_samples()
+    {
+        float[] Train(int batch, int accumulation)
+        {
+            using var model = Tiny.Model(Backend);
+            Attach.Lora(model, "blocks.*.attn.(q|v)", 4, seed: 1);
+            model.Head!.Train();
+            var history = Trainer.Fit(model, new TinySet(12), Short with { Steps = 1, Warmup = 0, BatchSize = batch, Accumulation = accumulation });
+            return [history.Steps[0].Loss, (float)history.Steps[0].GradientNorm];
+        }
+
+        Tiny.Close(Train(12, 1), Train(8, 2), 1e-5);
+    }
+
+    [Fact]
+    public void A_model_asked_from_within_its_training_drops_nothing()
+    {
+        using var model = Tiny.Model(Backend);
+        Attach.Lora(model, "blocks.*.attn.(q|v)", 4, dropout: 0.5f, seed: 1);
+        model.Head!.Train();
+        var asked = new List<double>();
+        Trainer.Fit(model, new TinySet(16), Short with { Steps = 2, Progress = _ => { asked.Add(model.Accuracy(new TinySet(48))); asked.Add(model.Accuracy(new TinySet(48))); } });
+        Assert.Equal(asked[0], asked[1]);
+        Assert.Equal(asked[2], asked[3]);
+    }
+
     [Fact]
     public void Resumed_from_a_file_it_ends_with_the_bits_of_an_unbroken_run()
     {
