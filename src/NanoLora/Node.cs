@@ -68,6 +68,13 @@ public abstract class Node
     /// <summary>Puts the node on a workspace's tape.</summary>
     internal void Join(Workspace owner, Shape shape, string op)
     {
+        for (var i = 0; i < _inputCount; i++)
+        {
+            // A leaf belongs to no workspace; every other node to the one whose tape it is on, and only that one is walked.
+            if (_inputs[i]?.Owner is not { } other || other == owner) continue;
+            for (var n = 0; n < _saveCount; n++) _saves[n]?.Dispose();
+            throw new InvalidOperationException($"{op}: operand {i} {_inputs[i]!.Shape} lies on another workspace's tape, so its gradient would be lost; bring its values over with Detach().In(workspace).");
+        }
         (Owner, Shape, Op) = (owner, shape, op);
         for (var i = 0; i < _saveCount; i++)
         {

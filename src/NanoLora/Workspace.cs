@@ -122,8 +122,8 @@ public sealed class Workspace
             for (var i = frame.Born; i < _born.Count; i++)
             {
                 var tensor = _born[i];
-                if (tensor.KeptFrom != level) { tensor.Dispose(); continue; }
-                tensor.KeptFrom = 0;
+                if (tensor.KeptFrom == 0 || tensor.KeptFrom > level) { tensor.Dispose(); continue; }
+                if (tensor.KeptFrom == level) tensor.KeptFrom = 0;                      // one kept from an outer scope passes this one by, too
                 tapeLives |= tensor.Node is not null;
                 _born[kept++] = tensor;
             }

@@ -46,11 +46,19 @@ internal sealed unsafe class CpuPool(Backend backend) : IDisposable
         var (sizeClass, size) = Class(bytes);
         lock (_lock)
         {
+            if (_free[sizeClass].TryPop(out var block))
+            {
+                LiveBlocks++;
+                return block;
+            }
+        }
+        var address = (nint)NativeMemory.AlignedAlloc((nuint)size, 64);                 // may throw: counted only once it is there
+        lock (_lock)
+        {
             LiveBlocks++;
-            if (_free[sizeClass].TryPop(out var block)) return block;
             ReservedBytes += size;
         }
-        return new CpuStorage(this, backend, (nint)NativeMemory.AlignedAlloc((nuint)size, 64), size, sizeClass);
+        return new CpuStorage(this, backend, address, size, sizeClass);
     }
 
     internal void Return(CpuStorage block)

@@ -27,6 +27,33 @@ public class ScopeTests : EngineTest
     }
 
     [Fact]
+    public void Kept_from_an_outer_scope_it_passes_the_inner_ones_by()
+    {
+        Tensor x;
+        using (var outer = Backend.Scope())
+        {
+            using (Backend.Scope())
+            using (Backend.Scope()) x = outer.Keep(Workspace.From([1f, 2], new Shape(2)));
+            Assert.Equal([1, 2], x.ToArray());
+        }
+        Assert.Equal([1, 2], x.ToArray());
+        x.Dispose();
+    }
+
+    [Fact]
+    public void An_operand_on_another_workspaces_tape_is_refused()
+    {
+        var other = new Workspace(Backend);
+        using var a = Trained([1, 2], 2);
+        using (Backend.Scope())
+        using (other.Scope())
+        {
+            Tensor here = a.Value.Scale(2), there = a.Value.In(other).Scale(3);
+            Assert.Contains("another workspace's tape", Assert.Throws<InvalidOperationException>(() => here + there).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void Kept_from_an_inner_scope_dies_with_the_outer_one()
     {
         using (Backend.Scope())

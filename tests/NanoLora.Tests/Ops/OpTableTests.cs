@@ -1,6 +1,6 @@
 using System.Reflection;
-using NanoLora.Tests.Cpu;
 using System.Runtime.InteropServices;
+using NanoLora.Tests.Cpu;
 
 namespace NanoLora.Tests.Ops;
 
