@@ -98,7 +98,7 @@ public static class RandomModules
             foreach (var (path, update) in modules[n].Updates)
             {
                 var factors = update.Factors();
-                var numbers = new Philox(seed, 0xC0117801ul + (ulong)n * 7919 + Hash(path));
+                var numbers = new Philox(seed, 0xC0117801ul + (ulong)n * 7919 + Philox.StreamOf(path));
                 var (a, b) = (new float[factors.A.Length], new float[factors.B.Length]);
                 for (var i = 0; i < a.Length; i++) a[i] = numbers.Normal((ulong)i);
                 for (var i = 0; i < b.Length; i++) b[i] = numbers.Normal((ulong)(a.Length + i));
@@ -112,12 +112,5 @@ public static class RandomModules
             modules[n].Dispose();
         }
         return random;
-    }
-
-    private static ulong Hash(string path)
-    {
-        var hash = 14695981039346656037ul;
-        foreach (var c in path) hash = (hash ^ c) * 1099511628211ul;
-        return hash;
     }
 }

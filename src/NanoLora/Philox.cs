@@ -10,6 +10,14 @@ public readonly struct Philox(ulong seed, ulong stream)
 {
     private readonly uint _key0 = (uint)seed, _key1 = (uint)(seed >> 32), _stream0 = (uint)stream, _stream1 = (uint)(stream >> 32);
 
+    /// <summary>A stream named by a text, such as a parameter's path: FNV-1a, 64 bits.</summary>
+    public static ulong StreamOf(string name)
+    {
+        var hash = 14695981039346656037ul;
+        foreach (var letter in name) hash = (hash ^ letter) * 1099511628211;
+        return hash;
+    }
+
     /// <summary>Number <paramref name="index"/> of the stream: 32 random bits.</summary>
     public uint Bits(ulong index)
     {

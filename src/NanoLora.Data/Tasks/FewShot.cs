@@ -127,8 +127,7 @@ public static class FewShot
     /// <summary>One stream for each task, draw and class: FNV-1a over the name and both numbers.</summary>
     private static ulong Stream(string task, int draw, int label)
     {
-        var hash = 14695981039346656037ul;
-        foreach (var letter in task) hash = (hash ^ letter) * 1099511628211;
+        var hash = Philox.StreamOf(task);
         hash = (hash ^ (uint)draw) * 1099511628211;
         return (hash ^ (uint)label) * 1099511628211;
     }

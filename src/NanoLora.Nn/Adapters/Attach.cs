@@ -33,7 +33,7 @@ public static class Attach
             var r = First(ranks, path) ?? rank;
             if (r < 1 || (long)r * Math.Max(linear.In, width) > int.MaxValue) throw new ArgumentException($"Attach.Lora: the rank {r} for {path} [{width}, {linear.In}]; it must be 1 at least, and A and B must fit into memory.");
             // Kaiming-uniform with a = √5 as PyTorch draws a linear: bound 1 / √in.
-            var random = new Philox(seed, Stream(path));
+            var random = new Philox(seed, Philox.StreamOf(path));
             var (a, bound) = (new float[r * linear.In], 1 / MathF.Sqrt(linear.In));
             for (var i = 0; i < a.Length; i++) a[i] = bound * (2 * random.Uniform((ulong)i) - 1);
             updates[path] = New(model.Backend, a, new float[width * r], r, First(alphas, path) ?? alpha ?? r, rankStabilised, dropout, column);
@@ -101,14 +101,6 @@ public static class Attach
         using var ta = backend.Main.From(a, new Shape(rank, a.Length / rank));
         using var tb = backend.Main.From(b, new Shape(b.Length / rank, rank));
         return new Lora(ta, tb, alpha, rankStabilised, dropout, column);
-    }
-
-    /// <summary>A random stream that depends on the path alone: FNV-1a.</summary>
-    internal static ulong Stream(string path)
-    {
-        var hash = 14695981039346656037ul;
-        foreach (var c in path) hash = (hash ^ c) * 1099511628211ul;
-        return hash;
     }
 
     private static string Expression(string pattern)

@@ -255,7 +255,7 @@ public static class PeftMerge
         if (options.Density >= 1) return;
         var mask = options.Masks?.Invoke(what);
         if (mask is not null && mask.Length != x.Length) throw new ArgumentException($"PeftMerge: a mask of {mask.Length} entries for {what}.");
-        var random = new Philox(options.Seed, Attach.Stream($"{what.Path}/{what.Module}/{what.Side}"));
+        var random = new Philox(options.Seed, Philox.StreamOf($"{what.Path}/{what.Module}/{what.Side}"));
         for (var i = 0; i < x.Length; i++)
         {
             var kept = mask is null ? random.Uniform((ulong)i) < options.Density : mask[i] != 0;
