@@ -47,6 +47,9 @@ public sealed record FitOptions
     /// <summary>The curve of the rates.</summary>
     public ScheduleKind Schedule { get; init; } = ScheduleKind.Cosine;
 
+    /// <summary>For the cosines; half a cycle, or one for restarts, if not given.</summary>
+    public double? Cycles { get; init; }
+
     /// <summary>Steps of warm-up.</summary>
     public int Warmup { get; init; }
 
@@ -110,7 +113,7 @@ public static class Trainer
         var batchSize = Math.Min(options.BatchSize, data.Count);
         var perEpoch = (data.Count + batchSize - 1) / batchSize;
         var steps = options.Steps ?? Math.Max(1, options.Epochs * perEpoch / options.Accumulation);
-        var schedule = new Schedule(options.Schedule, steps, options.Warmup);
+        var schedule = new Schedule(options.Schedule, steps, options.Warmup, options.Cycles ?? (options.Schedule == ScheduleKind.CosineRestarts ? 1 : 0.5));
         var sampler = new Sampler(data.Count, batchSize, options.Seed);
         var (history, clock, first) = (new List<FitProgress>(steps), Stopwatch.StartNew(), 0);
         if (options.Resume is { } state) first = state.Restore(optimiser, options.Seed);

@@ -2,6 +2,12 @@ using System.Runtime.InteropServices;
 
 namespace NanoLora.Tests.Cpu;
 
+/// <summary>A theory that needs guard pages, and is skipped by name where there are none.</summary>
+public sealed class GuardedTheoryAttribute : TheoryAttribute
+{
+    public GuardedTheoryAttribute() => Skip = GuardedMemory.Missing;
+}
+
 /// <summary>Memory whose last byte lies against a page that may not be touched: reading or writing one byte too many ends the process.</summary>
 internal sealed unsafe partial class GuardedMemory : IDisposable
 {

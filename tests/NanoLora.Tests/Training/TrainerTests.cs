@@ -62,6 +62,18 @@ public class TrainerTests : EngineTest
         Tiny.Close(Train(12, 1), Train(8, 2), 1e-5);
     }
 
+    [Theory]
+    [InlineData(ScheduleKind.Cosine)]
+    [InlineData(ScheduleKind.CosineRestarts)]
+    public void A_cosine_of_its_own_choice_ends_near_zero(ScheduleKind kind)
+    {
+        using var model = Tiny.Model(Backend);
+        model.Head!.Train();
+        var rates = Trainer.Fit(model, new TinySet(16), Short with { Steps = 20, Warmup = 0, Schedule = kind }).Steps.Select(static s => s.Rate).ToArray();
+        Assert.Equal(1, rates[0]);
+        Assert.InRange(rates[^1], 0, 0.01);
+    }
+
     [Fact]
     public void A_model_asked_from_within_its_training_drops_nothing()
     {
