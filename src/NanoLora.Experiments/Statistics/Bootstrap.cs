@@ -16,7 +16,8 @@ public sealed class Bootstrap
     /// <summary>How many resamples there are if nothing else is said.</summary>
     public const int Resamples = 10_000;
 
-    private readonly double[] _weights;             // [resamples, values]
+    private readonly double[] _weights;             // [resamples, values], whole where all tasks have as many draws, so that a mean of 0 is 0
+    private readonly double _scale;                 // what they are divided by: tasks x most draws
     private readonly int[] _draws;                  // per task
     private readonly int _values;
 
@@ -30,6 +31,8 @@ public sealed class Bootstrap
         ArgumentOutOfRangeException.ThrowIfLessThan(resamples, 1);
         if (draws.Count == 0 || draws.Any(n => n < 1)) throw new ArgumentException("Bootstrap: it takes at least one task, and each has at least one draw", nameof(draws));
         (_draws, _values) = ([.. draws], draws.Sum());
+        var most = draws.Max();
+        _scale = (double)draws.Count * most;
         _weights = new double[(long)resamples * _values];
         var starts = new int[draws.Count];
         for (var task = 1; task < starts.Length; task++) starts[task] = starts[task - 1] + draws[task - 1];
@@ -42,7 +45,7 @@ public sealed class Bootstrap
             for (var i = 0; i < starts.Length; i++)
             {
                 var task = numbers.Below(at++, starts.Length);
-                var weight = 1.0 / starts.Length / draws[task];
+                var weight = (double)most / draws[task];
                 for (var j = 0; j < draws[task]; j++) weights[starts[task] + numbers.Below(at++, draws[task])] += weight;
             }
         }
@@ -56,13 +59,13 @@ public sealed class Bootstrap
         ArgumentOutOfRangeException.ThrowIfLessThan(tasks, 1);
         if (indices.IsEmpty || indices.Length % tasks != 0)
             throw new ArgumentException($"Bootstrap: {indices.Length} indices are not resamples of {tasks} values", nameof(indices));
-        (_draws, _values) = (new int[tasks], tasks);
+        (_draws, _values, _scale) = (new int[tasks], tasks, tasks);
         Array.Fill(_draws, 1);
         _weights = new double[indices.Length];
         for (var i = 0; i < indices.Length; i++)
         {
             if ((uint)indices[i] >= (uint)tasks) throw new ArgumentException($"Bootstrap: index {indices[i]} is not one of {tasks} values", nameof(indices));
-            _weights[i / tasks * tasks + indices[i]] += 1.0 / tasks;
+            _weights[i / tasks * tasks + indices[i]]++;
         }
     }
 
@@ -72,7 +75,7 @@ public sealed class Bootstrap
     {
         if (values.Length != _values) throw new ArgumentException($"Bootstrap: {values.Length} values, but the resamples are of {_values}", nameof(values));
         var means = new double[_weights.Length / _values];
-        for (var i = 0; i < means.Length; i++) means[i] = TensorPrimitives.Dot(_weights.AsSpan(i * _values, _values), values);
+        for (var i = 0; i < means.Length; i++) means[i] = TensorPrimitives.Dot(_weights.AsSpan(i * _values, _values), values) / _scale;
         return means;
     }
 
