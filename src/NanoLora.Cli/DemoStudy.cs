@@ -25,8 +25,7 @@ internal sealed class DemoStudy
         _protocol = protocol;
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(models.Model, backend);
-        var (mean, deviation) = ModelImages.Normalisation(model);
-        _kit = new ArmKit(models.Model, models.Modules, mean, deviation);
+        _kit = new ArmKit(models.Model, models.Modules, ModelImages.Normalisation(model));
         _task = ModelImages.Fit(TaskFile.Read(taskFile), model.Config);
         foreach (var shots in protocol.Shots)
             for (var draw = 0; draw < protocol.Draws; draw++) Pools.Check(FewShot.Draw(_task, shots, protocol.Seed, draw));

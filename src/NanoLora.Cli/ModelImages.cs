@@ -28,18 +28,8 @@ internal static class ModelImages
     public static (float Mean, float Deviation) Normalisation(VitConfig config, int channel) =>
         (Of(config.ImageMean, channel, 0), Of(config.ImageStd, channel, 1));
 
-    /// <summary>Mean and deviation that all channels share.</summary>
-    /// <exception cref="CommandException">They differ.</exception>
-    public static (float Mean, float Deviation) Normalisation(Vit model)
-    {
-        var first = Normalisation(model.Config, 0);
-        for (var c = 1; c < model.Config.Channels; c++)
-        {
-            if (Normalisation(model.Config, c) == first) continue;
-            throw new CommandException($"{model.Source}: image_mean or image_std differs between channels; training reads one mean and one deviation.");
-        }
-        return first;
-    }
+    /// <summary>How the model reads pixels.</summary>
+    public static Normalisation Normalisation(Vit model) => new(model.Config.ImageMean, model.Config.ImageStd);
 
     private static float Of(IReadOnlyList<float>? values, int channel, float fallback) =>
         values is { Count: > 0 } ? values[Math.Min(channel, values.Count - 1)] : fallback;

@@ -81,12 +81,11 @@ internal static class TrainCommand
             var task = ModelImages.Fit(read(), model.Config);
             var training = new ResumableTraining(folder, Settings(task));
             var state = training.Begin(resume);
-            var (mean, deviation) = ModelImages.Normalisation(model);
             var begun = state?.Step ?? 0;
             if (begun > 0) session.Note($"resumed after step {begun} of {options.Steps}");
 
             var progress = session.Progress(task.Name, options.Steps - begun);
-            var (module, history) = Upstream.Train(model, task, mean, deviation, options with
+            var (module, history) = Upstream.Train(model, task, ModelImages.Normalisation(model), options with
             {
                 Resume = state,
                 Cancellation = session.Cancellation,
