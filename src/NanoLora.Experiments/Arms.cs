@@ -8,9 +8,8 @@ namespace NanoLora.Experiments;
 /// <summary>What the arms start from: a pretrained base and upstream modules, made anew on a backend for each cell, so that no cell sees another's training.</summary>
 /// <param name="ModelFolder">The base.</param>
 /// <param name="ModulesFolder">The upstream modules, a PEFT folder each.</param>
-/// <param name="Mean">The base's pixel mean.</param>
-/// <param name="Deviation">The base's pixel deviation.</param>
-public sealed record ArmKit(string ModelFolder, string ModulesFolder, float Mean, float Deviation);
+/// <param name="Normalisation">How the base reads pixels.</param>
+public sealed record ArmKit(string ModelFolder, string ModulesFolder, Normalisation Normalisation);
 
 /// <summary>The arms: ways to learn a task from a few images, with the same head recipe for all.</summary>
 public static class Arms
@@ -21,8 +20,8 @@ public static class Arms
         Pools.Check(draw);
         Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
-        var support = new ImageDataset(draw.Support, kit.Mean, kit.Deviation);
-        var test = new ImageDataset(draw.Test, kit.Mean, kit.Deviation);
+        var support = new ImageDataset(draw.Support, kit.Normalisation);
+        var test = new ImageDataset(draw.Test, kit.Normalisation);
         if (key.Arm == ArmNames.PixelProbe) return HeadAlone(Pixels(draw.Support, kit), Pixels(draw.Test, kit));
 
         using var model = Vit.Load(kit.ModelFolder, backend);
@@ -79,7 +78,7 @@ public static class Arms
         };
     }
 
-    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Mean, kit.Deviation), set.ToFloats(kit.Mean, kit.Deviation));
+    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Normalisation), set.ToFloats(kit.Normalisation));
 
     // The same order of samples for all arms of a draw, so that their differences are paired.
     private static ulong Seed(CellKey key, Protocol protocol) => protocol.Seed * 1_000_003 + (ulong)key.Draw * 101 + (ulong)key.Shots;

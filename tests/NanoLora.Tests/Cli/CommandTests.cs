@@ -54,7 +54,7 @@ public class CommandTests
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(models.Model, backend);
         using var scope = backend.Scope(grad: false);
-        var expected = model.Forward(backend.Main.From(set.ToFloats(0.5f, 0.25f), new Shape(4, 1, 4, 4))).Softmax().ToArray();
+        var expected = model.Forward(backend.Main.From(set.ToFloats(new(0.5f, 0.25f)), new Shape(4, 1, 4, 4))).Softmax().ToArray();
 
         var run = CliRun.Of("predict", models.Model, models.At("images.gz"), models.At("images.gz") + "#2");
         Assert.True(run.Code == 0, run.Error);
