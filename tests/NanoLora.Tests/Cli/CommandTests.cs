@@ -116,7 +116,7 @@ public class CommandTests
     {
         using var models = new MadeUpModels();
         Fails(CliRun.Of("train", models.Model, "--task", models.TaskPath, "--out", models.Models), "and is no adapter folder; name a new folder");
-        Fails(CliRun.Of("train", models.Model, "--task", "Latin", "--out", models.At("x")), "\"Latin\" is not a file");
+        Fails(CliRun.Of("train", models.Model, "--task", "Latin", "--out", models.At("x")), "\"Latin\" is neither a file nor a folder");
         Fails(CliRun.Of("train", models.Model, "--task", "Latin", "--data", models.At("nowhere"), "--out", models.At("x")), "is not a folder; name the folder");
         Fails(CliRun.Of("train", models.At("nowhere"), "--task", models.TaskPath, "--out", models.At("x")), "nowhere");
         Fails(CliRun.Of("train", models.Model, "--task", models.TaskPath, "--out", models.At("x"), "--pattern", "layers.*"), "no linear matches \"layers.*\"");
