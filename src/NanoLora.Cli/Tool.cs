@@ -36,6 +36,11 @@ internal sealed class Tool(Session session)
                 Output = session.Out, Error = session.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null,
             });
         }
+        catch (OperationCanceledException) when (session.IsInterrupted)
+        {
+            session.Error.WriteLine($"{name}: interrupted; nothing was written.");
+            return Session.Interrupted;
+        }
         catch (Exception error)
         {
             return Failed(name, error);

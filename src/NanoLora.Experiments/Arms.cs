@@ -8,9 +8,8 @@ namespace NanoLora.Experiments;
 /// <summary>What the arms start from: a pretrained base and upstream modules, made anew on a backend for each cell, so that no cell sees another's training.</summary>
 /// <param name="ModelFolder">The base.</param>
 /// <param name="ModuleFolders">The upstream modules, a PEFT folder each, in the order of the mixing weights.</param>
-/// <param name="Mean">The base's pixel mean.</param>
-/// <param name="Deviation">The base's pixel deviation.</param>
-public sealed record ArmKit(string ModelFolder, IReadOnlyList<string> ModuleFolders, float Mean, float Deviation)
+/// <param name="Normalisation">How the base reads pixels.</param>
+public sealed record ArmKit(string ModelFolder, IReadOnlyList<string> ModuleFolders, Normalisation Normalisation)
 {
     /// <summary>The modules, on a model's backend.</summary>
     public IReadOnlyList<LoraModule> Modules(Model model)
@@ -39,8 +38,8 @@ public static class Arms
         var arm = key.Arm;
         Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
-        var support = new ImageDataset(draw.Support, kit.Mean, kit.Deviation);
-        var test = new ImageDataset(draw.Test, kit.Mean, kit.Deviation);
+        var support = new ImageDataset(draw.Support, kit.Normalisation);
+        var test = new ImageDataset(draw.Test, kit.Normalisation);
         if (arm.Method == ArmMethod.PixelProbe) return HeadAlone(Pixels(draw.Support, kit), Pixels(draw.Test, kit));
 
         using var model = Vit.Load(kit.ModelFolder, backend);
@@ -94,7 +93,8 @@ public static class Arms
             }
             var chosen = new float[modules.Count];
             chosen[best] = 1;
-            return Tested(correct, trained, [chosen]);
+            var matrices = model.Linears().Count(l => modules.Any(m => m.Updates.ContainsKey(l.Key)));
+            return Tested(correct, trained, [.. Enumerable.Repeat(chosen, matrices)]);
         }
 
         // Mixing weights are worth keeping where they are real modules' and not fused with what trains.
@@ -126,7 +126,7 @@ public static class Arms
         return mixture;
     }
 
-    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Mean, kit.Deviation), set.ToFloats(kit.Mean, kit.Deviation));
+    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Normalisation), set.ToFloats(kit.Normalisation));
 
     // The same order of samples for all arms of a draw, so that their differences are paired.
     private static ulong Seed(CellKey key, Protocol protocol) => protocol.Seed * 1_000_003 + (ulong)key.Draw * 101 + (ulong)key.Shots;

@@ -30,15 +30,10 @@ internal static class StudyCommand
         if (!File.Exists(planFile)) throw new CommandException($"{planFile}: there is no such file; name a plan.");
         var plan = StudyPlan.Read(planFile);
         OutputFolder.Prepare(folder);
-        using var backend = new CpuBackend(threads: 1);
-        var config = Config(plan, backend);
         data ??= plan.Data is { } own ? plan.Resolve(own) : null;
-        var sources = new Lazy<IReadOnlyList<ImageTask>>(() => Sources.LoadTasks(data ?? throw new CommandException($"{planFile}: tasks given by name are read from --data.")));
-        var tasks = StudyTasks.Load(plan, spec => ModelImages.Fit(Read(spec), config));
+        var options = new UserTaskOptions { Note = line => session.Note($"{Printable.Of(line)}"), Cancellation = session.Cancellation };
+        var tasks = StudyTasks.Load(plan, Processor(plan), data, options);
         var study = new Study(plan, tasks, folder, Tool.Version);
-
-        ImageTask Read(TaskSpec spec) => sources.Value.FirstOrDefault(t => t.Name == spec.Name)
-            ?? throw new CommandException($"{planFile}: tasks: \"{spec.Name}\" is not a task of {data}; known are {string.Join(", ", sources.Value.Select(t => t.Name))}.");
 
         session.Say($"{plan.Title}: {plan.HeldOutNames().Count} tasks held out in turn, {study.Cells:N0} cells");
         if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} images that the base has seen");
@@ -81,9 +76,10 @@ internal static class StudyCommand
         }, session.Cancellation);
     }
 
-    private static VitConfig Config(StudyPlan plan, CpuBackend backend)
+    private static ImageProcessor Processor(StudyPlan plan)
     {
+        using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(plan.Resolve(plan.Model), backend);
-        return model.Config;
+        return model.Processor();
     }
 }

@@ -18,7 +18,7 @@ public sealed class Study
     private readonly Dictionary<string, ImageTask> _tasks;
     private readonly string[] _modules;
     private readonly IReadOnlyList<StudyJob> _jobs;
-    private readonly (float Mean, float Deviation) _pixels;
+    private readonly Normalisation _normalisation;
     private readonly HashSet<string> _done = [];
     private readonly Lock _gate = new();
 
@@ -35,7 +35,7 @@ public sealed class Study
         using (var backend = new CpuBackend(threads: 1))
         using (var vit = Vit.Load(model, backend))
         {
-            _pixels = (vit.Config.ImageMean?[0] ?? 0, vit.Config.ImageStd?[0] ?? 1);
+            _normalisation = vit.Processor().Normalisation;
             _modules = GivenModules(vit) ?? [.. plan.Tasks.Select(t => t.Name)];
         }
         IEnumerable<string> weights = Weights(model);
@@ -165,7 +165,7 @@ public sealed class Study
             case SimilarityJob similarity:
                 var folders = _plan.Tasks.Select(t => _folder.ModuleFolder(similarity.Of, t.Name)).ToList();
                 var own = _plan.Tasks.ToList().FindIndex(t => t.Name == job.Task);
-                _folder.Save(job.Name, new Similarity(job.Task, similarity.Of, Similarities.Cka(_plan.Resolve(_plan.Model), folders, own, _tasks[job.Task].Test, _pixels, backend)));
+                _folder.Save(job.Name, new Similarity(job.Task, similarity.Of, Similarities.Cka(_plan.Resolve(_plan.Model), folders, own, _tasks[job.Task].Test, _normalisation, backend)));
                 break;
             case CellsJob cells: RunCells(cells, backend, note, claim, cancellation); break;
         }
@@ -175,7 +175,7 @@ public sealed class Study
     {
         using var model = Vit.Load(_plan.Resolve(_plan.Model), backend);
         var seed = _plan.Seed + (ulong)job.Of;
-        var (module, history) = Upstream.Train(model, _tasks[job.Task], _pixels.Mean, _pixels.Deviation, _plan.Modules.Options(seed) with { Cancellation = cancellation });
+        var (module, history) = Upstream.Train(model, _tasks[job.Task], _normalisation, _plan.Modules.Options(seed) with { Cancellation = cancellation });
         if (!history.Completed) return;
         var (folder, making) = (_folder.ModuleFolder(job.Of, job.Task), _folder.In("modules", $".{Guid.NewGuid():N}.tmp"));
         PeftFolder.Save(making, module, model);
@@ -188,7 +188,7 @@ public sealed class Study
     {
         var task = _tasks[job.Task];
         var (names, folders) = UpstreamOf(job);
-        var kit = new ArmKit(_plan.Resolve(_plan.Model), folders, _pixels.Mean, _pixels.Deviation);
+        var kit = new ArmKit(_plan.Resolve(_plan.Model), folders, _normalisation);
         var cells = _folder.CellsOf(job.Name).ToList();
         foreach (var key in job.Keys)
         {

@@ -10,11 +10,16 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
 {
     /// <summary>Reads and checks the tasks of a plan.</summary>
     /// <param name="plan">The plan.</param>
-    /// <param name="read">Reads one task, in the form that the base takes.</param>
-    /// <exception cref="InvalidDataException">Two pools share an image, or a draw cannot be made: the task is named.</exception>
-    public static StudyTasks Load(StudyPlan plan, Func<TaskSpec, ImageTask> read)
+    /// <param name="processor">How the base wants its images.</param>
+    /// <param name="data">The folder of raw sources, for tasks that are given by name.</param>
+    /// <param name="options">Who is told of what, and who ends the reading.</param>
+    /// <exception cref="ArgumentException">A task is unknown, or a draw cannot be made.</exception>
+    /// <exception cref="InvalidDataException">A file is malformed, or two pools share an image: both are named.</exception>
+    public static StudyTasks Load(StudyPlan plan, ImageProcessor processor, string? data, UserTaskOptions? options = null)
     {
-        var tasks = plan.Tasks.Select(spec => Named(read(spec), spec.Name)).ToList();
+        var sources = new Lazy<IReadOnlyList<ImageTask>>(() => data is not null ? UserTask.Sources(data)
+            : throw new InvalidDataException($"{plan.Source}: data: tasks that are only named are read from a folder of raw image sets; name it."));
+        var tasks = plan.Tasks.Select(Read).ToList();
         var before = tasks.Sum(t => t.Train.Count + t.Test.Count);
         if (plan.Overlaps == Overlaps.LeaveOut) tasks = Pools.Separate(tasks, eachItsOwn: true);
         else if (Pools.Overlaps(tasks, eachItsOwn: true) is [var first, ..] all)
@@ -34,8 +39,16 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
                 foreach (var shots in plan.Shots) Pools.Check(FewShot.Draw(task, shots, plan.Seed, draw, plan.Settings.TestPerClass));
         }
         return new(tasks, before - tasks.Sum(t => t.Train.Count + t.Test.Count), seen);
-    }
 
-    // The plan's name is the task's: draws depend on it.
-    private static ImageTask Named(ImageTask task, string name) => task.Name == name ? task : new(name, task.Train, task.Test, task.Pool);
+        ImageTask Read(TaskSpec spec)
+        {
+            if (spec.Images is null)
+            {
+                return ModelImages.Fit(sources.Value.FirstOrDefault(t => t.Name == spec.Name) ?? throw new InvalidDataException(
+                    $"{plan.Source}: tasks: \"{spec.Name}\" is not a task of {data}; known are {string.Join(", ", sources.Value.Select(t => t.Name))}. For images of your own, add \"images\"."), processor);
+            }
+            var paths = Directory.Exists(plan.Resolve(spec.Images)) || File.Exists(plan.Resolve(spec.Images)) ? [spec.Images] : spec.Images.Split(',');
+            return UserTask.Read(string.Join(',', paths.Select(plan.Resolve)), spec.Name, processor, (options ?? new()) with { Invert = spec.Invert });
+        }
+    }
 }
