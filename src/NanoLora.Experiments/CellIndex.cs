@@ -27,7 +27,10 @@ internal sealed class CellIndex
         public double Seconds { get; set; }
     }
 
-    public CellIndex(Results results) : this(results.Cells, results.Arms, results.Seed) { }
+    public CellIndex(Results results) : this(results.Cells, results.Arms, results.Seed)
+    {
+        foreach (var weights in results.MeanWeights ?? []) _composed.Add(weights.Arm);
+    }
 
     public CellIndex(IReadOnlyList<Cell> cells, IReadOnlyList<ArmFact>? facts = null, ulong seed = 1)
     {

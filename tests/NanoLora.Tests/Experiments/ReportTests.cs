@@ -170,4 +170,14 @@ public class ReportTests
         var again = Wide with { Cells = ResultsCsv.ReadCells(Wide.ToCsv()), Modules = modules, Matrices = matrices, MeanWeights = weights, Similarities = similarities };
         Assert.Equal(Report.Html(Wide, "cells.csv"), Report.Html(again with { Conclusion = Conclusion.Of(again) }, "cells.csv"));
     }
+
+    [Fact]
+    public void Means_of_the_weights_are_all_a_report_needs()
+    {
+        var study = MadeUp.Study();
+        var small = study.WithMeanWeights();
+        Assert.All(small.Cells, c => Assert.Null(c.Weights));
+        Assert.Equal(Report.Html(study), Report.Html(small));
+        Assert.Equal(Report.Html(study), Report.Html(Results.FromJson(small.ToJson())));
+    }
 }
