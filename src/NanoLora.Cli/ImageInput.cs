@@ -49,8 +49,9 @@ internal static class ImageInput
 
     private static ImageSet OfPng(string path)
     {
-        var (size, pixels) = Png.Read(File.ReadAllBytes(path), path);
-        return new(path, size, pixels, [0], ["?"]);
+        var picture = Pictures.Read(path);
+        picture = picture.As(picture.Channels > 2 ? 3 : 1);
+        return new(path, new ImageSize(picture.Channels, picture.Height, picture.Width), picture.Planes(), [0], ["?"]);
     }
 
     // [n, h, w] or [n, h, w, channels], which becomes [n, channels, h, w]
