@@ -14,7 +14,7 @@ public static class ModelImages
     {
         if (set.Size == processor.Size) return set;
         if (set.Size.Channels is < 1 or > 4)
-            throw new ArgumentException($"{set.Name}: images of {set.Size} cannot be made into the {processor.Size} that the model reads: 1 to 4 channels can.");
+            throw new ArgumentException($"{set.Name}: images of {set.Size} cannot be made into {processor.Size}; those of 1 to 4 channels can.");
         PictureTask.CheckSize(set.Name, "images", set.Count, processor.Size);
         var (length, pixels) = (processor.Size.Length, new byte[set.Count * processor.Size.Length]);
         Parallel.For(0, set.Count, i => processor.Shape(AsPicture(set, i)).CopyTo(pixels, i * length));
@@ -30,7 +30,8 @@ public static class ModelImages
         string[] classes = [.. labels];
         int[] place = [.. set.Classes.Select(c => Array.IndexOf(classes, c))];
         if (Array.IndexOf(place, -1) >= 0) return set;
-        return new(set.Name, set.Size, set.Pixels, Array.ConvertAll(set.Labels, l => place[l]), classes, set.Groups) { Licence = set.Licence, Source = set.Source };
+        int[] placed = Array.ConvertAll(set.Labels, l => place[l]);
+        return new(set.Name, set.Size, set.Pixels, placed, classes, set.Groups) { Licence = set.Licence, Source = set.Source };
     }
 
     /// <summary>The picture with dark for bright, 255 - x; its transparency stays.</summary>

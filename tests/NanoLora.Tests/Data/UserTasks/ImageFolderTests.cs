@@ -9,9 +9,10 @@ public sealed class ImageFolderTests : IDisposable
 
     public void Dispose() => _tree.Dispose();
 
-    private ImageTask Read(string folder = "", UserTaskOptions? options = null) => ImageFolder.Read(_tree.At(folder), null, _tree.Processor(), options ?? _tree.Options);
+    private ImageTask Read(string folder = "", UserTaskOptions? options = null) =>
+        ImageFolder.Read(_tree.At(folder), null, _tree.Processor(), options ?? _tree.Options);
 
-    private string Refused(string folder = "") => Assert.Throws<InvalidDataException>(() => Read(folder)).Message;
+    private string Refused(string folder) => Assert.Throws<InvalidDataException>(() => Read(folder)).Message;
 
     [Fact]
     public void Classes_and_files_come_in_ordinal_order_with_the_pixels_of_the_files()
