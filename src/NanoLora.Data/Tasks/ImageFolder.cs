@@ -11,7 +11,7 @@ namespace NanoLora.Data;
 public static class ImageFolder
 {
     // What Pictures decodes, by the names that such files have.
-    private static readonly string[] Extensions = [".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm"];
+    private static readonly string[] Extensions = [".png", ".jpg", ".jpeg", ".ppm", ".pgm"];
 
     /// <summary>Reads a folder; the images are brought to the model's size as they are read.</summary>
     /// <param name="folder">The folder.</param>

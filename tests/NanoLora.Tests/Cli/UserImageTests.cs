@@ -137,7 +137,7 @@ public sealed class UserImageTests : IDisposable
         Fails(CliRun.Of("train", models.Model, "--task", _tree.At("d"), "--out", _tree.At("out")), "two lines.png");
         Fails(CliRun.Of("compose", models.Model, models.ModuleAt("one"), "--task", _tree.At("d"), "--all", "--out", _tree.At("out")), "two lines.png");
         Fails(CliRun.Of("eval", models.Model, "--task", _tree.At("d"), "--probe"), "two lines.png");
-        Fails(CliRun.Of("predict", models.Model, _tree.At("d/b/two\nlines.png")), "two lines.png is none of PNG and JPEG pictures");
+        Fails(CliRun.Of("predict", models.Model, _tree.At("d/b/two\nlines.png")), "two lines.png: this is no picture");
         Fails(CliRun.Of("predict", models.Model, _tree.At("d")), "is a folder; give PNG and JPEG");
         Fails(CliRun.Of("predict", models.Model, _tree.At("none.jpg")), "none.jpg: there is no such file");
         Directory.CreateDirectory(_tree.At("d/empty"));
