@@ -58,6 +58,8 @@ public sealed record Fact(string Name, string Value);
 /// <param name="Conclusion">One sentence that says what the cells show, made by <see cref="Experiments.Conclusion.Of(Results)"/>.</param>
 /// <param name="Arms">The arms in the order in which they are shown; null for those of <see cref="ArmNames"/>.</param>
 /// <param name="Similarities">How near the modules are to each held-out task, where it was measured.</param>
+/// <param name="MeanWeights">Mixing weights by task, arm and shots, where they are kept apart from the cells; null where the cells have them.</param>
+/// <param name="Planned">How many runs the plan asks for, so that a report of fewer says so; 0 where it is not known.</param>
 public sealed record Results(
     string Title,
     string Model,
@@ -70,7 +72,9 @@ public sealed record Results(
     IReadOnlyList<Cell> Cells,
     string Conclusion = "",
     IReadOnlyList<ArmFact>? Arms = null,
-    IReadOnlyList<Similarity>? Similarities = null)
+    IReadOnlyList<Similarity>? Similarities = null,
+    IReadOnlyList<MeanWeights>? MeanWeights = null,
+    int Planned = 0)
 {
     // Letters of every script are written as they are, not as \u escapes.
     private static readonly ResultsJson Readable =
@@ -96,17 +100,8 @@ public sealed record Results(
         }
     }
 
-    /// <summary>The cells as CSV: a header and a line per cell, numbers in invariant culture, mixing weights left out (they are in the JSON).</summary>
-    public string ToCsv()
-    {
-        var csv = new StringBuilder("task,arm,shots,draw,accuracy,correct,tested,trained_parameters,seconds\n");
-        foreach (var c in Cells)
-        {
-            csv.Append(CultureInfo.InvariantCulture,
-                $"{Quoted(c.Task)},{Quoted(c.Arm)},{c.Shots},{c.Draw},{c.Accuracy:R},{c.Correct},{c.Tested},{c.TrainedParameters},{c.Seconds:R}\n");
-        }
-        return csv.ToString();
-    }
+    /// <summary>The cells as CSV, see <see cref="ResultsCsv"/>; mixing weights left out.</summary>
+    public string ToCsv() => ResultsCsv.Cells(Cells);
 
     /// <summary>Writes <see cref="ToJson"/> to a file, atomically.</summary>
     public void SaveJson(string path) => AtomicFile.WriteText(path, ToJson() + "\n");
@@ -117,10 +112,6 @@ public sealed record Results(
     /// <summary>Reads a file written by <see cref="SaveJson"/>.</summary>
     /// <exception cref="InvalidDataException">The file does not hold results.</exception>
     public static Results LoadJson(string path) => FromJson(File.ReadAllText(path), path);
-
-    // RFC 4180: a field with a comma, a quote or a line break stands in quotes, its quotes doubled.
-    private static string Quoted(string field) =>
-        field.AsSpan().IndexOfAny(",\"\r\n") < 0 ? field : $"\"{field.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
 }
 
 [JsonSourceGenerationOptions(WriteIndented = true, NewLine = "\n", PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,

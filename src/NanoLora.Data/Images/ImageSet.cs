@@ -82,6 +82,14 @@ public sealed class ImageSet
         return new(name ?? Name, Size, pixels, labels, Classes, groups) { Licence = Licence, Source = Source };
     }
 
+    /// <summary>The images whose index passes, in their order.</summary>
+    public ImageSet Where(Func<int, bool> keep)
+    {
+        var kept = new List<int>();
+        for (var i = 0; i < Count; i++) if (keep(i)) kept.Add(i);
+        return kept.Count == Count ? this : Subset([.. kept]);
+    }
+
     /// <summary>
     /// One set after the other. Classes of the same name become one class, others are appended, so that it serves both for more images of the same classes
     /// and for further classes. Groups are kept if every set has them.
