@@ -31,8 +31,7 @@ public static class ImageFiles
         if (kind == FileKind.Picture)
         {
             Check(path, index, count: 1);
-            var picture = Pictures.Read(path);
-            return new(path, processor.Size, processor.Shape(invert ? ModelImages.Inverted(picture) : picture), [0], ["?"]);
+            return new(path, processor.Size, ModelImages.Read(path, processor, invert), [0], ["?"]);
         }
         var set = kind switch
         {

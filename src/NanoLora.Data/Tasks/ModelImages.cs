@@ -34,6 +34,18 @@ public static class ModelImages
         return new(set.Name, set.Size, set.Pixels, placed, classes, set.Groups) { Licence = set.Licence, Source = set.Source };
     }
 
+    /// <summary>Reads a picture file as the model wants it: 8-bit [channels, height, width] of the processor's size.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="processor">How the model wants its images.</param>
+    /// <param name="invert">Turns dark into bright first.</param>
+    /// <exception cref="InvalidDataException">It is no picture, or none that the processor takes; the message names the file.</exception>
+    public static byte[] Read(string path, ImageProcessor processor, bool invert = false)
+    {
+        var picture = Pictures.Read(path);
+        try { return processor.Shape(invert ? Inverted(picture) : picture); }
+        catch (Exception e) when (e is ArgumentException or InvalidDataException) { throw new InvalidDataException($"{path}: {e.Message}", e); }
+    }
+
     /// <summary>The picture with dark for bright, 255 - x; its transparency stays.</summary>
     public static Picture Inverted(Picture picture)
     {

@@ -129,9 +129,9 @@ internal static class PictureTask
             {
                 try
                 {
-                    Shaped(files[chosen[i]]).CopyTo(pixels, i * length);
+                    ModelImages.Read(files[chosen[i]].Path, processor, options.Invert).CopyTo(pixels, i * length);
                 }
-                catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException or ArgumentException)
+                catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
                 {
                     lock (_gate) if (i < failed) (failed, error) = (i, e);
                     loop.Break();                                       // pictures before this one are still looked at
@@ -142,12 +142,6 @@ internal static class PictureTask
             var file = files[chosen[failed]];
             var message = file.Where.Length > 0 ? $"{file.Where}path: {error.Message}" : error.Message;
             throw new InvalidDataException(message, error);
-        }
-
-        private byte[] Shaped(PictureFile file)
-        {
-            var picture = Pictures.Read(file.Path);
-            return processor.Shape(options.Invert ? ModelImages.Inverted(picture) : picture);
         }
     }
 }
