@@ -22,14 +22,14 @@ internal static class Jpeg
     /// <summary>Whether the file begins as one.</summary>
     public static bool Is(ReadOnlySpan<byte> head) => head.StartsWith((ReadOnlySpan<byte>)[0xFF, 0xD8]);
 
-    /// <summary>Decodes an image, turned upright as its EXIF data says: one channel or RGB.</summary>
+    /// <summary>Decodes an image, if asked turned upright as its EXIF data says: one channel or RGB.</summary>
     /// <exception cref="InvalidDataException">Damaged, or of a kind that is not read.</exception>
-    public static Picture Decode(ReadOnlySpan<byte> file, string name)
+    public static Picture Decode(ReadOnlySpan<byte> file, string name, bool upright)
     {
         var header = Header.Read(file, name);
         try
         {
-            return Exif.Upright(header.Components == 1 ? Pixels<L8>(file, 1) : Pixels<Rgb24>(file, 3), header.Orientation);
+            return Exif.Upright(header.Components == 1 ? Pixels<L8>(file, 1) : Pixels<Rgb24>(file, 3), upright ? header.Orientation : 1);
         }
         // Whatever a damaged file makes the decoder do, it is the file that is wrong.
         catch (Exception e) when (e is not (OutOfMemoryException or InvalidDataException))

@@ -23,11 +23,14 @@ public static class Pictures
     /// <param name="file">The bytes of the file.</param>
     /// <param name="name">Names the file in errors.</param>
     /// <exception cref="InvalidDataException">It is damaged, or not a picture that is read; the message names the file.</exception>
-    public static Picture Decode(ReadOnlySpan<byte> file, string name)
+    public static Picture Decode(ReadOnlySpan<byte> file, string name) => Decode(file, name, upright: true);
+
+    /// <summary>The picture upright, or as it is stored.</summary>
+    internal static Picture Decode(ReadOnlySpan<byte> file, string name, bool upright)
     {
         if (file.IsEmpty) throw new InvalidDataException($"{name}: the file is empty.");
-        if (file.StartsWith(PngChunks.Signature[..4])) return Png.Decode(file, name);
-        if (Jpeg.Is(file)) return Jpeg.Decode(file, name);
+        if (file.StartsWith(PngChunks.Signature[..4])) return Png.Decode(file, name, upright);
+        if (Jpeg.Is(file)) return Jpeg.Decode(file, name, upright);
         if (Pnm.Is(file)) return Pnm.Decode(file, name);
         throw new InvalidDataException(Other(file) is { } kind
             ? $"{name}: this is a {kind} file, which is not read; convert it to PNG or JPEG."

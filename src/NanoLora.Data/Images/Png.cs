@@ -14,12 +14,12 @@ internal static class Png
 
     private readonly record struct Pass(int X0, int Y0, int Dx, int Dy);
 
-    /// <summary>Decodes an image, turned upright as its eXIf chunk says. Of 16 bits the upper 8 are kept, as Pillow does.</summary>
+    /// <summary>Decodes an image, if asked turned upright as its eXIf chunk says. Of 16 bits the upper 8 are kept, as Pillow does.</summary>
     /// <exception cref="InvalidDataException">Not a PNG, or damaged.</exception>
-    public static Picture Decode(ReadOnlySpan<byte> file, string name)
+    public static Picture Decode(ReadOnlySpan<byte> file, string name, bool upright)
     {
         var chunks = PngChunks.Read(file, name);
-        return Exif.Upright(ToPicture(chunks, Unpack(chunks, name), name), chunks.Orientation);
+        return Exif.Upright(ToPicture(chunks, Unpack(chunks, name), name), upright ? chunks.Orientation : 1);
     }
 
     /// <summary>The values as they are in the file: [height, width, values of a pixel], palette indices for a palette image. Not turned.</summary>
