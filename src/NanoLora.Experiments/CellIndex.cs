@@ -27,7 +27,10 @@ internal sealed class CellIndex
         public double Seconds { get; set; }
     }
 
-    public CellIndex(Results results) : this(results.Cells, results.Arms, results.Seed) { }
+    public CellIndex(Results results) : this(results.Cells, results.Arms, results.Seed)
+    {
+        foreach (var weights in results.MeanWeights ?? []) _composed.Add(weights.Arm);
+    }
 
     public CellIndex(IReadOnlyList<Cell> cells, IReadOnlyList<ArmFact>? facts = null, ulong seed = 1)
     {
@@ -112,15 +115,17 @@ internal sealed class CellIndex
         {
             if (!other.Values.TryGetValue(key, out var o) || (task is not null && Tasks[key.Task] != task)) continue;
             keys.Add(key.Task);
-            found.Add(Math.Round(sum / count - o.Sum / o.Count, 12));         // so that equal accuracies are ties, whatever the order of their sums
+            found.Add(sum / count - o.Sum / o.Count);
         }
         if (found.Count == 0) return null;
         double[] values = [.. found];
         var byTask = ByTask && task is null;
-        var sample = byTask ? Layout(keys).TaskMeans(values) : values;
-        for (var i = 0; i < sample.Length; i++) sample[i] = Math.Round(sample[i], 12);
+        var sample = Array.ConvertAll(byTask ? Layout(keys).TaskMeans(values) : values, Tied);
         return new Paired(shots, arm, reference, byTask ? Estimate(values, keys) : Statistics.Estimate(values), byTask,
-            SignTest.Of(sample), SignedRank.Of(sample), SignTest.Of(values));
+            SignTest.Of(sample), SignedRank.Of(sample), SignTest.Of(Array.ConvertAll(values, Tied)));
+
+        // Equal accuracies are ties, whatever the order of their sums.
+        static double Tied(double difference) => Math.Round(difference, 12);
     }
 
     // Over the draws of one task by Student's t, over several tasks by the bootstrap.

@@ -6,7 +6,7 @@ namespace NanoLora.Experiments;
 // Heat maps: a swatch and a number per cell. Colour is the distance to the middle of a scale: blue above, orange below.
 internal static class ChartsHeat
 {
-    private const double RowHeight = 19, Letter = 6.6, Slant = 6.4;
+    private const double RowHeight = 19, Letter = 7.4, Slant = 6.4;
 
     /// <summary>What one block of a map shows: rows of values, where a value that is null has no cell; colour is full at <paramref name="Span"/> from the middle.</summary>
     /// <param name="Heading">Above the block; may be empty.</param>

@@ -18,11 +18,11 @@ internal static class ChartsLines
             (low, high) = (Math.Min(low, p.HasInterval ? p.Low : p.Mean), Math.Max(high, p.HasInterval ? p.High : p.Mean));
         }
         if (!(high > low)) (low, high) = double.IsFinite(low) ? (low - 0.05, high + 0.05) : (0, 1);
-        var step = Charts.NiceStep((high - low) / 4);
+        var step = Charts.NiceStep((high - low) / 6);
         return (Math.Floor(low / step + 1e-9) * step, Math.Ceiling(high / step - 1e-9) * step, step);
     }
 
-    /// <summary>One chart; null where there is no value.</summary>
+    /// <summary>One chart; a value that is null is left out.</summary>
     public static string Curve(string about, IReadOnlyList<Estimate?> points, IReadOnlyList<Estimate?>? reference, IReadOnlyList<string> ticks, (double Low, double High, double Step) range)
     {
         var svg = new StringBuilder();

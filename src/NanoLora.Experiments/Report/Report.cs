@@ -84,8 +84,8 @@ public static class Report
         if (lines.Count == 0 && done >= expected) return;
         page.Append($"""
             <div class="missing">
-            <p>This is a report of an unfinished study: {Text.Count(done)} of {(results.Planned > 0 ? "" : "at least ")}{Text.Count(expected)} runs are done. Means of arms with
-            different runs missing are not of the same tasks; paired differences are.</p>
+            <p>This is a report of an unfinished study: {Text.Count(done)} of {(results.Planned > 0 ? "" : "at least ")}{Text.Count(expected)} runs are done. Until then the means of
+            two arms may be over different tasks and draws; paired differences never are.</p>
 
             """);
         if (lines.Count > 0)

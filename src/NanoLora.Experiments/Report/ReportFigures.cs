@@ -69,7 +69,7 @@ internal static class ReportFigures
         page.Append($"""
             <figcaption>Paired difference in accuracy points with its 95 % interval. <span class="better">● better</span> and
             <span class="worse">● worse</span> than the probe {clear};
-            <span class="unclear">○ no clear difference</span> where it does not.{pixels}</figcaption>
+            <span class="unclear">○ no clear difference</span> otherwise.{pixels}</figcaption>
             </figure>
             </section>
 

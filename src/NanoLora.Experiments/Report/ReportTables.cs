@@ -12,7 +12,7 @@ internal static class ReportTables
         string[] columns = index.ByTask
             ? ["arm", "accuracy, %", "95 % interval", "to the linear probe", "95 % interval", "tasks won", "p, sign", "p, Wilcoxon", "draws won, %"]
             : ["arm", "accuracy, %", "to the linear probe", "95 % interval", "trained numbers", "seconds", "n"];
-        page.Append("<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table class=\"summary\">\n<thead><tr>");
+        page.Append("<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table class=\"").Append(index.ByTask ? "summary dense" : "summary").Append("\">\n<thead><tr>");
         foreach (var column in columns) page.Append($"<th scope=\"col\">{column}</th>");
         page.Append("</tr></thead>\n");
         int? shots = null;

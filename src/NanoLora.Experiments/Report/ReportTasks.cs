@@ -28,7 +28,7 @@ internal static class ReportTasks
     // Arms as rows, tasks as columns.
     private static void Matrix(StringBuilder page, CellIndex index, int shots)
     {
-        page.Append($"<div class=\"wide\"><table class=\"matrix\">\n<thead><tr><th scope=\"col\">{Text.Shots(shots)}</th>");
+        page.Append($"<div class=\"wide\"><table class=\"matrix dense\">\n<thead><tr><th scope=\"col\">{Text.Shots(shots)}</th>");
         foreach (var task in index.Tasks) page.Append($"<th scope=\"col\">{Text.Html(task)}</th>");
         page.Append("</tr></thead>\n<tbody>\n");
         foreach (var arm in index.Arms)
