@@ -84,7 +84,7 @@ internal sealed class ResizeTaps
         return filter switch
         {
             ResizeFilter.Bilinear => x < 1 ? 1 - x : 0,
-            ResizeFilter.Hamming => x == 0 ? 1 : x >= 1 ? 0 : Sinc(x) * (0.54 + 0.46 * Math.Cos(x * Math.PI)),
+            ResizeFilter.Hamming => x == 0 ? 1 : x >= 1 ? 0 : Sinc(x) * (0.54f + 0.46f * Math.Cos(x * Math.PI)),   // floats, as there
             _ => x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0,
         };
     }

@@ -55,7 +55,7 @@ internal sealed class ImagesResizeCases(GoldenFolder folder, Backend backend, Go
             var other => throw new GoldenException(folder.Path, "filter", $"\"{other}\" is not known."),
         };
         var antialias = @case.TryGetProperty("antialias", out var value) && value.GetBoolean();
-        return TorchResize.Interpolate(folder.Floats(Text(@case, "source")), shape[^2], shape[^1], Int(@case, "height"), Int(@case, "width"), mode, antialias);
+        return TorchResize.Interpolate(folder.Floats(Text(@case, "source")), shape[shape.Rank - 2], shape[shape.Rank - 1], Int(@case, "height"), Int(@case, "width"), mode, antialias);
     }
 
     // What Vit does with its table: [1, prefix + n², D] to another grid, the prefix untouched.
