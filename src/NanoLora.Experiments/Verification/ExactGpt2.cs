@@ -37,7 +37,7 @@ internal sealed class ExactGpt2 : ExactLanguageModel
         {
             var at = $"transformer.h.{layer}.";
             var qkv = Linear(at + "attn.c_attn", Norm(at + "ln_1", x));                 // [T, 3 D]
-            x = Sum(x, Linear(at + "attn.c_proj", Attention(Third(qkv, 0), Third(qkv, 1), Third(qkv, 2))));
+            x = Sum(x, Linear(at + "attn.c_proj", Attention(Third(qkv, 0), Third(qkv, 1), Third(qkv, 2), ids.Length)));
             var m = Linear(at + "mlp.c_fc", Norm(at + "ln_2", x));
             x = Sum(x, Linear(at + "mlp.c_proj", Array.ConvertAll(m, Gelu)));
         }

@@ -109,24 +109,25 @@ internal abstract class ExactLanguageModel : Model
         return y;
     }
 
-    /// <summary>y_t = Σ_{s ≤ t} p_ts v_s,   p_t = softmax over s of q_t · k_s / √d,   d = D / H.</summary>
-    private protected double[] Attention(double[] q, double[] k, double[] v)
+    /// <summary>y_t = Σ_{s ≤ t} p_ts v_s,   p_t = softmax over s of q_t · k_s / √d: head h of the H of q looks at head h / (H / K) of the K of k and v.</summary>
+    private protected double[] Attention(double[] q, double[] k, double[] v, int tokens)
     {
-        var (d, tokens, y) = (D / H, q.Length / D, new double[q.Length]);
-        var p = new double[tokens];
+        int Q = q.Length / tokens, d = Q / H, KV = k.Length / tokens, group = Q / KV;   // columns of q, of a head, of k and v; heads of q to one of k
+        var (y, p) = (new double[q.Length], new double[tokens]);
         for (var t = 0; t < tokens; t++)
-            for (var c = 0; c < D; c += d)   // the first column of a head
+            for (var head = 0; head < H; head++)
             {
+                int at = t * Q + head * d, of = head / group * d;
                 var (max, sum) = (double.NegativeInfinity, 0.0);
                 for (var s = 0; s <= t; s++)
                 {
                     p[s] = 0;
-                    for (var i = 0; i < d; i++) p[s] += q[t * D + c + i] * k[s * D + c + i] / Math.Sqrt(d);
+                    for (var i = 0; i < d; i++) p[s] += q[at + i] * k[s * KV + of + i] / Math.Sqrt(d);
                     max = Math.Max(max, p[s]);
                 }
                 for (var s = 0; s <= t; s++) sum += p[s] = Math.Exp(p[s] - max);
                 for (var s = 0; s <= t; s++)
-                    for (var i = 0; i < d; i++) y[t * D + c + i] += p[s] / sum * v[s * D + c + i];
+                    for (var i = 0; i < d; i++) y[at + i] += p[s] / sum * v[s * KV + of + i];
             }
         return y;
     }

@@ -9,7 +9,7 @@ namespace NanoLora.Experiments.Verification;
 /// </summary>
 internal sealed class FormatsPeft(GoldenFolder folder, Backend backend, GoldenReport report)
 {
-    private const double OfBase = 1e-5;   // the bases alone: the reference is in float64 too, and its result rounded to float32
+    private const double OfBase = 1e-5;   // of the largest logit: what the bases alone may deviate, for there the reference is in float32
 
     private readonly Dictionary<string, ExactLanguageModel> _bases = new(StringComparer.Ordinal);
 
@@ -42,7 +42,7 @@ internal sealed class FormatsPeft(GoldenFolder folder, Backend backend, GoldenRe
     {
         if (_bases.TryGetValue(name, out var known)) return known;
         var model = _bases[name] = ExactLanguageModel.Load(Path.Combine(folder.Path, name), backend);
-        Compare($"{name}/logits", model, null, OfBase);
+        Compare($"{name}/logits", model, null, OfBase * folder.Floats($"{name}/logits").Max(Math.Abs));
         return model;
     }
 
