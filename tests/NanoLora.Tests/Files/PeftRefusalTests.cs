@@ -1,18 +1,18 @@
+using NanoLora.Experiments.Verification;
 using NanoLora.Nn;
 
 namespace NanoLora.Tests.Files;
 
-/// <summary>Adapters saved by PEFT, one per field that changes the mathematics, and broken ones: each loads to what PEFT computes, or is refused by name.</summary>
-public sealed class PeftGoldenTests : IDisposable
+/// <summary>Adapters that ask for more than a LoRA, and broken ones: the refusal of each names the very field or tensor. What loads is for <see cref="GoldenFormatsTests"/>.</summary>
+public sealed class PeftRefusalTests : IDisposable
 {
     private const string Format = "peft";
 
     private readonly CpuBackend _backend = new(1);
-    private readonly LlamaByHand _model;
+    private readonly ExactLanguageModel _model;
 
-    public PeftGoldenTests() => _model = new LlamaByHand(_backend, Path.Combine(GoldenFormats.Folder(Format), "base-llama", "model.safetensors"));
+    public PeftRefusalTests() => _model = ExactLanguageModel.Load(Path.Combine(GoldenFormats.Folder(Format), "base-llama"), _backend);
 
-    public static TheoryData<string> Loads => Cases("load");
     public static TheoryData<string> Refused => Cases("error", "support", "either");
 
     public void Dispose()
@@ -21,21 +21,6 @@ public sealed class PeftGoldenTests : IDisposable
         var left = _backend.LiveBlocks;
         _backend.Dispose();
         Assert.Equal(0, left);
-    }
-
-    [Theory, MemberData(nameof(Loads))]
-    public void GivesTheLogitsOfPeft(string folder)
-    {
-        using var module = PeftFolder.Load(Path.Combine(GoldenFormats.Folder(Format), folder), _model);
-        using var golden = Checkpoint.Open(Path.Combine(GoldenFormats.Folder(Format), "golden.safetensors"));
-        var (ids, expected) = (golden.ReadInt64(golden["input_ids"]), new float[2 * 96]);
-        golden.CopyTo(golden[$"{folder}/logits"], expected);
-        var tolerance = GoldenFormats.Case(Format, "cases", "folder", folder).GetProperty("tolerance_abs").GetDouble();
-        for (var row = 0; row < 2; row++)
-        {
-            var logits = _model.Logits(ids.AsSpan(row * 9, 9), module);
-            for (var c = 0; c < 96; c++) Assert.Equal(expected[row * 96 + c], logits[c], tolerance);
-        }
     }
 
     [Theory, MemberData(nameof(Refused))]
