@@ -8,7 +8,7 @@ namespace NanoLora.Benchmarks;
 //
 //     (at the start)             hello WHO                  or: unavailable REASON, and the process ends with exit code 3
 //     gemm M K N                 ok
-//     vit METHOD FOLDER          ok                         METHOD is infer, lora, learned or stacked
+//     vit METHOD ROWS FOLDER     ok                         METHOD is infer, lora, learned or stacked
 //     run COUNT                  ran SECONDS RESULT         the time of all COUNT, and the number that both halves must agree on
 //     peak                       peak BYTES                 the most memory that the process has had
 //
@@ -33,8 +33,8 @@ internal interface IQuickHalf
     /// <summary>y = x Wᵀ with x [m, k] and W [n, k], filled by <see cref="QuickProtocol.Fill"/> with seeds 1 and 2.</summary>
     IQuickWork Gemm(int m, int k, int n);
 
-    /// <summary>Inference or a training step of the model, modules and batch in a folder.</summary>
-    IQuickWork Vit(string method, string folder);
+    /// <summary>Inference or a training step of the model and modules in a folder, on the first rows of its batch.</summary>
+    IQuickWork Vit(string method, int rows, string folder);
 }
 
 internal static class QuickProtocol
@@ -66,17 +66,16 @@ internal static class QuickProtocol
 
     private static string Answer(IQuickHalf half, ref IQuickWork? work, string line)
     {
-        var words = line.Split(' ', 3);
+        var words = line.Split(' ', 4);
         switch (words[0])
         {
             case "gemm":
-                var n = words[2].Split(' ');
                 work?.Dispose();
-                work = half.Gemm(int.Parse(words[1]), int.Parse(n[0]), int.Parse(n[1]));
+                work = half.Gemm(int.Parse(words[1]), int.Parse(words[2]), int.Parse(words[3]));
                 return "ok";
             case "vit":
                 work?.Dispose();
-                work = half.Vit(words[1], words[2]);
+                work = half.Vit(words[1], int.Parse(words[2]), words[3]);
                 return "ok";
             case "run":
                 var (count, start) = (int.Parse(words[1]), Stopwatch.GetTimestamp());

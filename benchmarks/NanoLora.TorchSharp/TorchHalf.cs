@@ -13,13 +13,13 @@ internal sealed class TorchHalf : IQuickHalf
 
     public IQuickWork Gemm(int m, int k, int n) => new TorchGemm(m, k, n);
 
-    public IQuickWork Vit(string method, string folder) => method == "infer" ? new TorchInference(folder) : new TorchStep(method, folder);
+    public IQuickWork Vit(string method, int rows, string folder) => method == "infer" ? new TorchInference(rows, folder) : new TorchStep(method, rows, folder);
 
-    /// <summary>The images [B, C, Y, X] and labels [B] of a folder.</summary>
-    public static (Tensor Images, Tensor Labels) Batch(string folder)
+    /// <summary>The first images [rows, C, Y, X] and labels [rows] of a folder.</summary>
+    public static (Tensor Images, Tensor Labels) Batch(int rows, string folder)
     {
         var file = TorchFile.Read(Path.Combine(folder, "batch.safetensors"));
-        return (file["images"], file["labels"]);
+        return (file["images"].narrow(0, 0, rows).clone(), file["labels"].narrow(0, 0, rows).clone());
     }
 }
 
@@ -45,10 +45,10 @@ internal sealed class TorchGemm(int m, int k, int n) : IQuickWork
     }
 }
 
-internal sealed class TorchInference(string folder) : IQuickWork
+internal sealed class TorchInference(int rows, string folder) : IQuickWork
 {
     private readonly TorchVit _vit = new(folder);
-    private readonly Tensor _images = TorchHalf.Batch(folder).Images;
+    private readonly Tensor _images = TorchHalf.Batch(rows, folder).Images;
 
     public void Run()
     {
@@ -69,10 +69,10 @@ internal sealed class TorchStep : IQuickWork
     private readonly Tensor _images, _labels;
     private readonly AdamW _optimiser;
 
-    public TorchStep(string method, string folder)
+    public TorchStep(string method, int rows, string folder)
     {
         _vit = new TorchVit(folder);
-        (_images, _labels) = TorchHalf.Batch(folder);
+        (_images, _labels) = TorchHalf.Batch(rows, folder);
         var modules = Directory.GetDirectories(Path.Combine(folder, "modules")).Order(StringComparer.Ordinal).Select(Module).ToList();
         List<Parameter> trained = [.. _vit.TrainHead()];
         foreach (var (name, linear) in _vit.Adaptable())
