@@ -79,15 +79,17 @@ internal static class QuickProtocol
                 return "ok";
             case "run":
                 var (count, start) = (int.Parse(words[1]), Stopwatch.GetTimestamp());
-                for (var i = 0; i < count; i++) work!.Run();
+                for (var i = 0; i < count; i++) Opened(work).Run();
                 var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                return string.Create(CultureInfo.InvariantCulture, $"ran {seconds:R} {work!.Result:R}");
+                return string.Create(CultureInfo.InvariantCulture, $"ran {seconds:R} {Opened(work).Result:R}");
             case "peak":
                 using (var process = Process.GetCurrentProcess()) return $"peak {process.PeakWorkingSet64}";
             default:
                 return $"error \"{line}\" is no request";
         }
     }
+
+    private static IQuickWork Opened(IQuickWork? work) => work ?? throw new InvalidOperationException("nothing to run has been asked for yet.");
 
     /// <summary>Numbers in [-0.5, 0.5) that are the same for both halves: the top 24 bits of a multiplicative hash of the index.</summary>
     public static float[] Fill(int count, uint seed)
