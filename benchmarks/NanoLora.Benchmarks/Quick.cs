@@ -71,7 +71,7 @@ internal sealed class Quick : IDisposable
 
     private void FindTorchSharp()
     {
-        Console.Error.WriteLine("building TorchSharp's half (the first time, its native library of some 200 MB is downloaded)");
+        Console.Error.WriteLine("building TorchSharp's half (the first time, its native library of some 130 MB is downloaded)");
         try
         {
             var program = QuickProcess.BuildTorchSharp(_benchmarks);

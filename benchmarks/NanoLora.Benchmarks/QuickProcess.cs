@@ -43,7 +43,7 @@ internal sealed class QuickProcess : IDisposable
     /// <summary>TorchSharp's half: the program that <see cref="BuildTorchSharp"/> has built.</summary>
     public static QuickProcess TorchSharp(string program) => new("TorchSharp", new ProcessStartInfo("dotnet") { ArgumentList = { program } });
 
-    /// <summary>Builds TorchSharp's half and gives its program. The first time, some 200 MB are downloaded.</summary>
+    /// <summary>Builds TorchSharp's half and gives its program. The first time, some 130 MB are downloaded.</summary>
     /// <param name="folder">The folder of benchmarks.</param>
     public static string BuildTorchSharp(string folder)
     {
