@@ -14,7 +14,7 @@ if (RuntimeInformation.ProcessArchitecture != Architecture.X64)
     Console.Error.WriteLine($"The comparison is of x64 instruction sets; this is {RuntimeInformation.ProcessArchitecture}.");
     return 3;
 }
-const int rounds = 5;
+const int rounds = 9;
 var root = Root();
 var folder = Directory.CreateTempSubdirectory("nanolora-aot-").FullName;
 try
@@ -36,7 +36,7 @@ try
 
     for (var v = 0; v < variants.Length; v++) Console.WriteLine($"{variants[v].Name}: {descriptions[v]}");
     Console.WriteLine();
-    Console.WriteLine($"| ms, 1 thread | {string.Join(" | ", variants.Select(v => v.Beside < 0 ? v.Name : $"{v.Name} | ratio"))} |");
+    Console.WriteLine($"| ms of one core | {string.Join(" | ", variants.Select(v => v.Beside < 0 ? v.Name : $"{v.Name} | ratio"))} |");
     Console.WriteLine($"|---|{string.Concat(variants.Select(v => v.Beside < 0 ? "---:|" : "---:|---:|"))}");
     foreach (var work in tables[0].Keys)
     {

@@ -1,16 +1,18 @@
-using System.Diagnostics;
 using System.Globalization;
 using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.AheadOfTime;
 
-/// <summary>What is measured, in the process that runs it: one thread, products of matrices and the bundled model.</summary>
+/// <summary>
+/// What is measured, in the process that runs it: one thread, products of matrices and the bundled model. Times are the processor's, not the clock's, so that a
+/// machine with other work can be measured on.
+/// </summary>
 internal static class Work
 {
-    private const int Samples = 15, BatchSize = 32;
+    private const int Samples = 7, BatchSize = 32;
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(1);      // enough for the JIT to reach its last tier
-    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(15); // of one sample
+    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(30); // of one sample
 
     /// <summary>Prints a line for each work: its name and the milliseconds of every sample.</summary>
     public static int Run(string models)
@@ -72,17 +74,19 @@ internal static class Work
         Measure($"GEMM {m} x {k} x {n}", () => backend.Linear(x, w, null, y));
     }
 
+    private static TimeSpan Now => Environment.CpuUsage.TotalTime;
+
     private static void Measure(string name, Action work)
     {
-        var (start, times) = (Stopwatch.GetTimestamp(), 0);
-        for (; Stopwatch.GetElapsedTime(start) < WarmUp; times++) work();
+        var (start, times) = (Now, 0);
+        for (; Now - start < WarmUp; times++) work();
         var repeats = Math.Max(1, (int)(Least / WarmUp * times));
         var samples = new string[Samples];
         for (var s = 0; s < Samples; s++)
         {
-            start = Stopwatch.GetTimestamp();
+            start = Now;
             for (var r = 0; r < repeats; r++) work();
-            samples[s] = (Stopwatch.GetElapsedTime(start).TotalMilliseconds / repeats).ToString("0.00000", CultureInfo.InvariantCulture);
+            samples[s] = ((Now - start).TotalMilliseconds / repeats).ToString("0.00000", CultureInfo.InvariantCulture);
         }
         Console.WriteLine($"{name}\t{string.Join(' ', samples)}");
     }
