@@ -25,9 +25,8 @@ internal sealed class DemoStudy
         _protocol = protocol;
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(models.Model, backend);
-        var (mean, deviation) = ModelImages.Normalisation(model);
-        _kit = new ArmKit(models.Model, models.Modules, mean, deviation);
-        _task = ModelImages.Fit(TaskFile.Read(taskFile), model.Config);
+        var processor = model.Processor();
+        _task = ModelImages.Fit(TaskFile.Read(taskFile), processor);
         foreach (var shots in protocol.Shots)
             for (var draw = 0; draw < protocol.Draws; draw++) Pools.Check(FewShot.Draw(_task, shots, protocol.Seed, draw));
 
@@ -36,10 +35,11 @@ internal sealed class DemoStudy
         var modules = Lora.LoadAll(models.Modules, model);
         var mixture = Compose.Uniform(model, modules);
         _modules = [.. modules.Select(m => m.Name)];
+        _kit = new ArmKit(models.Model, [.. modules.Select(m => m.Folder!)], processor.Normalisation);
         _matrices = [.. mixture.Compositions.Select(c => c.Key)];
         mixture.Detach();
         foreach (var module in modules) module.Dispose();
-        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(), new("arms", string.Join(", ", protocol.Arms))];
+        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(), new("arms", string.Join(", ", protocol.Arms.Select(a => a.Name)))];
     }
 
     /// <summary>The number of the base's parameters.</summary>

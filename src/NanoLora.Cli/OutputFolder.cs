@@ -23,6 +23,19 @@ internal static class OutputFolder
         return folder;
     }
 
+    /// <summary>Takes the folder away at the end if it was not there before and nothing is in it: a command that fails leaves nothing behind.</summary>
+    public static IDisposable NotLeftEmpty(string folder) => new Visitor(folder);
+
+    private sealed class Visitor(string folder) : IDisposable
+    {
+        private readonly bool _there = Directory.Exists(folder);
+
+        public void Dispose()
+        {
+            if (!_there && Directory.Exists(folder) && !Directory.EnumerateFileSystemEntries(folder).Any()) Directory.Delete(folder);
+        }
+    }
+
     /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, or one that is being trained.</summary>
     /// <exception cref="CommandException">It has other things in it.</exception>
     public static void PrepareAdapter(string folder)

@@ -10,6 +10,9 @@ internal sealed class Tool(Session session)
 {
     private const string TraceVariable = "NANOLORA_TRACE";
 
+    /// <summary>The version of the program.</summary>
+    public static string Version { get; } = typeof(Program).Assembly.GetName().Version!.ToString(3);
+
     /// <summary>Runs the session's command line and gives the exit code.</summary>
     public int Run()
     {
@@ -33,6 +36,11 @@ internal sealed class Tool(Session session)
                 Output = session.Out, Error = session.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null,
             });
         }
+        catch (OperationCanceledException) when (session.IsInterrupted)
+        {
+            session.Error.WriteLine($"{name}: interrupted; nothing was written.");
+            return Session.Interrupted;
+        }
         catch (Exception error)
         {
             return Failed(name, error);
@@ -44,6 +52,7 @@ internal sealed class Tool(Session session)
         var root = new RootCommand("Composes LoRA modules: a tensor engine, transformers and few-shot studies in C#, with no Python and no native library.")
         {
             DemoCommand.Create(session),
+            StudyCommand.Create(session),
             InspectCommand.Create(session),
             PredictCommand.Create(session),
             EvalCommand.Create(session),
@@ -132,7 +141,7 @@ internal sealed class Tool(Session session)
     {
         public override int Invoke(ParseResult parseResult)
         {
-            parseResult.InvocationConfiguration.Output.WriteLine($"nanolora {typeof(Program).Assembly.GetName().Version!.ToString(3)}");
+            parseResult.InvocationConfiguration.Output.WriteLine($"nanolora {Version}");
             return 0;
         }
     }

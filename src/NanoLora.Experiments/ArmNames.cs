@@ -27,7 +27,7 @@ public static class ArmNames
     /// <summary>The known arms in the order in which they are shown; others follow in the order in which they appear.</summary>
     public static IReadOnlyList<string> Order { get; } = [PixelProbe, LinearProbe, FullFinetune, Lora, Uniform, Learned, RandomModules];
 
-    /// <summary>What the arm is called in prose; an unknown arm is called by its name.</summary>
+    /// <summary>What an arm of the demo is called in prose; another arm is called by its name.</summary>
     public static string Label(string arm) => arm switch
     {
         PixelProbe => "linear probe on pixels",

@@ -7,53 +7,57 @@ namespace NanoLora.Experiments;
 
 /// <summary>What the arms start from: a pretrained base and upstream modules, made anew on a backend for each cell, so that no cell sees another's training.</summary>
 /// <param name="ModelFolder">The base.</param>
-/// <param name="ModulesFolder">The upstream modules, a PEFT folder each.</param>
-/// <param name="Mean">The base's pixel mean.</param>
-/// <param name="Deviation">The base's pixel deviation.</param>
-public sealed record ArmKit(string ModelFolder, string ModulesFolder, float Mean, float Deviation);
+/// <param name="ModuleFolders">The upstream modules, a PEFT folder each, in the order of the mixing weights.</param>
+/// <param name="Normalisation">How the base reads pixels.</param>
+public sealed record ArmKit(string ModelFolder, IReadOnlyList<string> ModuleFolders, Normalisation Normalisation)
+{
+    /// <summary>The modules, on a model's backend.</summary>
+    public IReadOnlyList<LoraModule> Modules(Model model)
+    {
+        var modules = new List<LoraModule>();
+        try
+        {
+            foreach (var folder in ModuleFolders) modules.Add(Lora.Load(folder, model));
+            return modules;
+        }
+        catch
+        {
+            foreach (var module in modules) module.Dispose();
+            throw;
+        }
+    }
+}
 
-/// <summary>The arms: ways to learn a task from a few images, with the same head recipe for all.</summary>
+/// <summary>Runs the arms: ways to learn a task from a few images, with the same head recipe for all.</summary>
 public static class Arms
 {
     /// <summary>Trains and tests one cell.</summary>
     public static Cell Run(CellKey key, Protocol protocol, FewShotDraw draw, ArmKit kit, Backend backend)
     {
         Pools.Check(draw);
+        var arm = key.Arm;
         Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
-        var support = new ImageDataset(draw.Support, kit.Mean, kit.Deviation);
-        var test = new ImageDataset(draw.Test, kit.Mean, kit.Deviation);
-        if (key.Arm == ArmNames.PixelProbe) return HeadAlone(Pixels(draw.Support, kit), Pixels(draw.Test, kit));
+        var support = new ImageDataset(draw.Support, kit.Normalisation);
+        var test = new ImageDataset(draw.Test, kit.Normalisation);
+        if (arm.Method == ArmMethod.PixelProbe) return HeadAlone(Pixels(draw.Support, kit), Pixels(draw.Test, kit));
 
         using var model = Vit.Load(kit.ModelFolder, backend);
-        IReadOnlyList<LoraModule> modules = [];
-        switch (key.Arm)
-        {
-            case ArmNames.LinearProbe: break;
-            case ArmNames.FullFinetune: break;
-            case ArmNames.Lora:
-                Attach.Lora(model, protocol.LoraPattern, protocol.LoraRank, seed: Seed(key, protocol));
-                break;
-            case ArmNames.Uniform:
-                mixture = Compose.Uniform(model, modules = Lora.LoadAll(kit.ModulesFolder, model));
-                break;
-            case ArmNames.Learned:
-                mixture = Compose.Learned(model, modules = Lora.LoadAll(kit.ModulesFolder, model));
-                break;
-            case ArmNames.RandomModules:
-                modules = RandomModules.Like(Lora.LoadAll(kit.ModulesFolder, model), model, Seed(key, protocol));
-                mixture = Compose.Learned(model, modules);
-                break;
-            default: throw new ArgumentException($"\"{key.Arm}\" is not an arm; known are {string.Join(", ", ArmNames.Order)}.");
-        }
+        IReadOnlyList<LoraModule> modules = arm.UsesModules ? kit.Modules(model) : [];
         try
         {
-            if (key.Arm is ArmNames.LinearProbe or ArmNames.Uniform)
-                return HeadAlone(new FeatureDataset(support, model.FeaturesOf(support)), new FeatureDataset(test, model.FeaturesOf(test)));
+            if (arm.RandomModules) modules = RandomModules.Like(modules, model, Seed(key, protocol));
+            if (arm.Method == ArmMethod.BestModule) return Best();
+            if (arm.Method == ArmMethod.Learned) mixture = Learned(arm, model, modules);
+            else if (arm.UsesModules) mixture = Compose.Uniform(model, modules, arm.Scale);
+            if (arm.FromUniform) Attach.Fuse(model);
+            if (!arm.TrainsBelowHead) return HeadAlone(Seen(support), Seen(test));
+
+            if (arm.Method == ArmMethod.Lora) Attach.Lora(model, protocol.LoraPattern, protocol.LoraRank, seed: Seed(key, protocol));
             Heads.NearestMean(model, support);
-            if (key.Arm == ArmNames.FullFinetune) model.Train();
+            if (arm.Method == ArmMethod.FullFinetune) model.Train();
             var history = Trainer.Fit(model, support, Options());
-            return Tested(model.Correct(test), history.TrainedCount, key.Arm == ArmNames.Learned ? mixture!.Weights() : null);
+            return Tested(model.Correct(test), history.TrainedCount, Weights());
         }
         finally
         {
@@ -61,25 +65,68 @@ public static class Arms
             foreach (var module in modules) module.Dispose();
         }
 
+        FeatureDataset Seen(ImageDataset images) => new(images, model.FeaturesOf(images));
+
         Cell HeadAlone(IDataset from, IDataset on)
+        {
+            var (correct, trained) = Head(from, on);
+            return Tested(correct, trained, Weights());
+        }
+
+        (int Correct, long Trained) Head(IDataset from, IDataset on)
         {
             using var head = new FeatureClassifier(backend);
             Heads.NearestMean(head, from);
             var history = Trainer.Fit(head, from, Options());
-            return Tested(head.Correct(on), history.TrainedCount, key.Arm == ArmNames.Uniform ? mixture!.Weights() : null);
+            return (head.Correct(on), history.TrainedCount);
         }
 
-        Cell Tested(int correct, long trained, float[][]? weights) =>
-            new(draw.Task.Name, key.Arm, key.Shots, key.Draw, (double)correct / test.Count, correct, test.Count, trained, clock.Elapsed.TotalSeconds, weights);
-
-        FitOptions Options() => new()
+        Cell Best()
         {
-            Steps = protocol.Steps, BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = protocol.At(protocol.LoraRate, key.Shots),
-            BaseRate = protocol.At(protocol.FullRate, key.Shots), MixingRate = protocol.At(protocol.MixingRate, key.Shots), Seed = Seed(key, protocol), Augment = false,
-        };
+            var (best, correct, trained) = (0, -1, 0L);
+            for (var n = 0; n < modules.Count; n++)
+            {
+                Attach.Module(model, modules[n]);
+                (var right, trained) = Head(Seen(support), Seen(test));
+                Attach.Detach(model, dispose: false);
+                if (right > correct) (best, correct) = (n, right);
+            }
+            var chosen = new float[modules.Count];
+            chosen[best] = 1;
+            var matrices = model.Linears().Count(l => modules.Any(m => m.Updates.ContainsKey(l.Key)));
+            return Tested(correct, trained, [.. Enumerable.Repeat(chosen, matrices)]);
+        }
+
+        // Mixing weights are worth keeping where they are real modules' and not fused with what trains.
+        float[][]? Weights() => arm.RandomModules || arm.FromUniform ? null : mixture?.Weights();
+
+        Cell Tested(int correct, long trained, float[][]? weights) => new(
+            draw.Task.Name, arm.Name, key.Shots, key.Draw, (double)correct / test.Count, correct, test.Count, trained, clock.Elapsed.TotalSeconds, weights, key.Training);
+
+        FitOptions Options()
+        {
+            var rate = protocol.At(protocol.RatesOf(arm), key.Shots);
+            return new()
+            {
+                Steps = protocol.StepsAt(key.Shots), BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = rate, BaseRate = rate, MixingRate = rate,
+                Seed = Seed(key, protocol), Augment = false,
+            };
+        }
     }
 
-    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Mean, kit.Deviation), set.ToFloats(kit.Mean, kit.Deviation));
+    private static Mixture Learned(Arm arm, Model model, IReadOnlyList<LoraModule> modules)
+    {
+        var mixture = Compose.Learned(model, modules, new LearnedOptions { Sharing = arm.Sharing, Beta = arm.FreeScale || arm.Scale != 1 ? Sharing.Matrix : null });
+        foreach (var (_, composition) in mixture.Compositions)
+        {
+            if (composition.Mixer is not LearnedMixer { Beta: { } beta } mixer) continue;
+            mixer.SetBeta(arm.Scale);
+            beta.Trains = arm.FreeScale;
+        }
+        return mixture;
+    }
+
+    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Normalisation), set.ToFloats(kit.Normalisation));
 
     // The same order of samples for all arms of a draw, so that their differences are paired.
     private static ulong Seed(CellKey key, Protocol protocol) => protocol.Seed * 1_000_003 + (ulong)key.Draw * 101 + (ulong)key.Shots;

@@ -59,15 +59,16 @@ public static class Pretraining
     {
         var (mean, deviation) = mixture.Statistics();
         var model = Vit.Create(Architecture(mean, deviation, mixture.ClassNames()), backend, options.Seed);
+        var normalisation = new Normalisation(mean, deviation);
         model.Train();
-        var history = Trainer.Fit(model, new MixtureDataset(mixture, mean, deviation, options.Augment), new FitOptions
+        var history = Trainer.Fit(model, new MixtureDataset(mixture, normalisation, options.Augment), new FitOptions
         {
             Steps = options.Steps, BatchSize = options.BatchSize, BaseRate = options.Rate, HeadRate = options.Rate, WeightDecay = options.WeightDecay,
             Beta2 = 0.98, Warmup = options.Warmup, LabelSmoothing = options.Smoothing, Seed = options.Seed,
             Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
         });
         model.Train(false);
-        var accuracy = history.Completed ? model.Accuracy(new MixtureTestSet(mixture, options.TestEvery, mean, deviation)) : double.NaN;
+        var accuracy = history.Completed ? model.Accuracy(new MixtureTestSet(mixture, options.TestEvery, normalisation)) : double.NaN;
         return (model, history, accuracy);
     }
 }
@@ -119,9 +120,9 @@ public sealed record ModuleOptions
 public static class Upstream
 {
     /// <summary>Trains a LoRA and a head of its own on a task's training images; gives the module and the history. The model keeps both.</summary>
-    public static (LoraModule Module, History History) Train(Vit model, ImageTask task, float mean, float deviation, ModuleOptions options)
+    public static (LoraModule Module, History History) Train(Vit model, ImageTask task, Normalisation normalisation, ModuleOptions options)
     {
-        var data = new ImageDataset(task.Train, mean, deviation, options.Augment);
+        var data = new ImageDataset(task.Train, normalisation, options.Augment);
         Heads.NearestMean(model, data);
         var module = Attach.Lora(model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: task.Name);
         var history = Trainer.Fit(model, data, new FitOptions

@@ -17,10 +17,16 @@ public sealed record Protocol
     public int Draws { get; init; } = 5;
 
     /// <summary>The arms.</summary>
-    public IReadOnlyList<string> Arms { get; init; } = ArmNames.Order;
+    public IReadOnlyList<Arm> Arms { get; init; } = Arm.OfTheDemo;
 
     /// <summary>Steps of the optimiser, the same for all arms.</summary>
     public int Steps { get; init; } = 60;
+
+    /// <summary>Steps where all training images are used; <see cref="Steps"/> if not given.</summary>
+    public int? StepsForAll { get; init; }
+
+    /// <summary>If given, only so many test images of each class.</summary>
+    public int? TestPerClass { get; init; }
 
     /// <summary>Images in a batch.</summary>
     public int BatchSize { get; init; } = 32;
@@ -52,7 +58,8 @@ public sealed record Protocol
     /// <summary>The settings for a report.</summary>
     public IReadOnlyList<Fact> Facts() =>
     [
-        new("shots per class", string.Join(", ", Shots)), new("draws of the support set", Text(Draws)), new("steps, all arms", Text(Steps)), new("batch", Text(BatchSize)),
+        new("shots per class", string.Join(", ", Shots.Select(s => s == Cell.AllShots ? "all" : Text(s)))), new("draws of the support set", Text(Draws)),
+        new("steps, all arms", StepsForAll is { } all ? $"{Text(Steps)}; {Text(all)} where all images are used" : Text(Steps)), new("batch", Text(BatchSize)),
         new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
         new("mixing weights", $"AdamW at {Text(MixingRate)}"), new("LoRA from scratch", $"rank {LoraRank} on {LoraPattern}, AdamW at {Text(LoraRate)}"),
         new("full fine-tuning", $"AdamW at {Text(FullRate)}"),
@@ -60,7 +67,21 @@ public sealed record Protocol
     ];
 
     /// <summary>The rate for a number of shots.</summary>
-    public double At(ShotRates rates, int shots) => shots < ManyShots ? rates.Few : rates.Many;
+    public double At(ShotRates rates, int shots) => shots != Cell.AllShots && shots < ManyShots ? rates.Few : rates.Many;
+
+    /// <summary>The rate of what an arm trains beside its head.</summary>
+    public ShotRates RatesOf(Arm arm) => arm.Rates ?? arm.Method switch
+    {
+        ArmMethod.Lora => LoraRate,
+        ArmMethod.FullFinetune => FullRate,
+        _ => MixingRate,
+    };
+
+    /// <summary>The number of steps for a number of shots.</summary>
+    public int StepsAt(int shots) => shots == Cell.AllShots ? StepsForAll ?? Steps : Steps;
+
+    /// <summary>An arm for a report: what it does and at which rates.</summary>
+    public ArmFact FactOf(Arm arm) => new(arm.Name, arm.Label, arm.TrainsBelowHead ? $"{arm.Doing}, AdamW at {Text(RatesOf(arm))}" : arm.Doing);
 
     private string Text(ShotRates rates) => rates.Few == rates.Many ? Text(rates.Few) : $"{Text(rates.Few)}, from {ManyShots} shots on at {Text(rates.Many)}";
 
@@ -74,7 +95,8 @@ public readonly record struct ShotRates(double Few, double Many);
 /// <param name="Arm">The arm.</param>
 /// <param name="Shots">Support images per class.</param>
 /// <param name="Draw">The number of the draw.</param>
-public readonly record struct CellKey(string Arm, int Shots, int Draw);
+/// <param name="Training">Which training of the modules, or null where there is only one or the arm uses none.</param>
+public readonly record struct CellKey(Arm Arm, int Shots, int Draw, int? Training = null);
 
 /// <summary>The comparison of arms on one held-out task.</summary>
 public static class FewShotStudy
@@ -95,15 +117,17 @@ public static class FewShotStudy
     /// <param name="cancellation">Ends the run after the cells that are under way.</param>
     public static IReadOnlyList<Cell> Run(Protocol protocol, ImageTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null, CancellationToken cancellation = default)
     {
-        var cells = done.ToDictionary(c => new CellKey(c.Arm, c.Shots, c.Draw));
-        var open = new Queue<CellKey>(Plan(protocol).Where(key => !cells.ContainsKey(key)));
+        var cells = done.ToDictionary(c => (c.Arm, c.Shots, c.Draw));
+        var open = new Queue<CellKey>(Plan(protocol).Where(key => !cells.ContainsKey(Name(key))));
         var gate = new Lock();
         Exception? failure = null;
         var workers = Enumerable.Range(0, Math.Max(1, Math.Min(Environment.ProcessorCount, open.Count))).Select(_ => new Thread(Work) { IsBackground = true }).ToList();
         foreach (var worker in workers) worker.Start();
         foreach (var worker in workers) worker.Join();
         if (failure is not null) throw new InvalidOperationException(failure.Message, failure);
-        return [.. Plan(protocol).Where(cells.ContainsKey).Select(key => cells[key])];
+        return [.. Plan(protocol).Select(Name).Where(cells.ContainsKey).Select(name => cells[name])];
+
+        static (string Arm, int Shots, int Draw) Name(CellKey key) => (key.Arm.Name, key.Shots, key.Draw);
 
         void Work()
         {
@@ -117,10 +141,10 @@ public static class FewShotStudy
                     {
                         if (cancellation.IsCancellationRequested || failure is not null || !open.TryDequeue(out key)) return;
                     }
-                    var cell = Arms.Run(key, protocol, FewShot.Draw(task, key.Shots, protocol.Seed, key.Draw), kit, backend);
+                    var cell = Experiments.Arms.Run(key, protocol, FewShot.Draw(task, key.Shots, protocol.Seed, key.Draw, protocol.TestPerClass), kit, backend);
                     lock (gate)
                     {
-                        cells[key] = cell;
+                        cells[Name(key)] = cell;
                         finished?.Invoke(cell);
                     }
                 }

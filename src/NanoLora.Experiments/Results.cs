@@ -11,7 +11,7 @@ namespace NanoLora.Experiments;
 /// <summary>One trained and tested run of the study.</summary>
 /// <param name="Task">The held-out task.</param>
 /// <param name="Arm">The way of adapting, one of <see cref="ArmNames"/> or another name.</param>
-/// <param name="Shots">Training examples per class.</param>
+/// <param name="Shots">Training examples per class; <see cref="AllShots"/> for all there are.</param>
 /// <param name="Draw">Which draw of the support set; runs of equal task, shots and draw are paired.</param>
 /// <param name="Accuracy">Share of correct answers on the test set, 0 to 1.</param>
 /// <param name="Correct">Correct answers.</param>
@@ -20,8 +20,27 @@ namespace NanoLora.Experiments;
 /// <param name="Seconds">Wall-clock time of training and testing.</param>
 /// <param name="Weights">Mixing weights [matrices][modules] in the order of <see cref="Results.Matrices"/> and <see cref="Results.Modules"/>,
 /// 0 for a module that is not in this task's mix; null for an arm that mixes nothing.</param>
+/// <param name="Training">Which training of the upstream modules the arm used; null for an arm that uses none, or where there is only one.</param>
 public sealed record Cell(
-    string Task, string Arm, int Shots, int Draw, double Accuracy, int Correct, int Tested, long TrainedParameters, double Seconds, float[][]? Weights = null);
+    string Task, string Arm, int Shots, int Draw, double Accuracy, int Correct, int Tested, long TrainedParameters, double Seconds, float[][]? Weights = null,
+    int? Training = null)
+{
+    /// <summary>The number of shots that stands for all training images.</summary>
+    public const int AllShots = 0;
+}
+
+/// <summary>An arm of a study: its name in the cells, what it is called in prose, and what it does.</summary>
+/// <param name="Name">As in <see cref="Cell.Arm"/>.</param>
+/// <param name="Label">As shown.</param>
+/// <param name="Settings">What it does and at which rates, in a line.</param>
+public sealed record ArmFact(string Name, string Label, string Settings);
+
+/// <summary>How near each upstream module is to a held-out task: the linear CKA of two sets of features of the task's test images.</summary>
+/// <param name="Task">The held-out task.</param>
+/// <param name="Training">Which training of the modules.</param>
+/// <param name="Cka">One value per entry of <see cref="Results.Modules"/>: base + module beside base + a LoRA trained on the task's own training images; null where a
+/// module is not in this task's mix.</param>
+public sealed record Similarity(string Task, int Training, IReadOnlyList<double?> Cka);
 
 /// <summary>A name and what it stands for: a setting, or a property of the machine.</summary>
 public sealed record Fact(string Name, string Value);
@@ -37,6 +56,10 @@ public sealed record Fact(string Name, string Value);
 /// <param name="Settings">The settings of the study, in the order in which they are shown.</param>
 /// <param name="Cells">One entry per run.</param>
 /// <param name="Conclusion">One sentence that says what the cells show, made by <see cref="Experiments.Conclusion.Of(Results)"/>.</param>
+/// <param name="Arms">The arms in the order in which they are shown; null for those of <see cref="ArmNames"/>.</param>
+/// <param name="Similarities">How near the modules are to each held-out task, where it was measured.</param>
+/// <param name="MeanWeights">Mixing weights by task, arm and shots, where they are kept apart from the cells; null where the cells have them.</param>
+/// <param name="Planned">How many runs the plan asks for, so that a report of fewer says so; 0 where it is not known.</param>
 public sealed record Results(
     string Title,
     string Model,
@@ -47,7 +70,11 @@ public sealed record Results(
     DateTimeOffset CreatedAt,
     IReadOnlyList<Fact> Settings,
     IReadOnlyList<Cell> Cells,
-    string Conclusion = "")
+    string Conclusion = "",
+    IReadOnlyList<ArmFact>? Arms = null,
+    IReadOnlyList<Similarity>? Similarities = null,
+    IReadOnlyList<MeanWeights>? MeanWeights = null,
+    int Planned = 0)
 {
     // Letters of every script are written as they are, not as \u escapes.
     private static readonly ResultsJson Readable =
@@ -73,17 +100,11 @@ public sealed record Results(
         }
     }
 
-    /// <summary>The cells as CSV: a header and a line per cell, numbers in invariant culture, mixing weights left out (they are in the JSON).</summary>
-    public string ToCsv()
-    {
-        var csv = new StringBuilder("task,arm,shots,draw,accuracy,correct,tested,trained_parameters,seconds\n");
-        foreach (var c in Cells)
-        {
-            csv.Append(CultureInfo.InvariantCulture,
-                $"{Quoted(c.Task)},{Quoted(c.Arm)},{c.Shots},{c.Draw},{c.Accuracy:R},{c.Correct},{c.Tested},{c.TrainedParameters},{c.Seconds:R}\n");
-        }
-        return csv.ToString();
-    }
+    /// <summary>The same with the mixing weights of the cells replaced by their means: all that a report needs, in a fraction of the space.</summary>
+    public Results WithMeanWeights() => this with { MeanWeights = Experiments.MeanWeights.Of(this), Cells = [.. Cells.Select(static c => c with { Weights = null })] };
+
+    /// <summary>The cells as CSV, see <see cref="ResultsCsv"/>; mixing weights left out.</summary>
+    public string ToCsv() => ResultsCsv.Cells(Cells);
 
     /// <summary>Writes <see cref="ToJson"/> to a file, atomically.</summary>
     public void SaveJson(string path) => AtomicFile.WriteText(path, ToJson() + "\n");
@@ -94,10 +115,6 @@ public sealed record Results(
     /// <summary>Reads a file written by <see cref="SaveJson"/>.</summary>
     /// <exception cref="InvalidDataException">The file does not hold results.</exception>
     public static Results LoadJson(string path) => FromJson(File.ReadAllText(path), path);
-
-    // RFC 4180: a field with a comma, a quote or a line break stands in quotes, its quotes doubled.
-    private static string Quoted(string field) =>
-        field.AsSpan().IndexOfAny(",\"\r\n") < 0 ? field : $"\"{field.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
 }
 
 [JsonSourceGenerationOptions(WriteIndented = true, NewLine = "\n", PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,

@@ -11,28 +11,30 @@ public static class Table
     public static string Of(Results results)
     {
         ArgumentNullException.ThrowIfNull(results);
+        var index = new CellIndex(results);
         var table = new StringBuilder();
-        var shots = -1;
-        foreach (var row in Summary.Of(results.Cells))
+        int? shots = null;
+        foreach (var row in Summary.Of(index))
         {
             if (row.Shots != shots)
             {
-                if (shots >= 0) table.Append('\n');
+                if (shots is not null) table.Append('\n');
                 shots = row.Shots;
-                Line(table, Text.Shots(shots), "accuracy, %", "to the linear probe, points", "", "trained", "seconds");
+                Line(table, Text.Shots(row.Shots), "accuracy, %", "to the linear probe, points", "", "trained", "seconds");
                 table.Append('─', Width).Append('\n');
             }
-            var difference = row.Difference is { } d ? $"{Text.Points(d.Mean),6} {Text.Ends(d),-16}" : "";
-            var mark = row.Difference is { ExcludesZero: true } ? "*" : "";
-            Line(table, ArmNames.Label(row.Arm), Text.PlusMinus(row.Accuracy), difference, mark, Text.Count(row.TrainedParameters), Text.Seconds(row.Seconds));
+            var difference = row.Difference is { } d ? $"{Text.Points(d.Estimate.Mean),6} {Text.Ends(d.Estimate),-16}" : "";
+            var mark = row.Difference is { IsClear: true } ? "*" : "";
+            Line(table, index.Label(row.Arm), Text.PlusMinus(row.Accuracy), difference, mark, Text.Count(row.TrainedParameters), Text.Seconds(row.Seconds));
         }
-        table.Append('\n').Append(Note(results.Cells)).Append('\n');
+        table.Append('\n').Append(Note(index)).Append('\n');
         return table.ToString();
     }
 
     /// <summary>What the intervals are over, and what the mark means.</summary>
-    private static string Note(IReadOnlyList<Cell> cells) =>
-        $"± and [ ]: 95 % intervals over {Summary.SampleOf(cells)} (Student's t); differences paired by draw; * excludes 0";
+    private static string Note(CellIndex index) => index.ByTask
+        ? $"± (half a width) and [ ]: 95 % bootstrap intervals over {index.Sample}, then draws; * excludes 0, sign test p < 0.05"
+        : $"± and [ ]: 95 % intervals over {index.Sample} (Student's t); differences paired by draw; * excludes 0";
 
     private static void Line(StringBuilder table, string arm, string accuracy, string difference, string mark, string trained, string seconds)
     {

@@ -24,7 +24,30 @@ internal static class Text
 
     public static string Seconds(double s) => s.ToString(s < 10 ? "0.00" : "0.0", Invariant);
 
-    public static string Shots(int shots) => shots == 1 ? "1 shot per class" : string.Create(Invariant, $"{shots} shots per class");
+    /// <summary>A long time: "51 s", "12 min", "7.3 h".</summary>
+    public static string Duration(double s) => s < 90 ? s.ToString("0 's'", Invariant) : s < 5400 ? (s / 60).ToString("0 'min'", Invariant) : (s / 3600).ToString("0.0 'h'", Invariant);
+
+    public static string Shots(int shots) => shots switch
+    {
+        Cell.AllShots => "all training images",
+        1 => "1 shot per class",
+        _ => string.Create(Invariant, $"{shots} shots per class"),
+    };
+
+    /// <summary>"with all training images", "at 5 shots per class".</summary>
+    public static string AtShots(int shots) => shots == Cell.AllShots ? $"with {Shots(shots)}" : $"at {Shots(shots)}";
+
+    /// <summary>A number of shots at an axis: "5", "all".</summary>
+    public static string ShortShots(int shots) => shots == Cell.AllShots ? "all" : shots.ToString(Invariant);
+
+    /// <summary>A p-value: "0.021", "&lt; 0.001".</summary>
+    public static string P(double p) => double.IsNaN(p) ? "" : p < 0.001 ? "< 0.001" : p.ToString("0.000", Invariant);
+
+    /// <summary>A correlation: "+0.43".</summary>
+    public static string Correlation(double r) => double.IsNaN(r) ? "none" : r.ToString("+0.00;-0.00;0.00", Invariant);
+
+    /// <summary>Both ends of an interval of accuracies in percent, "[33.1, 36.5]"; empty where there is none.</summary>
+    public static string PercentEnds(Estimate e) => e.HasInterval ? $"[{Percent(e.Low)}, {Percent(e.High)}]" : "";
 
     /// <summary>A mixing weight without its leading zero: 0.125 is ".13"; 1 and more keep it.</summary>
     public static string Weight(double w) => w.ToString(Math.Abs(w) < 0.995 ? ".00" : "0.00", Invariant);

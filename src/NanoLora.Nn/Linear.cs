@@ -57,6 +57,19 @@ public sealed class Linear : Module
         _unmerged = before;
     }
 
+    /// <summary>Puts the adapter into the weight for good; the adapter stays the caller's.</summary>
+    internal void Fuse()
+    {
+        if (Adapter is not { } adapter) return;
+        var (weight, bias) = adapter.Merged(this);
+        Adapter = null;
+        var (oldWeight, oldBias) = (Weight, Bias);
+        Weight = Swap("weight", weight);
+        if (bias is not null) Bias = Swap("bias", bias);
+        if (Weight != oldWeight) oldWeight.Dispose();
+        if (Bias != oldBias) oldBias?.Dispose();
+    }
+
     /// <summary>Undoes <see cref="Merge"/>.</summary>
     internal void Unmerge()
     {

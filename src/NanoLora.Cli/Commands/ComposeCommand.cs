@@ -14,8 +14,7 @@ internal static class ComposeCommand
     {
         public required string Method { get; init; }
         public double? Scale { get; init; }
-        public string? Task { get; init; }
-        public string? Data { get; init; }
+        public TaskInput? Task { get; init; }
         public int? Shots { get; init; }
         public int Draw { get; init; }
         public bool All { get; init; }
@@ -33,6 +32,7 @@ internal static class ComposeCommand
         var scale = Inputs.Number("--scale", "For uniform: what the mean of the modules is multiplied with; 1 if not given.", double.NegativeInfinity);
         var task = Inputs.Text("--task", "TASK", $"What to fit the head, and for learned the weights, to: {TaskInput.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
+        var (invert, share) = (TaskInput.InvertOption(), TaskInput.ShareOption());
         var shots = Inputs.OptionalWhole("--shots", "Train on so many images per class, and measure on the others.");
         var draw = Inputs.Whole("--draw", "Which draw of them, from 0.", 0, 0);
         var all = Inputs.Switch("--all", "Train on all training images of the task.");
@@ -43,12 +43,13 @@ internal static class ComposeCommand
             W = W0 + sum of w_n s_n B_n A_n over the modules n. Base and modules stay as they are; what trains is one weight per module and matrix, and the head
             of the new task.
             """, "nanolora compose models/nano-vit models/nano-vit/modules --out mix",
-            "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task mine.safetensors --shots 5 --out mix2",
+            "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task photos --shots 5 --out mix2",
             "nanolora compose models/nano-vit a b c --method learned --task mine.safetensors --all --export --out adapter")
-        { model, modules, output, method, scale, task, data, shots, draw, all, steps, seed, export };
+        { model, modules, output, method, scale, task, data, invert, share, shots, draw, all, steps, seed, export };
         command.SetAction(parsed => Run(session, Checked(new Request(parsed.GetValue(model)!, parsed.GetValue(modules)!, parsed.GetValue(output)!)
         {
-            Method = parsed.GetValue(method)!, Scale = parsed.GetValue(scale), Task = parsed.GetValue(task), Data = parsed.GetValue(data),
+            Method = parsed.GetValue(method)!, Scale = parsed.GetValue(scale),
+            Task = parsed.GetValue(task) is { } text ? new(text, parsed.GetValue(data), parsed.GetValue(invert), parsed.GetValue(share)) : null,
             Shots = parsed.GetValue(shots), Draw = parsed.GetValue(draw), All = parsed.GetValue(all), Steps = parsed.GetValue(steps),
             Seed = parsed.GetValue(seed), Export = parsed.GetValue(export),
         })));
@@ -69,6 +70,7 @@ internal static class ComposeCommand
 
     private static int Run(Session session, Request request)
     {
+        using var left = OutputFolder.NotLeftEmpty(request.Output);
         if (request.Export) OutputFolder.PrepareAdapter(request.Output);
         else OutputFolder.Prepare(request.Output);
         if (!request.Export && File.Exists(Path.Combine(request.Output, Adapters.PeftConfig)))
@@ -79,7 +81,7 @@ internal static class ComposeCommand
         try
         {
             var mixture = request.Method == "learned" ? Compose.Learned(model, modules) : Compose.Uniform(model, modules, (float)(request.Scale ?? 1));
-            var measured = request.Task is { } text ? Fitted(session, request, model, ModelImages.Fit(TaskInput.Read(text, request.Data), model.Config)) : null;
+            var measured = request.Task is { } task ? Fitted(session, request, model, task) : null;
             if (measured is null && request.Task is not null) return Session.Interrupted;
             if (request.Export) mixture.Export(request.Output);
             else mixture.Save(request.Output);
@@ -97,8 +99,10 @@ internal static class ComposeCommand
     }
 
     // Fits head and weights with the recipe of the study, and measures on what was not trained on; null if it was interrupted.
-    private static string? Fitted(Session session, Request request, Vit model, ImageTask task)
+    private static string? Fitted(Session session, Request request, Vit model, TaskInput input)
     {
+        var processor = model.Processor();
+        var task = input.Read(session, processor);
         var (support, test) = (task.Train, task.Test);
         if (request.Shots is { } shots)
         {
@@ -107,7 +111,7 @@ internal static class ComposeCommand
             (support, test) = (drawn.Support, drawn.Test);
         }
         var protocol = new Protocol();
-        var data = new ModelDataset(support, model.Config);
+        var data = new ImageDataset(support, processor.Normalisation);
         Heads.NearestMean(model, data);
         using var progress = session.Progress("compose", request.Steps);
         var history = Trainer.Fit(model, data, new FitOptions
@@ -123,7 +127,7 @@ internal static class ComposeCommand
             return null;
         }
         if (test.Count == 0) return $"trained on {support.Count} images; the task has no test images to measure with";
-        var correct = model.Correct(new ModelDataset(test, model.Config));
+        var correct = model.Correct(new ImageDataset(test, processor.Normalisation));
         var (share, of) = (100.0 * correct / test.Count, request.Shots is null ? "" : $" of draw {request.Draw}");
         return string.Create(CultureInfo.InvariantCulture,
             $"{task.Name}: {share:0.0} % of {test.Count:N0} test images{of} ({correct:N0}), trained on {support.Count:N0}");

@@ -70,12 +70,12 @@ internal static class DemoCommand
         return 0;
     }
 
-    private static IReadOnlyList<string> Named(string? arms)
+    private static IReadOnlyList<Arm> Named(string? arms)
     {
-        if (arms is null) return ArmNames.Order;
+        if (arms is null) return Arm.OfTheDemo;
         var named = arms.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         if (named.FirstOrDefault(arm => !ArmNames.Order.Contains(arm)) is { } unknown)
             throw new UsageException($"--arms: \"{unknown}\" is not an arm; known are {string.Join(", ", ArmNames.Order)}.");
-        return named.Length > 0 ? [.. ArmNames.Order.Where(named.Contains)] : throw new UsageException("--arms: no arm is named.");
+        return named.Length > 0 ? [.. Arm.OfTheDemo.Where(arm => named.Contains(arm.Name))] : throw new UsageException("--arms: no arm is named.");
     }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NanoLora.Data;
+using NanoLora.Experiments;
 using NanoLora.Models;
 using NanoLora.Nn;
 
@@ -14,18 +15,20 @@ internal static class EvalCommand
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var task = Inputs.Required("--task", "TASK", $"What to measure on: {TaskInput.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
+        var (invert, share) = (TaskInput.InvertOption(), TaskInput.ShareOption());
         var probe = Inputs.Switch("--probe", "Fit a head to --shots images per class first: the nearest class mean of the features.");
         var shots = Inputs.Whole("--shots", "Images per class of --probe.", 5);
         var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: those to take for what compose trained with --shots.", 0);
         var seed = Inputs.Seed("Of the draw.");
         var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", """
-            Where a task has no test images, all of its images are measured. Where images say who made them, a few-shot draw holds out people anew, so an
+            Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as train and compose
+            divide it: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
             adapter that was trained on a draw is measured with the --draw and --seed it was trained with.
             """,
-            "nanolora eval models/nano-vit --adapter mine --task mine.safetensors",
+            "nanolora eval models/nano-vit --adapter mine --task photos",
             "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
             "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
-        { model, adapter, task, data, probe, shots, draw, seed };
+        { model, adapter, task, data, invert, share, probe, shots, draw, seed };
         command.SetAction(parsed =>
         {
             if (!parsed.GetValue(probe) && parsed.GetValue(draw) is null && parsed.GetResult(shots) is { Implicit: false })
@@ -33,17 +36,20 @@ internal static class EvalCommand
             using var backend = new CpuBackend();
             using var base_ = Vit.Load(parsed.GetValue(model)!, backend);
             if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
-            var read = ModelImages.Fit(TaskInput.Read(parsed.GetValue(task)!, parsed.GetValue(data), base_.Labels), base_.Config);
+            var processor = base_.Processor();
+            var input = new TaskInput(parsed.GetValue(task)!, parsed.GetValue(data), parsed.GetValue(invert), parsed.GetValue(share));
+            var read = input.Read(session, processor, base_.Labels);
             var test = read.Test.Count > 0 ? read.Test : read.Train;
             if (parsed.GetValue(probe) || parsed.GetValue(draw) is not null)
             {
                 var drawn = FewShot.Draw(read, parsed.GetValue(shots), parsed.GetValue(seed), parsed.GetValue(draw) ?? 0);
                 Pools.Check(drawn);
                 test = drawn.Test;
-                if (parsed.GetValue(probe)) Heads.NearestMean(base_, new ModelDataset(drawn.Support, base_.Config));
+                if (parsed.GetValue(probe)) Heads.NearestMean(base_, new ImageDataset(drawn.Support, processor.Normalisation));
             }
+            test = ModelImages.InOrderOf(base_.Labels, test);
             CheckHead(base_, test);
-            var correct = base_.Correct(new ModelDataset(test, base_.Config));
+            var correct = base_.Correct(new ImageDataset(test, processor.Normalisation));
             session.Say($"{read.Name}: {100.0 * correct / test.Count:0.0} % of {test.Count:N0} images ({correct:N0})");
             return 0;
         });

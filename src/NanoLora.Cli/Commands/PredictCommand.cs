@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using NanoLora.Data;
+using NanoLora.Experiments;
 using NanoLora.Models;
 using NanoLora.Nn;
 
@@ -15,17 +17,18 @@ internal static class PredictCommand
         var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
         var images = new Argument<string[]>("IMAGE") { Description = ImageInput.Help + ".", Arity = ArgumentArity.OneOrMore };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
+        var invert = TaskInput.InvertOption();
         var top = Inputs.Whole("--top", "How many classes to show.", 5);
         var command = new ToolCommand("predict", "Names images.", """
-            A line each, with the most probable classes and their probabilities in percent. Images are brought to the model's size, gray or colour as the model
-            reads them, and normalised by its image_mean and image_std.
-            """, "nanolora predict models/nano-vit picture.png", "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
-        { model, images, adapter, top };
-        command.SetAction(parsed => Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top)));
+            A line each, with the most probable classes and their probabilities in percent. Pictures of any size, gray or in colour, are brought into the form
+            that the model's files ask for: its size, its channels, its image_mean and image_std.
+            """, "nanolora predict models/nano-vit drawing.png", "nanolora predict my-vit --adapter mine photo.jpg", "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
+        { model, images, adapter, invert, top };
+        command.SetAction(parsed => Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top), parsed.GetValue(invert)));
         return command;
     }
 
-    private static int Run(Session session, string folder, string? adapter, string[] inputs, int top)
+    private static int Run(Session session, string folder, string? adapter, string[] inputs, int top, bool invert)
     {
         using var backend = new CpuBackend();
         using var model = Vit.Load(folder, backend);
@@ -33,10 +36,11 @@ internal static class PredictCommand
         if (model.Head is null) throw new CommandException($"{folder} has no head; give an adapter that has one.");
         if (model.Config.ImageMean is null || model.Config.ImageStd is null)
             session.Note($"{folder} does not say how images are normalised; pixels are taken from 0 to 1");
+        var processor = model.Processor();
         foreach (var input in inputs)
         {
-            var (set, names) = ImageInput.Read(input);
-            var data = new ModelDataset(ModelImages.Fit(set, model.Config), model.Config);
+            var (set, names) = ImageInput.Read(input, processor, invert);
+            var data = new ImageDataset(set, processor.Normalisation);
             for (var start = 0; start < data.Count; start += BatchSize)
             {
                 if (session.IsInterrupted) return Session.Interrupted;

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using NanoLora.Data;
 using NanoLora.Experiments;
 using NanoLora.Models;
@@ -17,6 +19,7 @@ internal static class TrainCommand
         var task = Inputs.Text("--task", "TASK", $"What to learn: {TaskInput.Help}.");
         var all = Inputs.Switch("--all-upstream", "Instead of one task, every upstream task of --data, each into a folder of its own within --out.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets.");
+        var (invert, share) = (TaskInput.InvertOption(), TaskInput.ShareOption());
         var output = Inputs.Required("--out", "DIR", "The adapter folder to write.");
         var rank = Inputs.Whole("--rank", "The rank of A and B.", options.Rank);
         var alpha = Inputs.Number("--alpha", "The numerator of the scale alpha / rank; the rank if not given.");
@@ -31,13 +34,16 @@ internal static class TrainCommand
             The module and a head of its own learn from the task's training images and are written as an adapter folder that the PEFT library reads, with a
             README.md that says what was measured. The base stays as it is.
             """, "nanolora train models/nano-vit --task digits.safetensors --out digits",
+            "nanolora train models/nano-vit --task photos --out mine",
             "nanolora train models/nano-vit --task train-images.idx.gz,train-labels.idx.gz --rank 8 --out mine",
             "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules")
-        { model, task, all, data, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, resume };
+        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, resume };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(all) == (parsed.GetValue(task) is not null)) throw new UsageException("give either --task or --all-upstream.");
             if (parsed.GetValue(all) && parsed.GetValue(data) is null) throw new UsageException("--all-upstream reads the tasks from --data.");
+            if (parsed.GetValue(all) && (parsed.GetValue(invert) || parsed.GetValue(share) is not null))
+                throw new UsageException("--invert and --test-share go with --task.");
             options = options with
             {
                 Rank = parsed.GetValue(rank),
@@ -51,7 +57,8 @@ internal static class TrainCommand
             };
             var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));
             var (folder, source) = (parsed.GetValue(output)!, parsed.GetValue(data));
-            return parsed.GetValue(task) is { } one ? trainer.Train(() => TaskInput.Read(one, source), folder) : trainer.TrainAll(source!, folder);
+            return parsed.GetValue(task) is not { } one ? trainer.TrainAll(source!, folder)
+                : trainer.Train(new TaskInput(one, source, parsed.GetValue(invert), parsed.GetValue(share)), folder);
         });
         return command;
     }
@@ -63,30 +70,34 @@ internal static class TrainCommand
         public int TrainAll(string data, string folder)
         {
             OutputFolder.Prepare(folder);
-            foreach (var task in TaskInput.Sources(data).Where(t => t.Pool == Pool.Upstream))
+            foreach (var task in UserTask.Sources(data).Where(t => t.Pool == Pool.Upstream))
             {
                 var target = Path.Combine(folder, Printable.FileName(task.Name));
                 if (resume && IsDone(target)) session.Note($"{target} is done");
-                else if (Train(() => task, target) is var code && code != 0) return code;
+                else if (Train(processor => ModelImages.Fit(task, processor), target, inverted: false) is var code && code != 0) return code;
             }
             return 0;
         }
 
         /// <summary>One task.</summary>
-        public int Train(Func<ImageTask> read, string folder)
+        public int Train(TaskInput task, string folder) => Train(processor => task.Read(session, processor), folder, task.Invert);
+
+        private int Train(Func<ImageProcessor, ImageTask> read, string folder, bool inverted)
         {
+            using var left = OutputFolder.NotLeftEmpty(folder);
             OutputFolder.PrepareAdapter(folder);
             using var backend = new CpuBackend();
             using var model = Vit.Load(modelFolder, backend);
-            var task = ModelImages.Fit(read(), model.Config);
-            var training = new ResumableTraining(folder, Settings(task));
+            var processor = model.Processor();
+            var task = read(processor);
+            var settings = Settings(task, inverted);
+            var training = new ResumableTraining(folder, [.. settings, new("training images", Digest(task.Train))]);
             var state = training.Begin(resume);
-            var (mean, deviation) = ModelImages.Normalisation(model);
             var begun = state?.Step ?? 0;
             if (begun > 0) session.Note($"resumed after step {begun} of {options.Steps}");
 
             var progress = session.Progress(task.Name, options.Steps - begun);
-            var (module, history) = Upstream.Train(model, task, mean, deviation, options with
+            var (module, history) = Upstream.Train(model, task, processor.Normalisation, options with
             {
                 Resume = state,
                 Cancellation = session.Cancellation,
@@ -98,30 +109,40 @@ internal static class TrainCommand
                 training.Save(now);
                 return session.Resumable($"interrupted after step {now.Step} of {options.Steps}; the state is saved in {folder}");
             }
-            var measured = Measured(model, task);
+            var measured = Measured(model, task, processor.Normalisation);
             training.End();                                                            // an adapter folder is new, empty, or an adapter
             PeftFolder.Save(folder, module, model);
             var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
             var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
-            var making = new Card.Making([.. Settings(task).Skip(2)], session.Recipe(), measured);
+            var making = new Card.Making([.. settings.Skip(2)], session.Recipe(), measured);
             Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, task, making));
             session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
             return 0;
         }
 
-        private static string Measured(Vit model, ImageTask task)
+        private static string Measured(Vit model, ImageTask task, Normalisation normalisation)
         {
             if (task.Test.Count == 0) return "Nothing: the task has no test images.";
-            var (correct, count) = (model.Correct(new ModelDataset(task.Test, model.Config)), task.Test.Count);
+            var (correct, count) = (model.Correct(new ImageDataset(task.Test, normalisation)), task.Test.Count);
             return string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / count:0.0} % of {count:N0} test images are named rightly ({correct:N0}).");
         }
 
-        private IReadOnlyList<Fact> Settings(ImageTask task) =>
+        private IReadOnlyList<Fact> Settings(ImageTask task, bool inverted) =>
         [
             new("training", "train"), new("task", task.Name), new("linears", options.Pattern), new("rank", $"{options.Rank}"),
             new("alpha", Text(options.Alpha ?? options.Rank)), new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"),
             new("batch", $"{options.BatchSize}"), new("rate", Text(options.Rate)), new("seed", $"{options.Seed}"),
+            .. inverted ? [new Fact("images", "inverted")] : Array.Empty<Fact>(),
         ];
+
+        // A training goes on with the images it began with, or not at all.
+        private static string Digest(ImageSet set)
+        {
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            hash.AppendData(set.Pixels);
+            hash.AppendData(MemoryMarshal.AsBytes(set.Labels.AsSpan()));
+            return $"{set.Count}, SHA-256 {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
+        }
 
         private static string Text(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
 

@@ -16,15 +16,14 @@ public readonly record struct Augment(float Rotation, float Scale, float Shift)
     //                                      v = v0 - (x - u0) sin θ / s + (y - v0) cos θ / s - ty
     // with (u0, v0) the centre, linearly between its four neighbours; outside the image is 0. Along a row, (u, v) moves by a constant step.
 
-    /// <summary>Writes the changed image as normalised floats, (pixel / 255 - mean) / deviation. Allocates nothing.</summary>
+    /// <summary>Writes the changed image as normalised floats. Allocates nothing.</summary>
     /// <param name="image">[channels, height, width].</param>
     /// <param name="size">The sizes of the image.</param>
     /// <param name="random">Numbers for this use; four are taken per image.</param>
     /// <param name="index">Which image of the stream it is, such as step x batch size + position.</param>
     /// <param name="target">[channels, height, width].</param>
-    /// <param name="mean">Is subtracted after scaling pixels to 0 to 1.</param>
-    /// <param name="deviation">Divides the difference.</param>
-    public void Apply(ReadOnlySpan<byte> image, ImageSize size, in Philox random, ulong index, Span<float> target, float mean = 0, float deviation = 1)
+    /// <param name="normalisation">How pixels become floats.</param>
+    public void Apply(ReadOnlySpan<byte> image, ImageSize size, in Philox random, ulong index, Span<float> target, Normalisation normalisation)
     {
         if (image.Length != size.Length || target.Length < size.Length)
             throw new ArgumentException($"Augment: an image of {size} has {size.Length} values; the source has {image.Length}, the target {target.Length}.");
@@ -32,12 +31,12 @@ public readonly record struct Augment(float Rotation, float Scale, float Shift)
         float angle = Rotation * Signed(random, 4 * index), zoom = 1 + Scale * Signed(random, 4 * index + 1);
         float tx = Shift * Signed(random, 4 * index + 2), ty = Shift * Signed(random, 4 * index + 3);
         float cos = MathF.Cos(angle) / zoom, sin = MathF.Sin(angle) / zoom, u0 = (size.Width - 1) / 2f, v0 = (size.Height - 1) / 2f;
-        float gain = 1 / (255 * deviation), offset = mean / deviation;
 
         var plane = size.Height * size.Width;
         for (var c = 0; c < size.Channels; c++)
         {
             var source = image.Slice(c * plane, plane);
+            var (gain, offset) = normalisation.Channel(c);
             for (var y = 0; y < size.Height; y++)
             {
                 var row = target.Slice(c * plane + y * size.Width, size.Width);

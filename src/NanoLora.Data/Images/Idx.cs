@@ -44,21 +44,28 @@ public static class Idx
     /// <exception cref="InvalidDataException">A file is malformed, the counts disagree, or a label has no class; the message names file and field.</exception>
     public static ImageSet ReadImages(string name, string imagesPath, string labelsPath, string[] classes)
     {
-        var (values, sizes) = Read(imagesPath);
-        if (sizes.Length is not (3 or 4))
-            throw new InvalidDataException($"{imagesPath}: images have three axes, or four with colours last; this file has {sizes.Length}.");
+        var images = ReadImages(imagesPath);
         var labels = ReadLabels(labelsPath);
-        if (labels.Length != sizes[0]) throw new InvalidDataException($"{labelsPath}: {labels.Length} labels, but {imagesPath} has {sizes[0]} images.");
+        if (labels.Length != images.Count) throw new InvalidDataException($"{labelsPath}: {labels.Length} labels, but {imagesPath} has {images.Count} images.");
         for (var i = 0; i < labels.Length; i++)
         {
             if (labels[i] >= classes.Length) throw new InvalidDataException($"{labelsPath}: label {i} is {labels[i]}; {name} has {classes.Length} classes.");
         }
+        return new(name, images.Size, images.Pixels, labels, classes);
+    }
 
+    /// <summary>Reads a file of images, [n, h, w] or [n, h, w, channels], without labels: one class, ?.</summary>
+    /// <exception cref="InvalidDataException">The file is malformed or holds no images; the message names file and field.</exception>
+    public static ImageSet ReadImages(string path)
+    {
+        var (values, sizes) = Read(path);
+        if (sizes.Length is not (3 or 4))
+            throw new InvalidDataException($"{path}: images have three axes, or four with colours last; this file has {sizes.Length}.");
         var channels = sizes.Length == 4 ? sizes[3] : 1;
         if (channels < 1 || sizes[1] < 1 || sizes[2] < 1)
-            throw new InvalidDataException($"{imagesPath}: images of size [{string.Join(", ", sizes[1..])}] have no pixels.");
+            throw new InvalidDataException($"{path}: images of size [{string.Join(", ", sizes[1..])}] have no pixels.");
         var size = new ImageSize(channels, sizes[1], sizes[2]);
-        return new(name, size, channels == 1 ? values : PlanesFirst(values, sizes[0], size), labels, classes);
+        return new(path, size, channels == 1 ? values : PlanesFirst(values, sizes[0], size), new int[sizes[0]], ["?"]);
     }
 
     /// <summary>[n, h, w, c] to [n, c, h, w].</summary>

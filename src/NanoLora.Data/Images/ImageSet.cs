@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Numerics.Tensors;
 using System.Security.Cryptography;
 
 namespace NanoLora.Data;
@@ -83,6 +82,14 @@ public sealed class ImageSet
         return new(name ?? Name, Size, pixels, labels, Classes, groups) { Licence = Licence, Source = Source };
     }
 
+    /// <summary>The images whose index passes, in their order.</summary>
+    public ImageSet Where(Func<int, bool> keep)
+    {
+        var kept = new List<int>();
+        for (var i = 0; i < Count; i++) if (keep(i)) kept.Add(i);
+        return kept.Count == Count ? this : Subset([.. kept]);
+    }
+
     /// <summary>
     /// One set after the other. Classes of the same name become one class, others are appended, so that it serves both for more images of the same classes
     /// and for further classes. Groups are kept if every set has them.
@@ -151,21 +158,14 @@ public sealed class ImageSet
         return ((float)(mean / 255), variance < 1e-9 ? 1 : (float)(Math.Sqrt(variance) / 255));
     }
 
-    /// <summary>Writes one image as a row of normalised floats: (pixel / 255 - mean) / deviation.</summary>
-    public void CopyTo(int index, Span<float> row, float mean, float deviation)
-    {
-        var image = Image(index);
-        row = row[..image.Length];
-        TensorPrimitives.ConvertTruncating<byte, float>(image, row);
-        TensorPrimitives.Multiply(row, 1 / (255 * deviation), row);
-        TensorPrimitives.Subtract(row, mean / deviation, row);
-    }
+    /// <summary>Writes one image as a row of normalised floats.</summary>
+    public void CopyTo(int index, Span<float> row, Normalisation normalisation) => normalisation.Apply(Image(index), Size, row);
 
     /// <summary>All images as rows of normalised floats: [count, channels x height x width].</summary>
-    public float[] ToFloats(float mean, float deviation)
+    public float[] ToFloats(Normalisation normalisation)
     {
         var rows = new float[Pixels.Length];
-        for (var i = 0; i < Count; i++) CopyTo(i, rows.AsSpan(i * Size.Length), mean, deviation);
+        for (var i = 0; i < Count; i++) CopyTo(i, rows.AsSpan(i * Size.Length), normalisation);
         return rows;
     }
 

@@ -5,10 +5,9 @@ namespace NanoLora.Data;
 
 /// <summary>An image set as the trainer reads it: normalised floats, moved a little at random while training.</summary>
 /// <param name="set">The images.</param>
-/// <param name="mean">Is subtracted from pixels on the scale 0 to 1.</param>
-/// <param name="deviation">Divides the difference.</param>
+/// <param name="normalisation">How pixels become floats.</param>
 /// <param name="augment">How far training moves an image.</param>
-public sealed class ImageDataset(ImageSet set, float mean, float deviation, Augment augment = default) : IDataset
+public sealed class ImageDataset(ImageSet set, Normalisation normalisation, Augment augment = default) : IDataset
 {
     /// <summary>The images.</summary>
     public ImageSet Set => set;
@@ -36,8 +35,8 @@ public sealed class ImageDataset(ImageSet set, float mean, float deviation, Augm
             for (var i = 0; i < indices.Length; i++)
             {
                 var target = pixels.AsSpan(i * size.Length, size.Length);
-                if (random is { } numbers && augment != Augment.None) augment.Apply(set.Image(indices[i]), size, numbers, (ulong)i, target, mean, deviation);
-                else set.CopyTo(indices[i], target, mean, deviation);
+                if (random is { } numbers && augment != Augment.None) augment.Apply(set.Image(indices[i]), size, numbers, (ulong)i, target, normalisation);
+                else set.CopyTo(indices[i], target, normalisation);
                 labels[i] = set.Labels[indices[i]];
             }
             return Datasets.Batch(workspace, pixels, labels, indices.Length, size);
@@ -52,10 +51,9 @@ public sealed class ImageDataset(ImageSet set, float mean, float deviation, Augm
 
 /// <summary>The training side of a mixture: every read draws anew, so a sample's number says nothing of its content.</summary>
 /// <param name="mixture">The tasks and how often each is drawn.</param>
-/// <param name="mean">Is subtracted from pixels on the scale 0 to 1.</param>
-/// <param name="deviation">Divides the difference.</param>
+/// <param name="normalisation">How pixels become floats.</param>
 /// <param name="augment">How far training moves an image.</param>
-public sealed class MixtureDataset(ImageMixture mixture, float mean, float deviation, Augment augment) : IDataset
+public sealed class MixtureDataset(ImageMixture mixture, Normalisation normalisation, Augment augment) : IDataset
 {
     /// <inheritdoc/>
     public string Name => string.Join(" + ", mixture.Tasks.Select(t => t.Name));
@@ -79,7 +77,7 @@ public sealed class MixtureDataset(ImageMixture mixture, float mean, float devia
         try
         {
             for (var i = 0; i < indices.Length; i++)
-                labels[i] = mixture.Draw(numbers, (ulong)i, augment, pixels.AsSpan(i * size.Length, size.Length), mean, deviation);
+                labels[i] = mixture.Draw(numbers, (ulong)i, augment, pixels.AsSpan(i * size.Length, size.Length), normalisation);
             return Datasets.Batch(workspace, pixels, labels, indices.Length, size);
         }
         finally
@@ -93,9 +91,8 @@ public sealed class MixtureDataset(ImageMixture mixture, float mean, float devia
 /// <summary>The test side of a mixture: every n-th test image, as it is.</summary>
 /// <param name="mixture">The tasks.</param>
 /// <param name="every">Takes each image whose number is a multiple of this.</param>
-/// <param name="mean">Is subtracted from pixels on the scale 0 to 1.</param>
-/// <param name="deviation">Divides the difference.</param>
-public sealed class MixtureTestSet(ImageMixture mixture, int every, float mean, float deviation) : IDataset
+/// <param name="normalisation">How pixels become floats.</param>
+public sealed class MixtureTestSet(ImageMixture mixture, int every, Normalisation normalisation) : IDataset
 {
     private readonly float[] _scratch = new float[mixture.Size.Length];
 
@@ -111,7 +108,7 @@ public sealed class MixtureTestSet(ImageMixture mixture, int every, float mean, 
     /// <inheritdoc/>
     public int Label(int index)
     {
-        lock (_scratch) return mixture.Test(index * every, _scratch, mean, deviation);
+        lock (_scratch) return mixture.Test(index * every, _scratch, normalisation);
     }
 
     /// <inheritdoc/>
@@ -119,7 +116,7 @@ public sealed class MixtureTestSet(ImageMixture mixture, int every, float mean, 
     {
         var size = mixture.Size;
         var (pixels, labels) = (new float[indices.Length * size.Length], new int[indices.Length]);
-        for (var i = 0; i < indices.Length; i++) labels[i] = mixture.Test(indices[i] * every, pixels.AsSpan(i * size.Length, size.Length), mean, deviation);
+        for (var i = 0; i < indices.Length; i++) labels[i] = mixture.Test(indices[i] * every, pixels.AsSpan(i * size.Length, size.Length), normalisation);
         return Datasets.Batch(workspace, pixels, labels, indices.Length, size);
     }
 }
@@ -127,8 +124,11 @@ public sealed class MixtureTestSet(ImageMixture mixture, int every, float mean, 
 /// <summary>Image sets as the trainer reads them.</summary>
 public static class ImageSets
 {
-    /// <summary>The set with pixels as floats, (pixel / 255 - mean) / deviation.</summary>
-    public static ImageDataset Normalised(this ImageSet set, float mean, float deviation, Augment augment = default) => new(set, mean, deviation, augment);
+    /// <summary>The set as the trainer reads it.</summary>
+    /// <param name="set">The images.</param>
+    /// <param name="normalisation">How pixels become floats.</param>
+    /// <param name="augment">How far training moves an image.</param>
+    public static ImageDataset Normalised(this ImageSet set, Normalisation normalisation, Augment augment = default) => new(set, normalisation, augment);
 }
 
 file static class Datasets

@@ -24,9 +24,12 @@ public static class FewShot
     /// <summary>How many of a task's people make the test set of a draw.</summary>
     public const int TestGroups = 10;
 
+    /// <summary>The number of shots that stands for all images that a draw leaves to learn from.</summary>
+    public const int AllShots = 0;
+
     /// <summary>Draws one problem.</summary>
     /// <param name="task">The task.</param>
-    /// <param name="shots">Support images per class, at least 1.</param>
+    /// <param name="shots">Support images per class, or <see cref="AllShots"/>.</param>
     /// <param name="seed">Names the study.</param>
     /// <param name="draw">The number of the draw.</param>
     /// <param name="testPerClass">If given, only so many test images of each class, chosen once for all draws of a seed when the test set is the task's
@@ -34,12 +37,19 @@ public static class FewShot
     /// <exception cref="ArgumentException">A class has too few images for so many shots, or too few people are there.</exception>
     public static FewShotDraw Draw(ImageTask task, int shots, ulong seed, int draw, int? testPerClass = null)
     {
-        if (shots < 1 || draw < 0 || testPerClass < 1)
+        if (shots < AllShots || draw < 0 || testPerClass < 1)
             throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images a class; a number is too small.");
         var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
         var support = Take(task, pool, candidates, shots);
         var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;
-        return new(task, shots, draw, pool.Subset(support, $"{task.Name}, {shots} shots, draw {draw}"), chosen);
+        return new(task, shots, draw, pool.Subset(support, $"{task.Name}, {(shots == AllShots ? "all" : shots)} shots, draw {draw}"), chosen);
+    }
+
+    /// <summary>How many images the smallest class of a draw has to learn from: the most shots that can be asked for.</summary>
+    public static int MostShots(ImageTask task, ulong seed, int draw)
+    {
+        var (_, candidates, _) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
+        return candidates.Min(c => c.Count);
     }
 
     /// <summary>The people of a task, in the order of a draw; the last <see cref="TestGroups"/> make the test set.</summary>
@@ -89,6 +99,12 @@ public static class FewShot
     /// <summary>The first images of each class.</summary>
     private static int[] Take(ImageTask task, ImageSet pool, List<int>[] candidates, int shots)
     {
+        if (shots == AllShots)
+        {
+            if (Array.FindIndex(candidates, c => c.Count == 0) is var empty and >= 0)
+                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[empty]} has no image to learn from.");
+            return [.. candidates.SelectMany(c => c)];
+        }
         var taken = new int[checked(candidates.Length * shots)];
         for (var c = 0; c < candidates.Length; c++)
         {

@@ -61,10 +61,9 @@ public sealed class ImageMixture
     /// <param name="index">Which image of the stream it is, such as step x batch size + position.</param>
     /// <param name="augment">How far images are moved.</param>
     /// <param name="target">[channels, height, width].</param>
-    /// <param name="mean">As in <see cref="Statistics"/>.</param>
-    /// <param name="deviation">As in <see cref="Statistics"/>.</param>
+    /// <param name="normalisation">How pixels become floats.</param>
     /// <returns>The class of the image.</returns>
-    public int Draw(in Philox random, ulong index, in Augment augment, Span<float> target, float mean, float deviation)
+    public int Draw(in Philox random, ulong index, in Augment augment, Span<float> target, Normalisation normalisation)
     {
         // Numbers 8i to 8i + 3 choose; 8i + 4 to 8i + 7, the block of four with the number 2i + 1, move the image.
         var task = 0;
@@ -72,7 +71,7 @@ public sealed class ImageMixture
         var set = Tasks[task].Train;
         var chosen = random.Below(8 * index + 1, set.Count);
         var turned = QuarterTurns && random.Below(8 * index + 2, 2) == 1;
-        return Write(task, set, chosen, turned, random, 2 * index + 1, augment, target, mean, deviation);
+        return Write(task, set, chosen, turned, random, 2 * index + 1, augment, target, normalisation);
     }
 
     /// <summary>The number of test images, turned ones included.</summary>
@@ -80,14 +79,14 @@ public sealed class ImageMixture
 
     /// <summary>Writes test image <paramref name="index"/>, as it is, as normalised floats; the turned ones follow after all others.</summary>
     /// <returns>The class of the image.</returns>
-    public int Test(int index, Span<float> target, float mean, float deviation)
+    public int Test(int index, Span<float> target, Normalisation normalisation)
     {
         if ((uint)index >= (uint)TestCount) throw new ArgumentException($"ImageMixture: there is no test image {index}; there are {TestCount}.");
         var plain = QuarterTurns ? TestCount / 2 : TestCount;
         var chosen = index % plain;
         var task = 0;
         for (; chosen >= Tasks[task].Test.Count; task++) chosen -= Tasks[task].Test.Count;
-        return Write(task, Tasks[task].Test, chosen, index >= plain, new Philox(0, 0), 0, Augment.None, target, mean, deviation);
+        return Write(task, Tasks[task].Test, chosen, index >= plain, new Philox(0, 0), 0, Augment.None, target, normalisation);
     }
 
     /// <summary>Mean and standard deviation over the training pixels, on the scale 0 to 1, each task by its weight. Turning changes neither.</summary>
@@ -105,18 +104,18 @@ public sealed class ImageMixture
     }
 
     private int Write(
-        int task, ImageSet set, int chosen, bool turned, in Philox random, ulong index, in Augment augment, Span<float> target, float mean, float deviation)
+        int task, ImageSet set, int chosen, bool turned, in Philox random, ulong index, in Augment augment, Span<float> target, Normalisation normalisation)
     {
         var label = _firstClass[task] + set.Labels[chosen];
         if (!turned)
         {
-            augment.Apply(set.Image(chosen), Size, random, index, target, mean, deviation);
+            augment.Apply(set.Image(chosen), Size, random, index, target, normalisation);
             return label;
         }
         Span<byte> image = Size.Length <= 4096 ? stackalloc byte[4096] : new byte[Size.Length];
         image = image[..Size.Length];
         QuarterTurn(set.Image(chosen), Size, image);
-        augment.Apply(image, Size, random, index, target, mean, deviation);
+        augment.Apply(image, Size, random, index, target, normalisation);
         return label + _firstClass[^1];
     }
 

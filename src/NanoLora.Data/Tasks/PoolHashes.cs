@@ -23,15 +23,13 @@ public static class PoolHashes
     /// <summary>Checks that no image of a task, for training or test, is in the file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="task">The held-out task.</param>
+    /// <param name="upstreamToo">Whether the upstream images count; not where the task trains a module of its own.</param>
     /// <returns>How many images were compared with how many of each pool.</returns>
     /// <exception cref="InvalidDataException">An image of the task is in a pool; the message counts them and names the first.</exception>
     /// <exception cref="CheckpointException">The file is missing, damaged, or no such file.</exception>
-    public static (int Samples, int Pretraining, int Upstream) Check(string path, ImageTask task)
+    public static (int Samples, int Pretraining, int Upstream) Check(string path, ImageTask task, bool upstreamToo = true)
     {
-        using var file = new SafetensorsFile(path);
-        if (file.Metadata.GetValueOrDefault("format") != Format)
-            throw new CheckpointException(path, "format", $"it is not {Format}; write the file again with PoolHashes.Write.");
-        var (pretraining, upstream) = (Read(file, "pretraining"), Read(file, "upstream"));
+        var (pretraining, upstream) = Read(path, upstreamToo);
         int found = 0, samples = 0;
         var first = "";
         foreach (var inTest in (ReadOnlySpan<bool>)[false, true])
@@ -47,7 +45,24 @@ public static class PoolHashes
             }
         }
         if (found == 0) return (samples, pretraining.Length, upstream.Length);
-        throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. What was seen before measures nothing: use Pools.Separate.");
+        throw new InvalidDataException($"{path}: {first}; images of this kind: {found}. What was seen before measures nothing: take it out.");
+    }
+
+    /// <summary>The task without the images that are in the file.</summary>
+    public static ImageTask Without(string path, ImageTask task, bool upstreamToo = true)
+    {
+        var (pretraining, upstream) = Read(path, upstreamToo);
+        return new(task.Name, Unseen(task.Train), Unseen(task.Test), task.Pool);
+
+        ImageSet Unseen(ImageSet set) => set.Where(i => Array.BinarySearch(pretraining, Hash(set, i)) < 0 && Array.BinarySearch(upstream, Hash(set, i)) < 0);
+    }
+
+    private static (ulong[] Pretraining, ulong[] Upstream) Read(string path, bool upstreamToo)
+    {
+        using var file = new SafetensorsFile(path);
+        if (file.Metadata.GetValueOrDefault("format") != Format)
+            throw new CheckpointException(path, "format", $"it is not {Format}; write the file again with PoolHashes.Write.");
+        return (Read(file, "pretraining"), upstreamToo ? Read(file, "upstream") : []);
     }
 
     private static ulong Hash(ImageSet set, int index) => (ulong)(set.ContentHash(index) >> 64);

@@ -48,7 +48,9 @@ public static class Pools
     }
 
     /// <summary>All forbidden pairs: each offending image with the first image of the same content that it clashes with.</summary>
-    public static List<Overlap> Overlaps(IEnumerable<ImageTask> tasks)
+    /// <param name="tasks">The tasks.</param>
+    /// <param name="eachItsOwn">Whether every task is a pool of its own, as where each is held out in turn.</param>
+    public static List<Overlap> Overlaps(IEnumerable<ImageTask> tasks, bool eachItsOwn = false)
     {
         var seen = new Dictionary<UInt128, List<SampleId>>();
         var overlaps = new List<Overlap>();
@@ -62,7 +64,7 @@ public static class Pools
                     var id = new SampleId(task, inTest, i);
                     var hash = set.ContentHash(i);
                     if (!seen.TryGetValue(hash, out var same)) seen.Add(hash, same = []);
-                    var clash = same.FindIndex(other => Forbidden(other, id));
+                    var clash = same.FindIndex(other => Forbidden(other, id, eachItsOwn));
                     if (clash >= 0) overlaps.Add(new(same[clash], id));
                     if (!same.Exists(other => other.Task == task && other.InTest == inTest)) same.Add(id);
                 }
@@ -72,21 +74,21 @@ public static class Pools
     }
 
     /// <summary>The same tasks without the later image of each forbidden pair: give first the task that may keep its copies.</summary>
-    public static List<ImageTask> Separate(IReadOnlyList<ImageTask> tasks)
+    /// <param name="tasks">The tasks.</param>
+    /// <param name="eachItsOwn">Whether every task is a pool of its own, as where each is held out in turn.</param>
+    public static List<ImageTask> Separate(IReadOnlyList<ImageTask> tasks, bool eachItsOwn = false)
     {
         var leftOut = new HashSet<SampleId>();
-        foreach (var overlap in Overlaps(tasks)) leftOut.Add(overlap.Second);
+        foreach (var overlap in Overlaps(tasks, eachItsOwn)) leftOut.Add(overlap.Second);
         return [.. tasks.Select(task => new ImageTask(task.Name, Without(task, inTest: false, leftOut), Without(task, inTest: true, leftOut), task.Pool))];
     }
 
-    private static bool Forbidden(SampleId a, SampleId b) =>
-        a.Task.Pool != b.Task.Pool || (a.Task == b.Task && a.InTest != b.InTest && a.Task.Pool != Pool.Pretraining);
+    private static bool Forbidden(SampleId a, SampleId b, bool eachItsOwn) =>
+        a.Task.Pool != b.Task.Pool || (eachItsOwn && a.Task != b.Task) || (a.Task == b.Task && a.InTest != b.InTest && a.Task.Pool != Pool.Pretraining);
 
     private static ImageSet Without(ImageTask task, bool inTest, HashSet<SampleId> leftOut)
     {
         var set = inTest ? task.Test : task.Train;
-        var kept = new List<int>();
-        for (var i = 0; i < set.Count; i++) if (!leftOut.Contains(new(task, inTest, i))) kept.Add(i);
-        return kept.Count == set.Count ? set : set.Subset([.. kept]);
+        return set.Where(i => !leftOut.Contains(new(task, inTest, i)));
     }
 }

@@ -4,9 +4,9 @@ using NanoLora.Nn;
 namespace NanoLora.Experiments.Verification;
 
 /// <summary>
-/// Golden vectors of composition: LoRA modules mixed on one base (<see cref="MixingCases"/>), weights that train (<see cref="LearningCases"/>), and what PEFT's
-/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>). Logits and updates are held to 5e-6 of the largest magnitude in the tensor; mixing weights, v,
-/// losses and gradients to 1e-5; PEFT's results to what their golden.json says.
+/// Golden vectors of composition: LoRA modules mixed on one base (<see cref="MixingCases"/>), weights that train (<see cref="LearningCases"/>), what PEFT's
+/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>), and the statistics of a study (<see cref="StatisticsCase"/>). Logits and updates are held to 5e-6 of the largest magnitude in the tensor; mixing weights, v,
+/// losses and gradients to 1e-5; PEFT's results and statistics to what their golden.json says.
 /// </summary>
 public sealed class CompositionArea : IGoldenArea
 {
@@ -27,9 +27,15 @@ public sealed class CompositionArea : IGoldenArea
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(backend);
         ArgumentNullException.ThrowIfNull(report);
-        var run = CaseOf(folder.Field(folder.Root, "case", JsonValueKind.String).GetString()!);
+        var name = folder.Field(folder.Root, "case", JsonValueKind.String).GetString()!;
         try
         {
+            if (name == "statistics")                                                          // which needs no model
+            {
+                new StatisticsCase(folder, report).Run();
+                return;
+            }
+            var run = CaseOf(name);
             using var scope = backend.Main.Scope();
             using var @case = new CompositionCase(folder, backend, report);
             run(@case);
@@ -48,7 +54,6 @@ public sealed class CompositionArea : IGoldenArea
         "roberta-mnli" => throw new NotBuiltException("text encoders"),
         "quantised-base" => throw new NotBuiltException("quantised bases"),
         "algebra" => throw new NotBuiltException("the algebra of merging outside of PEFT's"),
-        "statistics" => throw new NotBuiltException("similarities of representations"),
         _ => throw new NotBuiltException($"the composition case {name}"),
     };
 }

@@ -93,6 +93,14 @@ public static class Attach
         foreach (var (_, linear) in model.Linears().ToList()) linear.Unmerge();
     }
 
+    /// <summary>
+    /// Puts every attached adapter into the weights for good: a plain model, whose weights can train and take new adapters. The adapters stay the caller's.
+    /// </summary>
+    public static void Fuse(Model model)
+    {
+        foreach (var (_, linear) in model.Linears().ToList()) linear.Fuse();
+    }
+
     /// <summary>The linears whose path matches the pattern, in the model's order.</summary>
     /// <exception cref="ArgumentException">Nothing matches.</exception>
     public static IReadOnlyList<KeyValuePair<string, Linear>> Matching(Model model, string pattern)

@@ -54,7 +54,7 @@ public class CommandTests
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(models.Model, backend);
         using var scope = backend.Scope(grad: false);
-        var expected = model.Forward(backend.Main.From(set.ToFloats(0.5f, 0.25f), new Shape(4, 1, 4, 4))).Softmax().ToArray();
+        var expected = model.Forward(backend.Main.From(set.ToFloats(new(0.5f, 0.25f)), new Shape(4, 1, 4, 4))).Softmax().ToArray();
 
         var run = CliRun.Of("predict", models.Model, models.At("images.gz"), models.At("images.gz") + "#2");
         Assert.True(run.Code == 0, run.Error);
@@ -116,7 +116,7 @@ public class CommandTests
     {
         using var models = new MadeUpModels();
         Fails(CliRun.Of("train", models.Model, "--task", models.TaskPath, "--out", models.Models), "and is no adapter folder; name a new folder");
-        Fails(CliRun.Of("train", models.Model, "--task", "Latin", "--out", models.At("x")), "\"Latin\" is not a file");
+        Fails(CliRun.Of("train", models.Model, "--task", "Latin", "--out", models.At("x")), "\"Latin\" is neither a file nor a folder");
         Fails(CliRun.Of("train", models.Model, "--task", "Latin", "--data", models.At("nowhere"), "--out", models.At("x")), "is not a folder; name the folder");
         Fails(CliRun.Of("train", models.At("nowhere"), "--task", models.TaskPath, "--out", models.At("x")), "nowhere");
         Fails(CliRun.Of("train", models.Model, "--task", models.TaskPath, "--out", models.At("x"), "--pattern", "layers.*"), "no linear matches \"layers.*\"");

@@ -11,7 +11,7 @@ public class AugmentTests
     private static float[] Apply(Augment augment, ulong index)
     {
         var target = new float[Size.Length];
-        augment.Apply(Image, Size, new Philox(7, 9), index, target, 0.25f, 0.5f);
+        augment.Apply(Image, Size, new Philox(7, 9), index, target, new(0.25f, 0.5f));
         return target;
     }
 
@@ -20,9 +20,9 @@ public class AugmentTests
     {
         var set = new ImageSet("set", Size, Image, [0], ["a"]);
         var target = new float[Size.Length];
-        Augment.None.Apply(Image, Size, new Philox(1, 2), 3, target);
+        Augment.None.Apply(Image, Size, new Philox(1, 2), 3, target, Normalisation.None);
         for (var i = 0; i < target.Length; i++) Assert.Equal(Image[i] * (1f / 255), target[i]);
-        Assert.Equal(set.ToFloats(0.25f, 0.5f), Apply(Augment.None, 3));
+        Assert.Equal(set.ToFloats(new(0.25f, 0.5f)), Apply(Augment.None, 3));
     }
 
     [Fact]
@@ -68,16 +68,16 @@ public class AugmentTests
     {
         var target = new float[Size.Length];
         var random = new Philox(1, 1);
-        Light.Apply(Image, Size, random, 0, target);
+        Light.Apply(Image, Size, random, 0, target, Normalisation.None);
         var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var i = 0ul; i < 100; i++) Light.Apply(Image, Size, random, i, target);
+        for (var i = 0ul; i < 100; i++) Light.Apply(Image, Size, random, i, target, Normalisation.None);
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
     }
 
     [Fact]
     public void What_cannot_be_is_refused()
     {
-        Assert.Contains("the target 10", Assert.Throws<ArgumentException>(() => Light.Apply(Image, Size, new Philox(1, 1), 0, new float[10])).Message);
+        Assert.Contains("the target 10", Assert.Throws<ArgumentException>(() => Light.Apply(Image, Size, new Philox(1, 1), 0, new float[10], Normalisation.None)).Message);
         Assert.Contains("scale 1 ", Assert.Throws<ArgumentException>(() => Apply(Light with { Scale = 1 }, 0)).Message);
     }
 }

@@ -43,7 +43,7 @@ public class ImageSetTests
     {
         var set = DataFiles.Set("set", classes: 3, perClass: 5, seed: 1);
         var (mean, deviation) = set.Statistics();
-        var rows = set.ToFloats(mean, deviation);
+        var rows = set.ToFloats(new(mean, deviation));
         Assert.InRange(rows.Average(), -1e-5, 1e-5);
         Assert.InRange(rows.Average(v => (double)v * v), 1 - 1e-5, 1 + 1e-5);
         Assert.InRange(Math.Abs(rows[17] - (set.Pixels[17] / 255.0 - mean) / deviation), 0, 1e-5);

@@ -25,7 +25,7 @@ public class MixtureTests
         var target = new float[9];
         for (var i = 0ul; i < 8000; i++)
         {
-            var label = mixture.Draw(random, i, Augment.None, target, 0, 1);
+            var label = mixture.Draw(random, i, Augment.None, target, Normalisation.None);
             counts[label]++;
             Assert.Equal(label, Seen(target));
         }
@@ -57,13 +57,13 @@ public class MixtureTests
         }
         var target = new float[9];
         var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var i = 0ul; i < 100; i++) mixture.Draw(random, i, light, target, 0, 1);
+        for (var i = 0ul; i < 100; i++) mixture.Draw(random, i, light, target, Normalisation.None);
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
 
         (int Label, float[] Image) Drawn(int i)
         {
             var image = new float[9];
-            return (mixture.Draw(random, (ulong)i, light, image, 0.1f, 0.5f), image);
+            return (mixture.Draw(random, (ulong)i, light, image, new(0.1f, 0.5f)), image);
         }
     }
 
@@ -75,10 +75,10 @@ public class MixtureTests
         var target = new float[9];
         for (var i = 0; i < 10; i++)
         {
-            Assert.Equal(i, mixture.Test(i, target, 0, 1));
+            Assert.Equal(i, mixture.Test(i, target, Normalisation.None));
             Assert.Equal(i, Seen(target));
         }
-        Assert.Throws<ArgumentException>(() => mixture.Test(10, target, 0, 1));
+        Assert.Throws<ArgumentException>(() => mixture.Test(10, target, Normalisation.None));
         Assert.Equal(["task 0/0", "task 0/1", "task 0/2", "task 1/0", "task 1/1"], mixture.ClassNames()[..5]);
         Assert.Equal("task 1/1, turned", mixture.ClassNames()[9]);
     }

@@ -32,6 +32,10 @@ internal static class ReportStyle
         th:first-child { padding-left: 0; }
         thead th { color: var(--soft); font-size: 13.5px; border-bottom: 1px solid var(--rule); vertical-align: bottom; }
         .matrix { width: 100%; }
+        .dense { font-size: 14px; }
+        .dense th, .dense td { padding-left: 12px; }
+        .dense th:first-child { padding-left: 0; }
+        .dense thead th { white-space: normal; }
         .matrix thead th + th { white-space: normal; max-width: 9em; }
         .group th { padding-top: 14px; font-style: italic; }
         .star { display: inline-block; width: .6em; text-align: left; }
@@ -44,7 +48,21 @@ internal static class ReportStyle
         svg text { fill: var(--ink); }
         svg .head { font-style: italic; font-size: 15px; }
         svg .tick { fill: var(--soft); font-size: 12.5px; }
-        svg .cell { font-size: 11.5px; }
+        svg .cell { font-size: 11.5px; text-anchor: middle; }
+        .multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 14px 10px; margin-bottom: 12px; }
+        .multiples figure { margin: 0; overflow: visible; }
+        .multiples figcaption { margin: 0 0 2px; color: var(--ink); font-size: 14px; }
+        .multiples svg { min-width: 0; }
+        .line { fill: none; stroke: var(--ink); stroke-width: 1.6; }
+        .band { fill: var(--ink); fill-opacity: .12; }
+        polyline.reference { fill: none; }
+        .composed .line { stroke: var(--blue); }
+        .composed .band { fill: var(--blue); fill-opacity: .18; }
+        .control .line { stroke: var(--grey); }
+        .missing { border-left: 3px solid var(--orange); padding-left: 14px; margin-top: 16px; }
+        .missing ul { padding-left: 20px; font-size: 14.5px; }
+        a { color: var(--blue); }
+        h3 { font-size: 17px; font-weight: 400; font-style: italic; margin: 24px 0 8px; }
         .grid { stroke: var(--grid); }
         .reference { stroke: var(--soft); stroke-dasharray: 4 3; }
         .raw { stroke: var(--grey); stroke-opacity: .45; }
@@ -68,7 +86,7 @@ internal static class ReportStyle
         dd { margin: 0; overflow-wrap: anywhere; }
         details { margin: 8px 0; }
         summary { cursor: pointer; }
-        @media (max-width: 600px) { body { font-size: 16px; } main { padding-top: 32px; } dl div { grid-template-columns: 1fr; gap: 0; } }
+        @media (max-width: 600px) { body { font-size: 16px; } main { padding-top: 32px; } dl div { grid-template-columns: 1fr; gap: 0; } .summary tbody th, .matrix tbody th { white-space: normal; min-width: 8.5em; } }
         @media print {
           :root {
             --paper: #fff; --ink: #000; --soft: #444; --rule: #999; --grid: #ddd;

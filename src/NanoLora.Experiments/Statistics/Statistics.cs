@@ -1,17 +1,15 @@
 namespace NanoLora.Experiments;
 
-/// <summary>A mean over a sample and its 95 % confidence interval by Student's t.</summary>
-/// <param name="Count">Values in the sample.</param>
+/// <summary>A mean over a sample and its 95 % confidence interval, by Student's t or by a <see cref="Bootstrap"/>.</summary>
+/// <param name="Count">Values in the sample: what the interval is over.</param>
 /// <param name="Mean">Their mean.</param>
 /// <param name="Deviation">Sample standard deviation (n - 1 in the denominator); NaN for one value.</param>
-/// <param name="HalfWidth">Half the width of the interval; NaN for one value.</param>
-public readonly record struct Estimate(int Count, double Mean, double Deviation, double HalfWidth)
+/// <param name="Low">Lower end of the interval; NaN for one value.</param>
+/// <param name="High">Upper end of the interval; NaN for one value.</param>
+public readonly record struct Estimate(int Count, double Mean, double Deviation, double Low, double High)
 {
-    /// <summary>Lower end of the interval; NaN for one value.</summary>
-    public double Low => Mean - HalfWidth;
-
-    /// <summary>Upper end of the interval; NaN for one value.</summary>
-    public double High => Mean + HalfWidth;
+    /// <summary>Half the width of the interval; NaN for one value.</summary>
+    public double HalfWidth => (High - Low) / 2;
 
     /// <summary>Whether there is an interval: it takes two values.</summary>
     public bool HasInterval => Count > 1;
@@ -20,7 +18,7 @@ public readonly record struct Estimate(int Count, double Mean, double Deviation,
     public bool ExcludesZero => Low > 0 || High < 0;
 }
 
-/// <summary>Mean, spread and Student's t: as much statistics as a paired comparison needs.</summary>
+/// <summary>Mean, spread, and the two distributions behind intervals and p-values: Student's t and the normal.</summary>
 public static class Statistics
 {
     /// <summary>Arithmetic mean.</summary>
@@ -49,7 +47,8 @@ public static class Statistics
         var n = sample.Length;
         var deviation = Deviation(sample);
         var halfWidth = n > 1 ? StudentQuantile(0.975, n - 1) * deviation / Math.Sqrt(n) : double.NaN;
-        return new Estimate(n, Mean(sample), deviation, halfWidth);
+        var mean = Mean(sample);
+        return new Estimate(n, mean, deviation, mean - halfWidth, mean + halfWidth);
     }
 
     /// <summary>The t below which Student's distribution with <paramref name="freedom"/> degrees of freedom has the share <paramref name="p"/>.</summary>
@@ -95,5 +94,33 @@ public static class Statistics
             term *= cos * cos * (power + 1) / (power + 2);
         }
         return odd ? 2 / Math.PI * (angle + sin * sum) : sin * sum;
+    }
+
+    /// <summary>The share of the standard normal distribution above <paramref name="z"/>: erfc(z / √2) / 2.</summary>
+    public static double NormalTail(double z)
+    {
+        if (z < 0) return 1 - NormalTail(-z);
+        var x = z / Math.Sqrt(2);
+        return x < 2 ? (1 - Erf(x)) / 2 : Erfc(x) / 2;
+    }
+
+    // erf x = 2/√π e^(-x²) Σ 2ⁿ x^(2n+1) / (1·3·5 … (2n+1)): all terms positive, so nothing cancels. Abramowitz and Stegun 7.1.6.
+    private static double Erf(double x)
+    {
+        double term = x, sum = x;
+        for (var n = 1; term > sum * 1e-17; n++)
+        {
+            term *= 2 * x * x / (2 * n + 1);
+            sum += term;
+        }
+        return 2 / Math.Sqrt(Math.PI) * Math.Exp(-x * x) * sum;
+    }
+
+    // erfc x = e^(-x²)/√π · 1/(x + ½/(x + 1/(x + 3⁄2/(x + 2/(x + …))))), from the inside out; 120 levels are enough from x = 2 on. Abramowitz and Stegun 7.1.14.
+    private static double Erfc(double x)
+    {
+        var fraction = x;
+        for (var n = 120; n > 0; n--) fraction = x + n / 2.0 / fraction;
+        return Math.Exp(-x * x) / Math.Sqrt(Math.PI) / fraction;
     }
 }

@@ -1,0 +1,85 @@
+using System.CommandLine;
+using NanoLora.Data;
+using NanoLora.Experiments;
+using NanoLora.Models;
+
+namespace NanoLora.Cli.Commands;
+
+/// <summary><c>nanolora study</c>: the comparison over many tasks, from a plan.</summary>
+internal static class StudyCommand
+{
+    public static Command Create(Session session)
+    {
+        var plan = new Argument<string>("PLAN") { Description = "A JSON file: base, tasks, shots, draws, trainings, arms and settings." };
+        var output = Inputs.Required("--out", "DIR", "Where the study keeps what it has done, and where results.json, results.csv and report.html go.");
+        var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for tasks given by name; the plan's own if not given.");
+        var threads = Inputs.Whole("--threads", "How many cells run side by side, one thread each.", Environment.ProcessorCount);
+        var report = Inputs.Switch("--report", "Only write the report of what has been done so far.");
+        var command = new ToolCommand("study", "Compares ways to learn a task over many tasks, each held out in turn.", """
+            Trains a module per task, and for each held-out task learns it from a few images in every way that the plan names, with the modules of the other
+            tasks. What is done is kept cell by cell: the same command goes on where an earlier one ended, however it ended, and several processes with the same
+            PLAN and --out share the work, on one machine or on many that share a folder.
+            """, "nanolora study plan.json --out study --data data", "nanolora study plan.json --out study --report          of what is done so far")
+        { plan, output, data, threads, report };
+        command.SetAction(parsed => Run(session, parsed.GetValue(plan)!, parsed.GetValue(output)!, parsed.GetValue(data), parsed.GetValue(threads), parsed.GetValue(report)));
+        return command;
+    }
+
+    private static int Run(Session session, string planFile, string folder, string? data, int threads, bool reportOnly)
+    {
+        if (!File.Exists(planFile)) throw new CommandException($"{planFile}: there is no such file; name a plan.");
+        var plan = StudyPlan.Read(planFile);
+        OutputFolder.Prepare(folder);
+        data ??= plan.Data is { } own ? plan.Resolve(own) : null;
+        var options = new UserTaskOptions { Note = line => session.Note($"{Printable.Of(line)}"), Cancellation = session.Cancellation };
+        var tasks = StudyTasks.Load(plan, Processor(plan), data, options);
+        var study = new Study(plan, tasks, folder, Tool.Version);
+
+        session.Say($"{plan.Title}: {plan.HeldOutNames().Count} tasks held out in turn, {study.Cells:N0} cells");
+        if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} images that the base has seen");
+        if (tasks.LeftOut > 0) session.Say($"pools: {tasks.LeftOut:N0} images were left out, because another task or the base has them");
+        var complete = reportOnly || Work(session, study, threads);
+
+        var results = study.Results(Machine.Facts());
+        results.SaveJson(Path.Combine(folder, "results.json"));
+        results.SaveCsv(Path.Combine(folder, "results.csv"));
+        if (results.Cells.Count < study.Cells) session.Say($"{results.Cells.Count:N0} of {study.Cells:N0} cells are done");
+        if (results.Cells.Count > 0)
+        {
+            Report.Save(results, Path.Combine(folder, "report.html"));
+            session.Out.WriteLine(Table.Of(results));
+            session.Out.WriteLine(results.Conclusion);
+            session.Out.WriteLine();
+            session.Say($"report: {Path.GetFullPath(Path.Combine(folder, "report.html"))}");
+        }
+        if (complete) return 0;
+        session.Note($"interrupted; what is done is kept in {folder}");
+        session.Note($"go on with: {session.CommandLine()}");
+        return Session.Interrupted;
+    }
+
+    private static bool Work(Session session, Study study, int threads)
+    {
+        var done = study.Done();
+        if (done == study.Total) return true;
+        if (done > 0) session.Say($"resumed: {done:N0} of {study.Total:N0} units of work were done");
+        using var progress = session.Progress("study", study.Total - done);
+        var shown = done;
+        var gate = new Lock();
+        return study.Run(threads, (now, note) =>
+        {
+            lock (gate)
+            {
+                progress.Advance(Math.Max(0, now - shown), note);
+                shown = Math.Max(shown, now);
+            }
+        }, session.Cancellation);
+    }
+
+    private static ImageProcessor Processor(StudyPlan plan)
+    {
+        using var backend = new CpuBackend(threads: 1);
+        using var model = Vit.Load(plan.Resolve(plan.Model), backend);
+        return model.Processor();
+    }
+}
