@@ -36,7 +36,8 @@ internal sealed class CellIndex
     {
         (Cells, _seed) = (cells, seed);
         foreach (var fact in facts ?? []) _facts[fact.Name] = fact;
-        var (tasks, shots, draws, seen) = (new OrderedDictionary<string, int>(), new HashSet<int>(), new HashSet<int>(), new HashSet<(string, string, int, int, int?)>());
+        var (tasks, shots, draws) = (new OrderedDictionary<string, int>(), new HashSet<int>(), new HashSet<int>());
+        var seen = new HashSet<(string, string, int, int, int?)>();
         foreach (var c in cells)
         {
             if (!seen.Add((c.Task, c.Arm, c.Shots, c.Draw, c.Training))) throw Twins(c);
@@ -106,7 +107,7 @@ internal sealed class CellIndex
         return ByTask ? [.. values.GroupBy(v => v.Task).Select(g => g.Average(v => v.Value))] : [.. values.Select(v => v.Value)];
     }
 
-    /// <summary>One arm less another on the task and draws that both have, one task only if <paramref name="task"/> is named; null where there is none.</summary>
+    /// <summary>One arm less another on the tasks and draws that both have, or on one task only; null where there is none.</summary>
     public Paired? Compare(int shots, string arm, string reference, string? task = null)
     {
         if (Of(shots, arm) is not { } group || Of(shots, reference) is not { } other) return null;
@@ -140,6 +141,9 @@ internal sealed class CellIndex
         return _layouts[name] = new Bootstrap(draws, _seed);
     }
 
-    private static ArgumentException Twins(Cell c) => new(
-        $"Summary: two cells for task '{c.Task}', arm '{c.Arm}', {Text.Shots(c.Shots)}, draw {c.Draw}{(c.Training is { } t ? $", training {t}" : "")}; keep one of them");
+    private static ArgumentException Twins(Cell c)
+    {
+        var training = c.Training is { } t ? $", training {t}" : "";
+        return new($"Summary: two cells for task '{c.Task}', arm '{c.Arm}', {Text.Shots(c.Shots)}, draw {c.Draw}{training}; keep one of them");
+    }
 }

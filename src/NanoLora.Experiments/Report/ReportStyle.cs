@@ -86,7 +86,12 @@ internal static class ReportStyle
         dd { margin: 0; overflow-wrap: anywhere; }
         details { margin: 8px 0; }
         summary { cursor: pointer; }
-        @media (max-width: 600px) { body { font-size: 16px; } main { padding-top: 32px; } dl div { grid-template-columns: 1fr; gap: 0; } .summary tbody th, .matrix tbody th { white-space: normal; min-width: 8.5em; } }
+        @media (max-width: 600px) {
+          body { font-size: 16px; }
+          main { padding-top: 32px; }
+          dl div { grid-template-columns: 1fr; gap: 0; }
+          .summary tbody th, .matrix tbody th { white-space: normal; min-width: 8.5em; }
+        }
         @media print {
           :root {
             --paper: #fff; --ink: #000; --soft: #444; --rule: #999; --grid: #ddd;

@@ -11,7 +11,8 @@ public class ResultsCsvTests
     {
         List<Cell> cells = [.. MadeUpStudy.Of(tasks: 2, draws: 2).Cells, new Cell("a, \"b\"\nc", "d", Cell.AllShots, 0, 1.0 / 3, 1, 3, long.MaxValue, 1e-9)];
         Assert.Equal(cells, ResultsCsv.ReadCells(ResultsCsv.Cells(cells)));
-        Assert.Equal(cells, ResultsCsv.ReadCells("\uFEFF" + ResultsCsv.Cells(cells[..^1]).Replace("\n", "\r\n", StringComparison.Ordinal) + ResultsCsv.Cells(cells[^1..])[Header.Length..]));
+        var windows = "\uFEFF" + ResultsCsv.Cells(cells[..^1]).Replace("\n", "\r\n", StringComparison.Ordinal);
+        Assert.Equal(cells, ResultsCsv.ReadCells(windows + ResultsCsv.Cells(cells[^1..])[Header.Length..]));
     }
 
     [Theory]
@@ -30,7 +31,8 @@ public class ResultsCsvTests
     [InlineData(Header + "a,lora,1,0,,0,0,0,3,1\n", "line 2: tested: \"0\"")]
     [InlineData(Header + "a,lora,1,0,,0.5,1,2,3,-1\n", "line 2: seconds: -1 is below 0")]
     [InlineData(Header + ",lora,1,0,,0.5,1,2,3,1\n", "line 2: task: is empty")]
-    [InlineData(Header + "a,lora,1,0,,0.5,1,2,3,1\nb,lora,1,0,,0.5,1,2,3,1\na,lora,1,0,,0,0,2,3,1\n", "line 4: task: the same run (task, arm, shots, draw, training) as in line 2")]
+    [InlineData(Header + "a,lora,1,0,,0.5,1,2,3,1\nb,lora,1,0,,0.5,1,2,3,1\na,lora,1,0,,0,0,2,3,1\n",
+        "line 4: task: the same run (task, arm, shots, draw, training) as in line 2")]
     [InlineData(Header + "\"a,lora,1,0,,0.5,1,2,3,1\n", "line 2: a quoted field does not end")]
     [InlineData(Header + "a\"b,lora,1,0,,0.5,1,2,3,1\n", "line 2: a quote in the middle")]
     public void Broken_cells_are_refused_by_file_line_and_field(string csv, string says)
@@ -44,7 +46,10 @@ public class ResultsCsvTests
     public void Weights_of_cells_become_means_and_come_back()
     {
         var study = MadeUp.Study();
-        study = study with { Cells = [.. study.Cells.Select(c => c.Weights is null ? c : c with { Weights = [[0.5f + 0.1f * c.Draw, 0.3f, 0.2f], [0.25f, 0.7f, 0.05f]] })] };
+        study = study with
+        {
+            Cells = [.. study.Cells.Select(c => c.Weights is null ? c : c with { Weights = [[0.5f + 0.1f * c.Draw, 0.3f, 0.2f], [0.25f, 0.7f, 0.05f]] })],
+        };
         var (modules, matrices, weights) = ResultsCsv.ReadWeights(ResultsCsv.Weights(study));
         Assert.Equal((study.Modules, study.Matrices), (modules, matrices));
         Assert.Equal([(1, 5), (5, 5)], weights.Select(w => (w.Shots, w.Runs)));
