@@ -27,13 +27,17 @@ internal sealed class CellIndex
         public double Seconds { get; set; }
     }
 
-    public CellIndex(Results results) : this(results.Cells, results.Arms, results.Seed) { }
+    public CellIndex(Results results) : this(results.Cells, results.Arms, results.Seed)
+    {
+        foreach (var weights in results.MeanWeights ?? []) _composed.Add(weights.Arm);
+    }
 
     public CellIndex(IReadOnlyList<Cell> cells, IReadOnlyList<ArmFact>? facts = null, ulong seed = 1)
     {
         (Cells, _seed) = (cells, seed);
         foreach (var fact in facts ?? []) _facts[fact.Name] = fact;
-        var (tasks, shots, draws, seen) = (new OrderedDictionary<string, int>(), new HashSet<int>(), new HashSet<int>(), new HashSet<(string, string, int, int, int?)>());
+        var (tasks, shots, draws) = (new OrderedDictionary<string, int>(), new HashSet<int>(), new HashSet<int>());
+        var seen = new HashSet<(string, string, int, int, int?)>();
         foreach (var c in cells)
         {
             if (!seen.Add((c.Task, c.Arm, c.Shots, c.Draw, c.Training))) throw Twins(c);
@@ -103,7 +107,7 @@ internal sealed class CellIndex
         return ByTask ? [.. values.GroupBy(v => v.Task).Select(g => g.Average(v => v.Value))] : [.. values.Select(v => v.Value)];
     }
 
-    /// <summary>One arm less another on the task and draws that both have, one task only if <paramref name="task"/> is named; null where there is none.</summary>
+    /// <summary>One arm less another on the tasks and draws that both have, or on one task only; null where there is none.</summary>
     public Paired? Compare(int shots, string arm, string reference, string? task = null)
     {
         if (Of(shots, arm) is not { } group || Of(shots, reference) is not { } other) return null;
@@ -112,15 +116,17 @@ internal sealed class CellIndex
         {
             if (!other.Values.TryGetValue(key, out var o) || (task is not null && Tasks[key.Task] != task)) continue;
             keys.Add(key.Task);
-            found.Add(Math.Round(sum / count - o.Sum / o.Count, 12));         // so that equal accuracies are ties, whatever the order of their sums
+            found.Add(sum / count - o.Sum / o.Count);
         }
         if (found.Count == 0) return null;
         double[] values = [.. found];
         var byTask = ByTask && task is null;
-        var sample = byTask ? Layout(keys).TaskMeans(values) : values;
-        for (var i = 0; i < sample.Length; i++) sample[i] = Math.Round(sample[i], 12);
+        var sample = Array.ConvertAll(byTask ? Layout(keys).TaskMeans(values) : values, Tied);
         return new Paired(shots, arm, reference, byTask ? Estimate(values, keys) : Statistics.Estimate(values), byTask,
-            SignTest.Of(sample), SignedRank.Of(sample), SignTest.Of(values));
+            SignTest.Of(sample), SignedRank.Of(sample), SignTest.Of(Array.ConvertAll(values, Tied)));
+
+        // Equal accuracies are ties, whatever the order of their sums.
+        static double Tied(double difference) => Math.Round(difference, 12);
     }
 
     // Over the draws of one task by Student's t, over several tasks by the bootstrap.
@@ -135,6 +141,9 @@ internal sealed class CellIndex
         return _layouts[name] = new Bootstrap(draws, _seed);
     }
 
-    private static ArgumentException Twins(Cell c) => new(
-        $"Summary: two cells for task '{c.Task}', arm '{c.Arm}', {Text.Shots(c.Shots)}, draw {c.Draw}{(c.Training is { } t ? $", training {t}" : "")}; keep one of them");
+    private static ArgumentException Twins(Cell c)
+    {
+        var training = c.Training is { } t ? $", training {t}" : "";
+        return new($"Summary: two cells for task '{c.Task}', arm '{c.Arm}', {Text.Shots(c.Shots)}, draw {c.Draw}{training}; keep one of them");
+    }
 }

@@ -15,7 +15,9 @@ public static class Conclusion
     public static string Of(Results results)
     {
         ArgumentNullException.ThrowIfNull(results);
-        return Of(new CellIndex(results));
+        var sentence = Of(new CellIndex(results));
+        return results.Planned <= results.Cells.Count ? sentence
+            : $"So far, with {Text.Count(results.Cells.Count)} of {Text.Count(results.Planned)} runs: {char.ToLowerInvariant(sentence[0])}{sentence[1..]}";
     }
 
     /// <summary>The sentence for some of its cells, one task for instance.</summary>
@@ -34,8 +36,8 @@ public static class Conclusion
         }
         if (clauses.Count == 0) return "There is nothing to conclude: no composition was run together with an arm to compare it with.";
         var where = index.ByTask
-            ? $"Over {index.Sample}, each held out in turn (differences in accuracy points and tasks won; clear where the 95 % bootstrap interval excludes 0 and a "
-                + "sign test over tasks gives p < 0.05): "
+            ? $"Over {index.Sample}, each held out in turn (differences in accuracy points and, where they are not clear, tasks won; clear is a 95 % bootstrap "
+                + "interval that excludes 0 and a sign test over tasks with p < 0.05): "
             : $"On {index.Tasks[0]}, over {index.Sample} (differences in accuracy points, 95 % confidence): ";
         return $"{where}{string.Join("; ", clauses)}.";
     }
@@ -82,7 +84,7 @@ public static class Conclusion
             for (var i = 0; i < first.Count; i++)
             {
                 if (first[i].Verdict != verdict) continue;
-                var points = Said(first[i]) + (second is null ? "" : (first[i].ByTask ? "; " : ", ") + Said(second[i]));
+                var points = Said(first[i]) + (second is null ? "" : (first[i].ByTask && !first[i].IsClear ? " and " : ", ") + Said(second[i]));
                 objects.Add($"{Named(index, first[i].Reference)} ({points})");
             }
             if (objects.Count > 0) predicates.Add($"{Verb(verdict, second is not null, first[0].ByTask)} {Text.Join(objects)}");
@@ -90,8 +92,8 @@ public static class Conclusion
         return Text.Join(predicates);
     }
 
-    // "+5.0", and over several tasks "+5.0, 9 of 10".
-    private static string Said(Paired p) => Text.Points(p.Estimate.Mean) + (p.ByTask ? $", {p.Sign.Wins} of {p.Sign.Count}" : "");
+    // "+5.0", and where it is not clear over several tasks, how many were won: "+1.2, 7 of 10".
+    private static string Said(Paired p) => Text.Points(p.Estimate.Mean) + (p.ByTask && !p.IsClear ? $", {p.Sign.Wins} of {p.Sign.Count}" : "");
 
     // Whether the control explains the gain. Only a gain needs an explanation.
     private static string Transfer(CellIndex index, int shots)

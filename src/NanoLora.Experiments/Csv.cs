@@ -38,7 +38,10 @@ internal static class Csv
             else if (c == '\r' && (i + 1 == text.Length || text[i + 1] == '\n')) continue;
             else if (c == '"' && field.Length == 0 && !afterQuote) quoted = true;
             else if (afterQuote || c == '"')
-                throw new InvalidDataException($"{source}: line {line}: a quote in the middle of a field; a field with quotes stands in quotes, its quotes doubled.");
+            {
+                throw new InvalidDataException(
+                    $"{source}: line {line}: a quote in the middle of a field; a field with quotes stands in quotes, its quotes doubled.");
+            }
             else field.Append(c);
         }
     }

@@ -5,7 +5,8 @@ namespace NanoLora.Experiments;
 /// <param name="Arm">The arm.</param>
 /// <param name="Shots">Training examples per class.</param>
 /// <param name="Runs">How many runs the mean is over.</param>
-/// <param name="Weights">[matrices][modules] in the order of <see cref="Results.Matrices"/> and <see cref="Results.Modules"/>, 0 for a module outside the mix.</param>
+/// <param name="Weights">[matrices][modules] in the order of <see cref="Results.Matrices"/> and <see cref="Results.Modules"/>, 0 for a module that is not in
+/// the mix.</param>
 public sealed record MeanWeights(string Task, string Arm, int Shots, int Runs, float[][] Weights)
 {
     /// <summary>Those of some results: as they are given there, otherwise from the cells.</summary>

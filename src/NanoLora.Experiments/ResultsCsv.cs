@@ -13,7 +13,9 @@ public static class ResultsCsv
 {
     internal const string All = "all";
 
-    private static readonly string[] CellFields = ["task", "arm", "shots", "draw", "training", "accuracy", "correct", "tested", "trained_parameters", "seconds"];
+    private static readonly string[] CellFields =
+        ["task", "arm", "shots", "draw", "training", "accuracy", "correct", "tested", "trained_parameters", "seconds"];
+
     private static readonly string[] WeightFields = ["task", "arm", "shots", "runs", "matrix"];
     private static readonly string[] SimilarityFields = ["task", "training"];
 
@@ -38,7 +40,8 @@ public static class ResultsCsv
         {
             for (var i = 0; i < w.Weights.Length; i++)
             {
-                csv.Append(CultureInfo.InvariantCulture, $"{Csv.Quoted(w.Task)},{Csv.Quoted(w.Arm)},{Shots(w.Shots)},{w.Runs},{Csv.Quoted(results.Matrices[i])}");
+                csv.Append(CultureInfo.InvariantCulture, $"{Csv.Quoted(w.Task)},{Csv.Quoted(w.Arm)},{Shots(w.Shots)},{w.Runs},");
+                csv.Append(Csv.Quoted(results.Matrices[i]));
                 foreach (var x in w.Weights[i]) csv.Append(CultureInfo.InvariantCulture, $",{x:G7}");
                 csv.Append('\n');
             }
@@ -86,8 +89,8 @@ public static class ResultsCsv
             if (seconds < 0) throw r.Error("seconds", $"{r.Fields[9]} is below 0.");
             var cell = new Cell(r.Text(0, "task"), r.Text(1, "arm"), r.Shots(2), r.Whole(3, "draw", 0), accuracy, correct, tested,
                 r.Long(8, "trained_parameters", 0), seconds, Training: training);
-            if (!lines.TryAdd((cell.Task, cell.Arm, cell.Shots, cell.Draw, cell.Training), r.Line))
-                throw r.Error("task", $"the same run (task, arm, shots, draw, training) as in line {lines[(cell.Task, cell.Arm, cell.Shots, cell.Draw, cell.Training)]}; keep one of them.");
+            var key = (cell.Task, cell.Arm, cell.Shots, cell.Draw, cell.Training);
+            if (!lines.TryAdd(key, r.Line)) throw r.Error("task", $"the same run (task, arm, shots, draw, training) as in line {lines[key]}; keep one of them.");
             cells.Add(cell);
         }
         return cells;
@@ -95,7 +98,8 @@ public static class ResultsCsv
 
     /// <summary>Reads what <see cref="Weights"/> wrote: names of modules and matrices, and the weights.</summary>
     /// <inheritdoc cref="ReadCells"/>
-    public static (IReadOnlyList<string> Modules, IReadOnlyList<string> Matrices, IReadOnlyList<MeanWeights> Weights) ReadWeights(string csv, string source = "weights")
+    public static (IReadOnlyList<string> Modules, IReadOnlyList<string> Matrices, IReadOnlyList<MeanWeights> Weights) ReadWeights(
+        string csv, string source = "weights")
     {
         var blocks = new OrderedDictionary<(string Task, string Arm, int Shots), (int Runs, List<string> Matrices, List<float[]> Rows, CsvRecord At)>();
         var records = Table(csv, source, WeightFields, columns: true, out var modules);
@@ -111,7 +115,8 @@ public static class ResultsCsv
         IReadOnlyList<string> matrices = blocks.Count > 0 ? blocks.GetAt(0).Value.Matrices : [];
         foreach (var block in blocks.Values)
         {
-            if (!block.Matrices.SequenceEqual(matrices)) throw block.At.Error("matrix", "the matrices of this task, arm and shots are not those of the first, in the same order.");
+            if (!block.Matrices.SequenceEqual(matrices))
+                throw block.At.Error("matrix", "the matrices of this task, arm and shots are not those of the first, in the same order.");
         }
         return (modules, matrices, [.. blocks.Select(b => new MeanWeights(b.Key.Task, b.Key.Arm, b.Key.Shots, b.Value.Runs, [.. b.Value.Rows]))]);
     }
@@ -125,9 +130,15 @@ public static class ResultsCsv
         var records = Table(csv, source, SimilarityFields, columns: true, out var modules);
         foreach (var r in records)
         {
-            var cka = modules.Select((module, j) => r.Fields[SimilarityFields.Length + j].Length == 0 ? (double?)null : r.Number(SimilarityFields.Length + j, module));
-            var similarity = new Similarity(r.Text(0, "task"), r.Whole(1, "training", 0), [.. cka]);
-            if (!seen.Add((similarity.Task, similarity.Training))) throw r.Error("task", $"training {similarity.Training} of {similarity.Task} is there twice.");
+            var (task, training) = (r.Text(0, "task"), r.Whole(1, "training", 0));
+            if (!seen.Add((task, training))) throw r.Error("task", $"training {training} of {task} is there twice.");
+            var cka = new double?[modules.Count];
+            for (var j = 0; j < cka.Length; j++)
+            {
+                var column = SimilarityFields.Length + j;
+                cka[j] = r.Fields[column].Length == 0 ? null : r.Number(column, modules[j]);
+            }
+            var similarity = new Similarity(task, training, cka);
             found.Add(similarity);
         }
         return (modules, found);
@@ -150,16 +161,19 @@ public static class ResultsCsv
         var header = records[0].Fields;
         for (var i = 0; i < fields.Length; i++)
         {
-            if (i >= header.Length || header[i] != fields[i])
-                throw records[0].Error(fields[i], $"column {i + 1} is {(i < header.Length ? $"\"{header[i]}\"" : "missing")}; the header begins with {string.Join(',', fields)}.");
+            if (i < header.Length && header[i] == fields[i]) continue;
+            var found = i < header.Length ? $"\"{header[i]}\"" : "missing";
+            throw records[0].Error(fields[i], $"column {i + 1} is {found}; the header begins with {string.Join(',', fields)}.");
         }
-        if (!columns && header.Length > fields.Length) throw records[0].Error(header[fields.Length], $"is no column of this table, which has {string.Join(',', fields)}.");
+        if (!columns && header.Length > fields.Length)
+            throw records[0].Error(header[fields.Length], $"is no column of this table, which has {string.Join(',', fields)}.");
         more = header[fields.Length..];
         if (more.Distinct().Count() < more.Count) throw records[0].Error(more.GroupBy(m => m).First(g => g.Count() > 1).Key, "is the name of two columns.");
         records.RemoveAt(0);
         foreach (var r in records)
         {
-            if (r.Fields.Length != header.Length) throw r.Error(header[Math.Min(r.Fields.Length, header.Length - 1)], $"{r.Fields.Length} fields where the header has {header.Length}.");
+            if (r.Fields.Length != header.Length)
+                throw r.Error(header[Math.Min(r.Fields.Length, header.Length - 1)], $"{r.Fields.Length} fields where the header has {header.Length}.");
         }
         return records;
     }

@@ -25,7 +25,12 @@ internal static class Text
     public static string Seconds(double s) => s.ToString(s < 10 ? "0.00" : "0.0", Invariant);
 
     /// <summary>A long time: "51 s", "12 min", "7.3 h".</summary>
-    public static string Duration(double s) => s < 90 ? s.ToString("0 's'", Invariant) : s < 5400 ? (s / 60).ToString("0 'min'", Invariant) : (s / 3600).ToString("0.0 'h'", Invariant);
+    public static string Duration(double s) => s switch
+    {
+        < 90 => s.ToString("0 's'", Invariant),
+        < 5400 => (s / 60).ToString("0 'min'", Invariant),
+        _ => (s / 3600).ToString("0.0 'h'", Invariant),
+    };
 
     public static string Shots(int shots) => shots switch
     {

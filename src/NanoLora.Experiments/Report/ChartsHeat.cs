@@ -6,9 +6,9 @@ namespace NanoLora.Experiments;
 // Heat maps: a swatch and a number per cell. Colour is the distance to the middle of a scale: blue above, orange below.
 internal static class ChartsHeat
 {
-    private const double RowHeight = 19, Letter = 6.6, Slant = 6.4;
+    private const double RowHeight = 19, Letter = 7.4, Slant = 6.4;
 
-    /// <summary>What one block of a map shows: rows of values, where a value that is null has no cell; colour is full at <paramref name="Span"/> from the middle.</summary>
+    /// <summary>What one block of a map shows: rows of values; one that is null has no cell.</summary>
     /// <param name="Heading">Above the block; may be empty.</param>
     /// <param name="Values">[rows][columns].</param>
     /// <param name="Middle">The value without colour, row by row.</param>
@@ -39,7 +39,10 @@ internal static class ChartsHeat
             var (block, left) = (blocks[b], labels + b * (columns.Count * cell + Gap));
             if (block.Heading.Length > 0) svg.Append($"""<text class="head" x="{At(left)}" y="14">{Html(block.Heading)}</text>""").Append('\n');
             for (var j = 0; j < columns.Count; j++)
-                svg.Append($"""<text class="tick" transform="translate({At(left + (j + 0.5) * cell)} {At(head - 6)}) rotate(-40)">{Html(columns[j])}</text>""").Append('\n');
+            {
+                var x = At(left + (j + 0.5) * cell);
+                svg.Append($"""<text class="tick" transform="translate({x} {At(head - 6)}) rotate(-40)">{Html(columns[j])}</text>""").Append('\n');
+            }
             for (var i = 0; i < rows.Count; i++)
             {
                 var y = head + i * RowHeight;
@@ -57,7 +60,8 @@ internal static class ChartsHeat
             }
         }
         var end = labels + blocks.Count * columns.Count * cell + Gap * (blocks.Count - 1);
-        for (var i = 0; i < ends.Count; i++) svg.Append($"""<text class="tick" x="{At(end + 12)}" y="{At(head + i * RowHeight + 13.5)}">{Number(ends[i])}</text>""");
+        for (var i = 0; i < ends.Count; i++)
+            svg.Append($"""<text class="tick" x="{At(end + 12)}" y="{At(head + i * RowHeight + 13.5)}">{Number(ends[i])}</text>""");
         var overhang = Charts.LongestLabel(columns) * Slant * 0.77;                              // of the last, slanted column label
         return Charts.Svg(about, Math.Max(Charts.Width, end + Math.Max(overhang, right)), head + rows.Count * RowHeight + 4, svg);
     }

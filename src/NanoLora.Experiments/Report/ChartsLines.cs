@@ -18,12 +18,13 @@ internal static class ChartsLines
             (low, high) = (Math.Min(low, p.HasInterval ? p.Low : p.Mean), Math.Max(high, p.HasInterval ? p.High : p.Mean));
         }
         if (!(high > low)) (low, high) = double.IsFinite(low) ? (low - 0.05, high + 0.05) : (0, 1);
-        var step = Charts.NiceStep((high - low) / 4);
+        var step = Charts.NiceStep((high - low) / 6);
         return (Math.Floor(low / step + 1e-9) * step, Math.Ceiling(high / step - 1e-9) * step, step);
     }
 
-    /// <summary>One chart; null where there is no value.</summary>
-    public static string Curve(string about, IReadOnlyList<Estimate?> points, IReadOnlyList<Estimate?>? reference, IReadOnlyList<string> ticks, (double Low, double High, double Step) range)
+    /// <summary>One chart; a value that is null is left out.</summary>
+    public static string Curve(
+        string about, IReadOnlyList<Estimate?> points, IReadOnlyList<Estimate?>? reference, IReadOnlyList<string> ticks, (double Low, double High, double Step) range)
     {
         var svg = new StringBuilder();
         for (var i = 0; range.Low + i * range.Step <= range.High + range.Step / 2; i++)
@@ -45,14 +46,18 @@ internal static class ChartsLines
         foreach (var i in there)
         {
             var p = points[i]!.Value;
-            svg.Append($"""<circle class="dot" cx="{At(X(i))}" cy="{At(Y(p.Mean))}" r="3"><title>{Html($"{ticks[i]}: {Percent(p.Mean)} {PercentEnds(p)}".TrimEnd())}</title></circle>""");
+            var says = $"{ticks[i]}: {Percent(p.Mean)} {PercentEnds(p)}".TrimEnd();
+            svg.Append($"""<circle class="dot" cx="{At(X(i))}" cy="{At(Y(p.Mean))}" r="3"><title>{Html(says)}</title></circle>""");
         }
         return Charts.Svg(about, Width, Height, svg);
 
         string Point(int i, double value) => $"{At(X(i))},{At(Y(value))}";
 
-        string Line(string name, IReadOnlyList<Estimate?> values) =>
-            $"""<polyline class="{name}" points="{string.Join(' ', Enumerable.Range(0, values.Count).Where(i => values[i] is not null).Select(i => Point(i, values[i]!.Value.Mean)))}"/>""";
+        string Line(string name, IReadOnlyList<Estimate?> values)
+        {
+            var path = Enumerable.Range(0, values.Count).Where(i => values[i] is not null).Select(i => Point(i, values[i]!.Value.Mean));
+            return $"""<polyline class="{name}" points="{string.Join(' ', path)}"/>""";
+        }
 
         double X(int i) => Left + 12 + (ticks.Count == 1 ? 0.5 : (double)i / (ticks.Count - 1)) * (Width - Left - Right - 24);
 

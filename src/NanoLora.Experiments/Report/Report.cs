@@ -67,7 +67,8 @@ public static class Report
         var (done, expected, lines) = (results.Cells.Count, 0, new List<string>());
         foreach (var shots in index.Shots)
         {
-            var draws = index.Arms.Select(arm => index.Of(shots, arm)).OfType<CellIndex.Group>().SelectMany(g => g.Values.Keys.Select(k => k.Draw)).Distinct().Count();
+            var groups = index.Arms.Select(arm => index.Of(shots, arm)).OfType<CellIndex.Group>();
+            var draws = groups.SelectMany(g => g.Values.Keys.Select(k => k.Draw)).Distinct().Count();
             var short_ = new List<string>();
             foreach (var arm in index.Arms)
             {
@@ -84,8 +85,8 @@ public static class Report
         if (lines.Count == 0 && done >= expected) return;
         page.Append($"""
             <div class="missing">
-            <p>This is a report of an unfinished study: {Text.Count(done)} of {(results.Planned > 0 ? "" : "at least ")}{Text.Count(expected)} runs are done. Means of arms with
-            different runs missing are not of the same tasks; paired differences are.</p>
+            <p>This is a report of an unfinished study: {Text.Count(done)} of {(results.Planned > 0 ? "" : "at least ")}{Text.Count(expected)} runs are done.
+            Until then the means of two arms may be over different tasks and draws; paired differences never are.</p>
 
             """);
         if (lines.Count > 0)

@@ -47,12 +47,13 @@ internal static class ReportFigures
         {
             var label = index.Label(arm);
             page.Append($"<figure class=\"{Family(index, arm)}\"><figcaption>{Text.Html(label)}</figcaption>");
-            page.Append(ChartsLines.Curve($"Accuracy of {label} over shots", points, arm == ArmNames.LinearProbe ? null : probe, ticks, range)).Append("</figure>\n");
+            var beside = arm == ArmNames.LinearProbe ? null : probe;
+            page.Append(ChartsLines.Curve($"Accuracy of {label} over shots", points, beside, ticks, range)).Append("</figure>\n");
         }
         page.Append("""
             </div>
-            <p class="note">Mean accuracy in percent over the tasks, by training images per class, with its 95 % bootstrap interval as a band, on one scale for all. The dashed
-            line is the linear probe. The bands are wide because tasks differ; what is paired is below.</p>
+            <p class="note">Mean accuracy in percent over the tasks, by training images per class, with its 95 % bootstrap interval as a band, on one scale for
+            all. The dashed line is the linear probe. The bands are wide because tasks differ; what is paired is below.</p>
             </section>
 
             """);
@@ -69,7 +70,7 @@ internal static class ReportFigures
         page.Append($"""
             <figcaption>Paired difference in accuracy points with its 95 % interval. <span class="better">● better</span> and
             <span class="worse">● worse</span> than the probe {clear};
-            <span class="unclear">○ no clear difference</span> where it does not.{pixels}</figcaption>
+            <span class="unclear">○ no clear difference</span> otherwise.{pixels}</figcaption>
             </figure>
             </section>
 
@@ -106,7 +107,8 @@ internal static class ReportFigures
         return panels.Count == 0 ? null : Charts.DotPlot($"Difference to {to}{where} by shots and arm, in accuracy points", panels, "points", Signed);
     }
 
-    public static Charts.Dot Dot(string label, Paired d) => new(label, d.Estimate, [], Class(d), $"{Text.Points(d.Estimate.Mean)} {Text.Ends(d.Estimate)}".TrimEnd());
+    public static Charts.Dot Dot(string label, Paired d) =>
+        new(label, d.Estimate, [], Class(d), $"{Text.Points(d.Estimate.Mean)} {Text.Ends(d.Estimate)}".TrimEnd());
 
     public static string Class(Paired difference) => difference.Verdict switch { Verdict.Beats => "better", Verdict.FallsBehind => "worse", _ => "unclear" };
 

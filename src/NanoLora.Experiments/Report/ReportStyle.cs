@@ -32,6 +32,10 @@ internal static class ReportStyle
         th:first-child { padding-left: 0; }
         thead th { color: var(--soft); font-size: 13.5px; border-bottom: 1px solid var(--rule); vertical-align: bottom; }
         .matrix { width: 100%; }
+        .dense { font-size: 14px; }
+        .dense th, .dense td { padding-left: 12px; }
+        .dense th:first-child { padding-left: 0; }
+        .dense thead th { white-space: normal; }
         .matrix thead th + th { white-space: normal; max-width: 9em; }
         .group th { padding-top: 14px; font-style: italic; }
         .star { display: inline-block; width: .6em; text-align: left; }
@@ -82,7 +86,12 @@ internal static class ReportStyle
         dd { margin: 0; overflow-wrap: anywhere; }
         details { margin: 8px 0; }
         summary { cursor: pointer; }
-        @media (max-width: 600px) { body { font-size: 16px; } main { padding-top: 32px; } dl div { grid-template-columns: 1fr; gap: 0; } }
+        @media (max-width: 600px) {
+          body { font-size: 16px; }
+          main { padding-top: 32px; }
+          dl div { grid-template-columns: 1fr; gap: 0; }
+          .summary tbody th, .matrix tbody th { white-space: normal; min-width: 8.5em; }
+        }
         @media print {
           :root {
             --paper: #fff; --ink: #000; --soft: #444; --rule: #999; --grid: #ddd;

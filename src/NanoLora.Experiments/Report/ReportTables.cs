@@ -12,7 +12,7 @@ internal static class ReportTables
         string[] columns = index.ByTask
             ? ["arm", "accuracy, %", "95 % interval", "to the linear probe", "95 % interval", "tasks won", "p, sign", "p, Wilcoxon", "draws won, %"]
             : ["arm", "accuracy, %", "to the linear probe", "95 % interval", "trained numbers", "seconds", "n"];
-        page.Append("<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table class=\"summary\">\n<thead><tr>");
+        page.Append($"<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table class=\"{(index.ByTask ? "summary dense" : "summary")}\">\n<thead><tr>");
         foreach (var column in columns) page.Append($"<th scope=\"col\">{column}</th>");
         page.Append("</tr></thead>\n");
         int? shots = null;
@@ -58,17 +58,18 @@ internal static class ReportTables
         : "<td></td>";
 
     private static string Note(CellIndex index) => index.ByTask
-        ? $"Over {index.Sample}. Intervals are 95 % percentile intervals of a paired bootstrap: {Text.Count(Bootstrap.Resamples)} resamples of the tasks and, within them, of the "
-          + "draws; trainings of the modules are averaged within a draw. They speak of other tasks like these; with few tasks such intervals are rather too narrow. "
-          + "So an asterisk asks for two things: an interval that excludes 0, and p &lt; 0.05 in a two-sided sign test over the tasks, which takes six of them. "
-          + "Wilcoxon’s signed-rank p is exact where no two sizes are equal, otherwise normal, corrected for ties and continuity. Draws won counts all pairs of task "
-          + "and draw, a tie as half. Nothing is corrected for being many comparisons."
+        ? $"Over {index.Sample}. Intervals are 95 % percentile intervals of a paired bootstrap: {Text.Count(Bootstrap.Resamples)} resamples of the tasks "
+          + "and, within them, of the draws; trainings of the modules are averaged within a draw. They speak of other tasks like these; with few tasks such "
+          + "intervals are rather too narrow. So an asterisk asks for two things: an interval that excludes 0, and p &lt; 0.05 in a two-sided sign test over the "
+          + "tasks, which takes six of them. Wilcoxon’s signed-rank p is exact where no two sizes are equal, otherwise normal, corrected for "
+          + "ties and continuity. Draws won counts all pairs of task and draw, a tie as half. Nothing is corrected for being many comparisons."
         : "n counts draws of the support set. ± and intervals are 95 % by Student’s t over the draws, differences paired by draw; they speak of other draws "
           + "on this task, not of other tasks. An asterisk marks an interval that excludes 0; the intervals are not corrected for being many.";
 
     public static void Cost(StringBuilder page, CellIndex index)
     {
-        page.Append("<section>\n<h2>Cost</h2>\n<div class=\"wide\"><table class=\"summary\">\n<thead><tr><th scope=\"col\">arm</th><th scope=\"col\">trained numbers</th>");
+        page.Append("<section>\n<h2>Cost</h2>\n<div class=\"wide\"><table class=\"summary\">\n<thead><tr><th scope=\"col\">arm</th>");
+        page.Append("<th scope=\"col\">trained numbers</th>");
         foreach (var shots in index.Shots) page.Append($"<th scope=\"col\">seconds, {Text.ShortShots(shots)} {(shots == 1 ? "shot" : "shots")}</th>");
         page.Append("<th scope=\"col\">runs</th><th scope=\"col\">in all</th></tr></thead>\n<tbody>\n");
         double all = 0;
@@ -91,8 +92,8 @@ internal static class ReportTables
         page.Append($"""
             </tbody>
             </table></div>
-            <p class="note">Trained numbers with the head, mean over the runs; wall-clock seconds of training and testing one run, mean over the runs. All runs together
-            took {Text.Duration(all)} of one worker.</p>
+            <p class="note">Trained numbers with the head, mean over the runs; wall-clock seconds of training and testing one run, mean over the runs. All runs
+            together took {Text.Duration(all)} of one worker.</p>
             </section>
 
             """);
@@ -100,7 +101,8 @@ internal static class ReportTables
 
     public static void Runs(StringBuilder page, CellIndex index, string? cellsFile)
     {
-        var link = cellsFile is null ? "" : $"""<p>Every run, a line each: <a href="{Text.Html(Uri.EscapeDataString(cellsFile))}">{Text.Html(cellsFile)}</a>.</p>""" + "\n";
+        var link = cellsFile is null ? ""
+            : $"""<p>Every run, a line each: <a href="{Text.Html(Uri.EscapeDataString(cellsFile))}">{Text.Html(cellsFile)}</a>.</p>""" + "\n";
         if (index.Cells.Count > MostRuns)
         {
             page.Append("<section>\n<h2>Everything, by task</h2>\n").Append(link);
@@ -115,8 +117,8 @@ internal static class ReportTables
             {link}<details>
             <summary>{Text.Count(index.Cells.Count)} runs</summary>
             <div class="wide"><table>
-            <thead><tr><th scope="col">task</th><th scope="col" class="text">arm</th><th scope="col">shots</th><th scope="col">draw</th>{(trainings ? "<th scope=\"col\">training</th>" : "")}
-            <th scope="col">accuracy, %</th><th scope="col">correct</th><th scope="col">tested</th>
+            <thead><tr><th scope="col">task</th><th scope="col" class="text">arm</th><th scope="col">shots</th><th scope="col">draw</th>
+            {(trainings ? "<th scope=\"col\">training</th>" : "")}<th scope="col">accuracy, %</th><th scope="col">correct</th><th scope="col">tested</th>
             <th scope="col">trained numbers</th><th scope="col">seconds</th></tr></thead>
             <tbody>
 
@@ -124,7 +126,8 @@ internal static class ReportTables
         foreach (var c in index.Cells)
         {
             page.Append($"""<tr><th scope="row">{Text.Html(c.Task)}</th><td class="text">{Text.Html(index.Label(c.Arm))}</td>""");
-            page.Append($"<td>{Text.ShortShots(c.Shots)}</td><td>{Text.Count(c.Draw)}</td>{(trainings ? $"<td>{c.Training}</td>" : "")}<td>{Text.Percent(c.Accuracy)}</td><td>{Text.Count(c.Correct)}</td>");
+            page.Append($"<td>{Text.ShortShots(c.Shots)}</td><td>{Text.Count(c.Draw)}</td>{(trainings ? $"<td>{c.Training}</td>" : "")}");
+            page.Append($"<td>{Text.Percent(c.Accuracy)}</td><td>{Text.Count(c.Correct)}</td>");
             page.Append($"<td>{Text.Count(c.Tested)}</td><td>{Text.Count(c.TrainedParameters)}</td><td>{Text.Seconds(c.Seconds)}</td></tr>\n");
         }
         page.Append("</tbody>\n</table></div>\n</details>\n</section>\n");

@@ -12,8 +12,8 @@ internal static class ReportTasks
         page.Append("""
             <section>
             <h2>Task by task</h2>
-            <p class="note">Difference to the linear probe in points, mean over draws; an asterisk marks a 95 % interval by Student’s t over the draws of the task that
-            excludes 0.</p>
+            <p class="note">Difference to the linear probe in points, mean over draws; an asterisk marks a 95 % interval by Student’s t over the draws of the
+            task that excludes 0.</p>
 
             """);
         foreach (var shots in index.Shots) Matrix(page, index, shots);
@@ -28,7 +28,7 @@ internal static class ReportTasks
     // Arms as rows, tasks as columns.
     private static void Matrix(StringBuilder page, CellIndex index, int shots)
     {
-        page.Append($"<div class=\"wide\"><table class=\"matrix\">\n<thead><tr><th scope=\"col\">{Text.Shots(shots)}</th>");
+        page.Append($"<div class=\"wide\"><table class=\"matrix dense\">\n<thead><tr><th scope=\"col\">{Text.Shots(shots)}</th>");
         foreach (var task in index.Tasks) page.Append($"<th scope=\"col\">{Text.Html(task)}</th>");
         page.Append("</tr></thead>\n<tbody>\n");
         foreach (var arm in index.Arms)
@@ -62,10 +62,11 @@ internal static class ReportTasks
         if (panels.Count == 0) return;
         page.Append("<section>\n<h2>Where the base helps at all</h2>\n");
         foreach (var sentence in sentences) page.Append($"<p>{Text.Html(char.ToUpperInvariant(sentence[0]) + sentence[1..])}.</p>\n");
-        page.Append("<figure>\n").Append(Charts.DotPlot("The linear probe less the probe on pixels, by shots and task, in accuracy points", panels, "points", ReportFigures.Signed));
+        const string About = "The linear probe less the probe on pixels, by shots and task, in accuracy points";
+        page.Append("<figure>\n").Append(Charts.DotPlot(About, panels, "points", ReportFigures.Signed));
         page.Append("""
-            <figcaption>Linear probe on the base’s features less linear probe on raw pixels, paired by draw, with 95 % intervals by Student’s t over the draws of the task.
-            Where the base does not help, its modules have little to start from.</figcaption>
+            <figcaption>Linear probe on the base’s features less linear probe on raw pixels, paired by draw, with 95 % intervals by Student’s t over the draws
+            of the task. Where the base does not help, its modules have little to start from.</figcaption>
             </figure>
             </section>
 

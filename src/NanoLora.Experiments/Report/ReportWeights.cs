@@ -46,7 +46,8 @@ internal static class ReportWeights
         {
             if (found.Weights.Any(row => row[j] != 0)) used.Add(j);
         }
-        return used.Count == 0 ? null : new Map(found.Task, found.Shots, found.Runs, [.. found.Weights.Select(row => used.Select(j => (double)row[j]).ToArray())], used);
+        if (used.Count == 0) return null;
+        return new Map(found.Task, found.Shots, found.Runs, [.. found.Weights.Select(row => used.Select(j => (double)row[j]).ToArray())], used);
     }
 
     // Tasks as rows: weights, mean over the matrices, beside similarities.
@@ -54,14 +55,14 @@ internal static class ReportWeights
     {
         var similar = Similarities(results);
         page.Append("""
-            <p>Mixing weights of the learned composition, a row per held-out task and a column per module, mean over the matrices, draws and trainings. Training starts at
-            1/N everywhere, which is the uniform composition; <span class="better">blue</span> is more, <span class="worse">orange</span> less.
+            <p>Mixing weights of the learned composition, a row per held-out task and a column per module, mean over the matrices, draws and trainings.
+            Training starts at 1/N everywhere, which is the uniform composition; <span class="better">blue</span> is more, <span class="worse">orange</span> less.
             """);
         if (similar.Count > 0)
         {
             page.Append("""
-                 Beside them, how near each module is to the task: linear CKA between the features of base + module and those of base + a LoRA trained on the task itself;
-                blue is nearer than the mean of the row. ρ is Spearman’s correlation of the two in a row, p over permutations of the modules.
+                 Beside them, how near each module is to the task: linear CKA between the features of base + module and those of base + a LoRA trained on the
+                task itself; blue is nearer than the mean of the row. ρ is Spearman’s correlation of the two in a row, p over permutations of the modules.
                 """);
         }
         page.Append("</p>\n");
@@ -71,7 +72,8 @@ internal static class ReportWeights
             if (rows.Count == 0) continue;
             var columns = Enumerable.Range(0, results.Modules.Count).Where(j => rows.Any(map => map.Modules.Contains(j))).ToList();
             var weights = rows.Select(map => columns.Select(map.Mean).ToArray()).ToArray();
-            var blocks = new List<ChartsHeat.Block> { new("mixing weights", weights, [.. rows.Select(map => map.Equal)], Span(weights, [.. rows.Select(map => map.Equal)], 0.02)) };
+            double[] equal = [.. rows.Select(map => map.Equal)];
+            var blocks = new List<ChartsHeat.Block> { new("mixing weights", weights, equal, Span(weights, equal, 0.02)) };
             List<string> ends = [];
             var said = "";
             if (similar.Count > 0)
@@ -82,7 +84,8 @@ internal static class ReportWeights
                 (ends, said) = Correlations(weights, near, results.Seed);
             }
             page.Append($"""<figure><figcaption class="above">{Text.Html(Text.Shots(shots))}</figcaption>""");
-            page.Append(ChartsHeat.Map($"Mean mixing weights by task, {Text.Shots(shots)}", blocks, [.. rows.Select(map => map.Task)], [.. columns.Select(j => results.Modules[j])], ends, titles: false));
+            string[] tasks = [.. rows.Select(map => map.Task)], modules = [.. columns.Select(j => results.Modules[j])];
+            page.Append(ChartsHeat.Map($"Mean mixing weights by task, {Text.Shots(shots)}", blocks, tasks, modules, ends, titles: false));
             page.Append(said.Length == 0 ? "" : $"<figcaption>{said}</figcaption>").Append("</figure>\n");
         }
     }
@@ -108,7 +111,8 @@ internal static class ReportWeights
         var sign = SignTest.Of([.. rhos]);
         var mean = new Bootstrap([.. rhos.Select(_ => 1)], seed).Estimate([.. rhos]);
         var interval = mean.HasInterval ? $" [{Text.Correlation(mean.Low)}, {Text.Correlation(mean.High)}]" : "";
-        return (ends, Text.Number($"Weight and similarity correlate by {Text.Correlation(mean.Mean)}{interval} in the mean over {rhos.Count} tasks (95 % bootstrap interval over tasks); "
+        return (ends, Text.Number(
+            $"Weight and similarity correlate by {Text.Correlation(mean.Mean)}{interval} in the mean over {rhos.Count} tasks (95 % bootstrap interval over tasks); "
             + $"ρ is above 0 in {sign.Wins} of them (sign test, p {Text.P(sign.P)})."));
     }
 
@@ -138,9 +142,11 @@ internal static class ReportWeights
         foreach (var map in maps)
         {
             var name = (folded ? map.Task + ", " : "") + Text.Shots(map.Shots);
-            var block = new ChartsHeat.Block("", [.. map.Weights.Select(row => Array.ConvertAll(row, w => (double?)w))], [.. map.Weights.Select(_ => map.Equal)], span);
-            var heat = ChartsHeat.Map($"Mean mixing weights, {name}", [block], results.Matrices, [.. map.Modules.Select(j => results.Modules[j])], [], titles: !folded);
-            var runs = (map.Runs, folded) switch { (1, true) => "1 run", (_, true) => $"{Text.Count(map.Runs)} runs", (1, _) => "1 draw", _ => $"{Text.Count(map.Runs)} draws" };
+            double?[][] values = [.. map.Weights.Select(row => Array.ConvertAll(row, w => (double?)w))];
+            var block = new ChartsHeat.Block("", values, [.. values.Select(_ => map.Equal)], span);
+            string[] columns = [.. map.Modules.Select(j => results.Modules[j])];
+            var heat = ChartsHeat.Map($"Mean mixing weights, {name}", [block], results.Matrices, columns, [], titles: !folded);
+            var runs = $"{Text.Count(map.Runs)} {(folded ? "run" : "draw")}{(map.Runs == 1 ? "" : "s")}";
             page.Append(folded ? $"<details>\n<summary>{Text.Html(map.Task)}</summary>\n" : "");
             page.Append($"""<figure><figcaption class="above">{Text.Html(name)}, mean of {runs}</figcaption>""").Append(heat).Append("</figure>\n");
             page.Append(folded ? "</details>\n" : "");
@@ -154,7 +160,10 @@ internal static class ReportWeights
         foreach (var s in results.Similarities ?? [])
         {
             if (s.Cka.Count != results.Modules.Count)
-                throw new InvalidDataException($"Report: the similarities of task '{s.Task}', training {s.Training} are {s.Cka.Count}, but there are {results.Modules.Count} modules; one for each is expected");
+            {
+                throw new InvalidDataException($"Report: the similarities of task '{s.Task}', training {s.Training} are {s.Cka.Count}, "
+                    + $"but there are {results.Modules.Count} modules; one for each is expected");
+            }
             for (var j = 0; j < s.Cka.Count; j++)
             {
                 if (s.Cka[j] is not { } cka) continue;

@@ -29,7 +29,8 @@ public sealed class Bootstrap
     {
         ArgumentNullException.ThrowIfNull(draws);
         ArgumentOutOfRangeException.ThrowIfLessThan(resamples, 1);
-        if (draws.Count == 0 || draws.Any(n => n < 1)) throw new ArgumentException("Bootstrap: it takes at least one task, and each has at least one draw", nameof(draws));
+        if (draws.Count == 0 || draws.Any(n => n < 1))
+            throw new ArgumentException("Bootstrap: it takes at least one task, and each has at least one draw", nameof(draws));
         (_draws, _values) = ([.. draws], draws.Sum());
         var most = draws.Max();
         _scale = (double)draws.Count * most;

@@ -63,8 +63,8 @@ public readonly record struct SignTest(int Wins, int Losses, int Ties, double P)
 }
 
 /// <summary>
-/// Wilcoxon's signed-rank test of paired differences, two-sided: are they symmetric about 0? Differences of 0 are dropped; equal sizes share the mean of their ranks.
-/// Wilcoxon, "Individual comparisons by ranking methods" (1945).
+/// Wilcoxon's signed-rank test of paired differences, two-sided: are they symmetric about 0? Differences of 0 are dropped; equal sizes share the mean of
+/// their ranks. Wilcoxon, "Individual comparisons by ranking methods" (1945).
 /// </summary>
 /// <param name="Count">Differences that are not 0.</param>
 /// <param name="Plus">Sum of the ranks of those above 0.</param>

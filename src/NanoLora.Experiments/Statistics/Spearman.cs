@@ -3,7 +3,8 @@ namespace NanoLora.Experiments;
 /// <summary>Spearman's rank correlation of two samples, and how surprising it would be if they had nothing to do with each other.</summary>
 /// <param name="Rho">Pearson's correlation of the ranks, ties sharing the mean of theirs; NaN where one sample is constant.</param>
 /// <param name="P">Two-sided p by Student's t with n - 2 degrees of freedom; NaN for fewer than three pairs.</param>
-/// <param name="PermutationP">Two-sided p over permutations of the second sample: (1 + those at least as far from 0) / (1 + all); NaN where there are none.</param>
+/// <param name="PermutationP">Two-sided p over permutations of the second sample: (1 + those at least as far from 0) / (1 + all); NaN for
+/// none.</param>
 public readonly record struct Spearman(double Rho, double P, double PermutationP)
 {
     /// <summary>How many permutations there are if nothing else is said.</summary>

@@ -126,7 +126,8 @@ internal sealed class StatisticsCase(GoldenFolder folder, GoldenReport report)
         var orders = folder.Ints("rank.permutations");
         foreach (var pair in numbers.EnumerateObject())
         {
-            if (pair.Name.Split(',') is not [var x, var y]) throw folder.Error($"numbers.spearman.{pair.Name}", "is not the names of two samples, as in \"a,b\".");
+            if (pair.Name.Split(',') is not [var x, var y])
+                throw folder.Error($"numbers.spearman.{pair.Name}", "is not the names of two samples, as in \"a,b\".");
             var found = Spearman.Of(Wide($"rank.{x}"), Wide($"rank.{y}"), orders);
             Fields("spearman", pair.Name, numbers, field => field switch
             {

@@ -80,4 +80,29 @@ public class ConclusionTests
         Head + "at 1 shot per class, uniform composition beats the linear probe (+5.0), and "
         + "without the control of random modules it stays open whether the gain is transfer.",
         Conclusion.Of([.. MadeUp.Arm(ArmNames.LinearProbe, 0), .. MadeUp.Arm(ArmNames.Uniform, 5)]));
+
+    [Fact]
+    public void Few_tasks_decide_nothing() => Assert.Contains(
+        "learned and uniform composition both have too few tasks to be compared with the linear probe (+5.0, 5 of 5 and +5.0, 5 of 5)",
+        Conclusion.Of([.. Enumerable.Range(0, 5).SelectMany(t => MadeUp.Cells(0, 0, 5, 5, 0, task: $"task {t}"))]), StringComparison.Ordinal);
+
+    [Fact]
+    public void Many_tasks_need_both_verdicts()
+    {
+        // Learned wins everywhere; uniform gains as much in the mean but loses two of eight tasks, so its sign test does not agree.
+        var cells = Enumerable.Range(0, 8).SelectMany(t => MadeUp.Cells(0, 0, t < 2 ? -0.5 : 7, 5, 0, task: $"task {t}"));
+        var sentence = Conclusion.Of([.. cells]);
+        Assert.StartsWith("Over 8 tasks, each held out in turn (", sentence, StringComparison.Ordinal);
+        Assert.Contains("learned composition beats the linear probe (+5.0), LoRA from scratch (+5.0) and full fine-tuning (+5.0), while uniform composition "
+            + "shows no clear difference from the linear probe (+5.1, 6 of 8)", sentence, StringComparison.Ordinal);
+        Assert.EndsWith("and the gain is transfer, as random modules do not have it (learned +5.0 over them).", sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_unfinished_study_says_so()
+    {
+        var study = MadeUp.Study();
+        Assert.StartsWith("So far, with 60 of 90 runs: on Futurama, over 5 draws", Conclusion.Of(study with { Planned = 90 }), StringComparison.Ordinal);
+        Assert.Equal(Conclusion.Of(study), Conclusion.Of(study with { Planned = 60 }));
+    }
 }

@@ -19,7 +19,8 @@ internal static class MadeUpStudy
 
     public static readonly string[] Tasks = ["Balinese", "Greek", "Hebrew", "Korean", "Latin", "Tagalog", "Futurama", "Armenian", "shapes", "signs"];
 
-    public static readonly string[] Matrices = [.. Enumerable.Range(0, 18).Select(i => $"blocks.{i / 3}.{(i % 3) switch { 0 => "attn.qkv", 1 => "attn.proj", _ => "mlp.f1" }}")];
+    public static readonly string[] Matrices =
+        [.. Enumerable.Range(0, 6).SelectMany(block => (string[])[$"blocks.{block}.attn.qkv", $"blocks.{block}.attn.proj", $"blocks.{block}.mlp.f1"])];
 
     public static Results Of(int tasks = 10, int draws = 10, int trainings = 3, int[]? shots = null, Func<Cell, bool>? keep = null, bool weights = true)
     {
@@ -42,12 +43,13 @@ internal static class MadeUpStudy
                         for (var training = 0; training < (modules ? trainings : 1); training++)
                         {
                             var correct = (int)Math.Round(400 * Math.Clamp(shared + own + (modules ? 0.004 * numbers.Normal(at++) : 0), 0, 1));
-                            cells.Add(new Cell(task, arm, n, draw, correct / 400.0, correct, 400, modules ? 2_544 : 29_976, 0.4 + 0.1 * k, Training: modules ? training : null));
+                            var trained = modules ? 2_544 : 29_976;
+                            cells.Add(new Cell(task, arm, n, draw, correct / 400.0, correct, 400, trained, 0.4 + 0.1 * k, Training: modules ? training : null));
                         }
                     }
                 }
                 if (!weights) continue;
-                var rows = Matrices.Select(_ => near.Select(c => c is { } cka ? (float)Math.Exp(6 * (cka - 0.8) + 0.2 * numbers.Normal(at++)) : 0f).ToArray()).ToArray();
+                float[][] rows = [.. Matrices.Select(_ => Array.ConvertAll(near, c => c is { } cka ? (float)Math.Exp(6 * (cka - 0.8) + 0.2 * numbers.Normal(at++)) : 0f))];
                 foreach (var row in rows)
                 {
                     var sum = row.Sum();
@@ -58,7 +60,8 @@ internal static class MadeUpStudy
         }
         var results = new Results("Ten tasks & sixteen arms", "nano-vit", Tasks[..tasks], Matrices, [new Fact("processor", "made up")], 1,
             new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), [new Fact("steps", "60")], keep is null ? cells : [.. cells.Where(keep)],
-            Arms: [.. Arms.Select(a => new ArmFact(a.Name, a.Label, $"gains {a.Gain} points"))], Similarities: similar, MeanWeights: weights ? mixes : null, Planned: cells.Count);
+            Arms: [.. Arms.Select(a => new ArmFact(a.Name, a.Label, $"gains {a.Gain} points"))], Similarities: similar, MeanWeights: weights ? mixes : null,
+            Planned: cells.Count);
         return results with { Conclusion = Conclusion.Of(results) };
     }
 }

@@ -107,4 +107,83 @@ public class ReportTests
         Assert.Matches(@"learned composition +\d+\.\d ± \d+\.\d +\+5\.1 \[\+\d\.\d, \+\d\.\d\] +\* +2,522 +0\.25", table);
         Assert.Matches(@"random modules \(control\) +\d+\.\d ± \d+\.\d +0\.0 \[-\d\.\d, \+\d\.\d\] +2,522 +0\.25", table);
     }
+
+    private static readonly Results Wide = MadeUpStudy.Of(draws: 6);
+
+    [Fact]
+    public void A_wide_study_fits_a_small_page_that_is_well_formed()
+    {
+        var html = Report.Html(Wide, "cells.csv");
+        Assert.True(Wide.Cells.Count > 7000);
+        Assert.InRange(html.Length, 100_000, 1_500_000);
+        var body = html[html.IndexOf("<body>", StringComparison.Ordinal)..(html.IndexOf("</body>", StringComparison.Ordinal) + 7)];
+        var text = XDocument.Parse(body).Root!.Value;
+        string[] headings =
+        [
+            "In numbers", "Accuracy over shots", "Difference to the linear probe", "Difference to other arms", "Where the base helps at all", "Task by task",
+            "What was learned", "similarity (CKA)", "Cost", "The arms", "Everything, by task",
+        ];
+        foreach (var heading in headings) Assert.Contains(heading, text, StringComparison.Ordinal);
+        foreach (var (_, label, _, _) in MadeUpStudy.Arms) Assert.Contains(label, text, StringComparison.Ordinal);
+        Assert.Contains("all training images", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("unfinished", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("NaN", body, StringComparison.Ordinal);
+        Assert.Contains("<a href=\"cells.csv\">", html, StringComparison.Ordinal);
+        Assert.DoesNotMatch("https?:|//|url\\(|@import|<script|<link|<img|src=", html);
+    }
+
+    [Fact]
+    public void Weights_that_follow_similarity_correlate_with_it()
+    {
+        // The made-up weights rise with similarity, so every task must show it, and the sentence must count them.
+        var html = Report.Html(Wide);
+        var correlations = Regex.Matches(html, "ρ (&#43;|\\+)0\\.[6-9]\\d, p [^<]+");
+        Assert.Equal(30, correlations.Count);                                                      // ten tasks at three numbers of shots
+        Assert.Contains("ρ is above 0 in 10 of them (sign test, p 0.002)", html, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_study_with_gaps_says_what_is_missing()
+    {
+        var html = Report.Html(MadeUpStudy.Of(draws: 3, weights: false, keep: static c =>
+            c.Task != "signs" && c.Arm != "learned-sparse" && (c.Arm, c.Draw, c.Shots) != (ArmNames.Lora, 2, 5)));
+        Assert.Contains("unfinished study", html, StringComparison.Ordinal);
+        Assert.Contains("<li>5 shots per class: LoRA from scratch 18 of 27</li>", html, StringComparison.Ordinal);
+        Assert.Contains("<li>no run yet: learned, &lt;sparse&gt; &amp; few</li>", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("NaN", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("What was learned", html, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_study_of_very_few_runs_has_a_report()
+    {
+        for (var tasks = 1; tasks <= 3; tasks++)
+        {
+            for (var draws = 1; draws <= 2; draws++)
+            {
+                var study = MadeUpStudy.Of(tasks, draws, trainings: 1, keep: c => c.Shots != 5 || c.Arm == ArmNames.Learned);
+                Assert.DoesNotContain("NaN", Report.Html(study) + Table.Of(study), StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_report_can_be_made_again_from_its_tables()
+    {
+        var (modules, matrices, weights) = ResultsCsv.ReadWeights(ResultsCsv.Weights(Wide));
+        var (_, similarities) = ResultsCsv.ReadSimilarities(ResultsCsv.Similarities(Wide));
+        var cells = ResultsCsv.ReadCells(Wide.ToCsv());
+        var again = Wide with { Cells = cells, Modules = modules, Matrices = matrices, MeanWeights = weights, Similarities = similarities };
+        Assert.Equal(Report.Html(Wide, "cells.csv"), Report.Html(again with { Conclusion = Conclusion.Of(again) }, "cells.csv"));
+    }
+
+    [Fact]
+    public void Means_of_the_weights_are_all_a_report_needs()
+    {
+        var study = MadeUp.Study();
+        var small = study.WithMeanWeights();
+        Assert.All(small.Cells, c => Assert.Null(c.Weights));
+        Assert.Equal(Report.Html(study), Report.Html(small));
+        Assert.Equal(Report.Html(study), Report.Html(Results.FromJson(small.ToJson())));
+    }
 }

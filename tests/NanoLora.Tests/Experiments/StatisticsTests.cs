@@ -101,47 +101,4 @@ public class StatisticsTests
         Assert.False(estimate.ExcludesZero);
         Assert.Throws<ArgumentException>(() => Statistics.Estimate([]));
     }
-
-    [Fact]
-    public void Differences_are_paired_by_draw()
-    {
-        // Unpaired, the probe's own spread (±5 points) would bury a gain of 5 points; paired, only the wobble is left.
-        var row = Summary.Of(MadeUp.Cells(0, 0, 5, 5, 0)).Single(r => r.Arm == ArmNames.Learned);
-        Assert.Equal(0.05, row.Difference!.Value.Mean, 1e-12);
-        Assert.Equal(2.776445105 * Math.Sqrt((16 + 4 + 9 + 25) / 4.0) / 1000 / Math.Sqrt(5), row.Difference.Value.HalfWidth, 1e-11);
-        Assert.True(row.Accuracy.HalfWidth > 5 * row.Difference.Value.HalfWidth);
-    }
-
-    [Fact]
-    public void A_draw_without_its_probe_is_left_out_of_the_difference()
-    {
-        var cells = MadeUp.Cells(0, 0, 5, 5, 0);
-        cells.RemoveAll(c => c.Arm == ArmNames.LinearProbe && c.Draw == 2);
-        var row = Summary.Of(cells).Single(r => r.Arm == ArmNames.Uniform);
-        Assert.Equal((5, 4), (row.Accuracy.Count, row.Difference!.Value.Count));
-    }
-
-    [Fact]
-    public void Several_tasks_are_the_sample_not_their_draws()
-    {
-        List<Cell> cells = [.. MadeUp.Cells(0, 0, 4, 4, 0, task: "a"), .. MadeUp.Cells(0, 0, 6, 6, 0, task: "b"), .. MadeUp.Cells(0, 0, 8, 8, 0, task: "c")];
-        var difference = Summary.Of(cells).Single(r => r.Arm == ArmNames.Learned).Difference!.Value;
-        Assert.Equal(3, difference.Count);
-        Assert.Equal(0.06, difference.Mean, 1e-12);
-        Assert.Equal(0.02, difference.Deviation, 1e-12);
-    }
-
-    [Fact]
-    public void Summary_is_ordered_and_refuses_twins()
-    {
-        List<Cell> cells = [.. MadeUp.Arm("zebra", 1, shots: 5), .. MadeUp.Cells(0, 0, 0, 0, 0, shots: 5), .. MadeUp.Arm(ArmNames.PixelProbe, -10)];
-        cells.AddRange(MadeUp.Cells(0, 0, 0, 0, 0));
-        var rows = Summary.Of(cells);
-        Assert.Equal([1, 1, 1, 1, 1, 1, 1, 5, 5, 5, 5, 5, 5, 5], rows.Select(r => r.Shots));
-        Assert.Equal([ArmNames.PixelProbe, .. MadeUp.Names], rows.Take(7).Select(r => r.Arm));
-        Assert.Equal([.. MadeUp.Names, "zebra"], rows.Skip(7).Select(r => r.Arm));
-        Assert.Null(rows.First(r => r.Arm == ArmNames.LinearProbe).Difference);
-        cells.Add(cells[0]);
-        Assert.Contains("zebra", Assert.Throws<ArgumentException>(() => Summary.Of(cells)).Message, StringComparison.Ordinal);
-    }
 }
