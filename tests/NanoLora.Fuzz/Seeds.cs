@@ -16,6 +16,10 @@ internal static class Seeds
             foreach (var file in Directory.GetFiles(Path.Combine(golden, "pytorch", folder))) Copy(file, corpus, "pytorch");
         foreach (var folder in Directory.GetDirectories(Path.Combine(golden, "peft"))) Adapter(folder, corpus);
         Arrays(corpus);
+        Put(corpus, "tables", "plain", "path,label\none.png,a\n"u8.ToArray());
+        Put(corpus, "tables", "all", "path,label,split,group\r\n\"one.png\",\"a, \"\"b\"\"\",train,me\r\none.png,b,test,you\r\n"u8.ToArray());
+        Put(corpus, "plans", "named", """{"title": "t", "model": "m", "tasks": ["omniglot/Balinese", "mnist"], "shots": [1, "all"], "arms": ["uniform", "learned"]}"""u8.ToArray());
+        Put(corpus, "plans", "own", """{"title": "t", "model": "m", "tasks": [{"name": "x", "images": "x.csv"}, {"name": "y", "images": "y", "invert": true}], "heldOut": ["y"], "overlaps": "leave-out", "arms": ["learned", {"name": "u3", "method": "uniform", "scale": 3}], "draws": 2, "seed": 7, "modules": {"rank": 4}, "settings": {"steps": 3}}"""u8.ToArray());
     }
 
     private static void Copy(string file, string corpus, string reader) => Put(corpus, reader, Path.GetFileNameWithoutExtension(file), File.ReadAllBytes(file));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes one reader for a while, guided by coverage: run.sh READER SECONDS [FOLDER]
-# READER: safetensors, pytorch, peft or arrays. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
+# READER: safetensors, pytorch, peft, arrays, tables or plans. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
 # Exit code 0: no finding. 1: a finding, shown and kept. 3: the fuzzer is not here and could not be installed.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,7 +24,7 @@ work=$(cd "$work" && pwd)
 dotnet build -c Release "$here" -v quiet > "$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
 plain=$here/bin/Release/net10.0
 rm -rf "$work/bin"; cp -r "$plain" "$work/bin"
-for library in NanoLora.Nn NanoLora.Data; do
+for library in NanoLora.Nn NanoLora.Data NanoLora.Experiments; do
   "$tools/sharpfuzz" "$work/bin/$library.dll" || exit 1
 done
 
