@@ -43,8 +43,9 @@ internal static class StudyCommand
         var tasks = StudyTasks.Load(plan, Processor(plan), data, options);
         var study = new Study(plan, tasks, folder, Tool.Version);
 
-        session.Say($"{plan.Title}: {plan.HeldOutNames().Count} tasks held out in turn, {study.Cells:N0} cells");
+        session.Say($"{plan.Title}: {(plan.HeldOutNames() is [var one] ? $"{one} held out" : $"{plan.HeldOutNames().Count} tasks held out in turn")}, {study.Cells:N0} cells");
         if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} images that the base has seen");
+        else session.Say($"pools: the plan names no \"pools\", so the tasks were not held against what the base has seen");
         if (tasks.LeftOut > 0) session.Say($"pools: {tasks.LeftOut:N0} images were left out, because another task or the base has them");
         var complete = reportOnly || Work(session, study, threads);
 
