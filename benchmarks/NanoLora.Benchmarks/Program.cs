@@ -1,8 +1,26 @@
 using BenchmarkDotNet.Running;
 using NanoLora.Benchmarks;
 
-// `peak` compares the GEMM with the machine's FMA peak, interleaved in one run of a few seconds. Anything else goes to BenchmarkDotNet:
-// `--filter *Gemm*`, `--filter *Ops*`, `--filter *Step*`, `--list flat`.
-if (args is ["peak", ..]) return PeakShare.Run();
-BenchmarkSwitcher.FromAssembly(typeof(GemmBenchmarks).Assembly).Run(args);
-return 0;
+// `peak` compares the GEMM with the machine's FMA peak, interleaved in one run of a few seconds. `quick` compares NanoLora with TorchSharp, interleaved, in
+// some minutes, and keeps the tables in benchmarks/README.md (not with --no-keep). Anything else goes to BenchmarkDotNet: `--filter *Gemm*`, `--filter *Ops*`,
+// `--filter *Step*`, `--list flat`.
+switch (args)
+{
+    case ["peak", ..]:
+        return PeakShare.Run();
+    case ["quick"] or ["quick", "--no-keep"]:
+        try { return Quick.Run(keep: args.Length == 1); }
+        catch (Exception error) when (error is QuickException or IOException or UnauthorizedAccessException or NanoLora.Nn.CheckpointException)
+        {
+            Console.Error.WriteLine(error.Message);
+            return 1;
+        }
+    case ["quick", ..]:
+        Console.Error.WriteLine($"quick: \"{string.Join(' ', args[1..])}\" is no option; there is --no-keep, which leaves benchmarks/README.md as it is.");
+        return 2;
+    case [Quick.HalfCommand]:
+        return QuickProtocol.Serve(new QuickNanoLora());
+    default:
+        BenchmarkSwitcher.FromAssembly(typeof(GemmBenchmarks).Assembly).Run(args);
+        return 0;
+}

@@ -12,9 +12,8 @@ internal static class Adapters
     /// <exception cref="CommandException">The folder holds neither.</exception>
     public static void Attach(Vit model, string folder)
     {
-        if (Has(folder, Composition)) Mixture.Load(folder, model);
-        else if (Has(folder, PeftConfig)) Attach(model, Lora.Load(folder, model));
-        else throw None(folder);
+        if (!Has(folder, Composition) && !Has(folder, PeftConfig)) throw None(folder);
+        Nn.Attach.Load(model, folder);
     }
 
     /// <summary>The modules of some folders; a folder of modules stands for all that are in it.</summary>
@@ -29,15 +28,6 @@ internal static class Adapters
             else throw None(folder);
         }
         return modules;
-    }
-
-    private static void Attach(Vit model, LoraModule module)
-    {
-        Nn.Attach.Module(model, module);
-        if (module.Head is not { } head) return;
-        var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];
-        model.NewHead(head.Weight, head.Bias, labels);
-        model.Head!.Train(false);
     }
 
     private static bool Has(string folder, string file) => File.Exists(Path.Combine(folder, file));

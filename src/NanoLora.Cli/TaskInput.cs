@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using NanoLora.Data;
 using NanoLora.Experiments;
 
@@ -23,8 +22,8 @@ internal sealed record TaskInput(string Text, string? Data, bool Invert, double?
         Inputs.Switch("--invert", "Turn dark into bright first: for dark ink on white paper, where the base has seen bright strokes on black.");
 
     /// <summary>The option --test-share.</summary>
-    public static Option<double?> ShareOption() => Inputs.Number("--test-share", string.Create(CultureInfo.InvariantCulture,
-        $"Where a folder or an index does not divide its images: the share of each class that is for tests, the same images each time; a sixth if not given."), 0, 1);
+    public static Option<double?> ShareOption() => Inputs.Number("--test-share",
+        "Where a folder or an index does not divide its images: the share of each class that is for tests, the same each time; a sixth if not given.", 0, 1);
 
     /// <summary>Reads the task in the model's size; what is left out is told.</summary>
     /// <param name="session">Who is told, and who ends it.</param>

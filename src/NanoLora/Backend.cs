@@ -11,6 +11,9 @@ public abstract partial class Backend : IDisposable
     /// <summary>As in "cpu".</summary>
     public abstract string Name { get; }
 
+    /// <summary>Which kernels it runs and on how many threads, for logs and reports, as in "cpu: AVX-512, 8 x 48 tiles, vectors of 8, 2 threads".</summary>
+    public abstract string Description { get; }
+
     /// <summary>The workspace of programs that need only one; models are loaded into it.</summary>
     public Workspace Main => _main ?? Interlocked.CompareExchange(ref _main, new Workspace(this), null) ?? _main;
 

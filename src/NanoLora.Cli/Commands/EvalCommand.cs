@@ -21,8 +21,8 @@ internal static class EvalCommand
         var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: those to take for what compose trained with --shots.", 0);
         var seed = Inputs.Seed("Of the draw.");
         var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", """
-            Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as train and compose
-            divide it: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
+            Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as by train and
+            compose: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
             adapter that was trained on a draw is measured with the --draw and --seed it was trained with.
             """,
             "nanolora eval models/nano-vit --adapter mine --task photos",

@@ -22,9 +22,11 @@ internal static class PredictCommand
         var command = new ToolCommand("predict", "Names images.", """
             A line each, with the most probable classes and their probabilities in percent. Pictures of any size, gray or in colour, are brought into the form
             that the model's files ask for: its size, its channels, its image_mean and image_std.
-            """, "nanolora predict models/nano-vit drawing.png", "nanolora predict my-vit --adapter mine photo.jpg", "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
+            """, "nanolora predict models/nano-vit drawing.png", "nanolora predict my-vit --adapter mine photo.jpg",
+            "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
         { model, images, adapter, invert, top };
-        command.SetAction(parsed => Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top), parsed.GetValue(invert)));
+        command.SetAction(parsed =>
+            Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top), parsed.GetValue(invert)));
         return command;
     }
 

@@ -57,8 +57,9 @@ public static class Omniglot
         using (var stream = entry.Open()) length = stream.ReadAtLeast(png, png.Length, throwOnEndOfStream: false);
         if (length > MaxPngBytes) throw new InvalidDataException($"{path}: {entry.FullName} has more than {MaxPngBytes} bytes.");
 
-        var (size, pixels) = Png.Read(png.AsSpan(0, length), $"{path}: {entry.FullName}");
-        if (size != new ImageSize(1, Side, Side)) throw new InvalidDataException($"{path}: {entry.FullName} is {size}; 1x{Side}x{Side} was expected.");
+        var picture = Pictures.Decode(png.AsSpan(0, length), $"{path}: {entry.FullName}");
+        if (picture is not { Width: Side, Height: Side, Channels: 1, Pixels: var pixels })
+            throw new InvalidDataException($"{path}: {entry.FullName} is {picture.Channels}x{picture.Height}x{picture.Width}; 1x{Side}x{Side} was expected.");
         for (var i = 0; i < pixels.Length; i++) pixels[i] = (byte)(255 - pixels[i]);
         return pixels;
     }

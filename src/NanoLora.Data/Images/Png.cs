@@ -1,135 +1,173 @@
-using System.Buffers.Binary;
 using System.IO.Compression;
 
 namespace NanoLora.Data;
 
 /// <summary>
-/// Reads PNG images of up to 8 bits a value: gray, gray with alpha, palette, RGB, RGBA; alpha is dropped. Interlaced and 16-bit images are refused by name.
-/// Written here because it must be safe on any input and read 1-bit gray; the zlib stream inside is the platform's.
+/// Reads PNG images of every colour type and depth, plain and interlaced. Written here because it must be exact and safe on any input (the folder's README
+/// compares); the zlib stream inside is the platform's.
 /// </summary>
-public static class Png
+internal static class Png
 {
-    private const int MaxSide = 1 << 13;
+    // Adam7: seven passes over the image, each of the pixels (x0 + i dx, y0 + j dy); a plain image is one pass of all pixels.
+    private static readonly Pass[] Adam7 = [new(0, 0, 8, 8), new(4, 0, 8, 8), new(0, 4, 4, 8), new(2, 0, 4, 4), new(0, 2, 2, 4), new(1, 0, 2, 2), new(0, 1, 1, 2)];
+    private static readonly Pass[] Plain = [new(0, 0, 1, 1)];
 
-    private static ReadOnlySpan<byte> Signature => [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
+    private readonly record struct Pass(int X0, int Y0, int Dx, int Dy);
 
-    /// <summary>Decodes an image: [channels, height, width], one channel for gray and three for colour.</summary>
-    /// <param name="file">The bytes of the file.</param>
-    /// <param name="name">Names the file in errors.</param>
-    /// <exception cref="InvalidDataException">Not a PNG, damaged, or of a kind that is not read.</exception>
-    public static (ImageSize Size, byte[] Pixels) Read(ReadOnlySpan<byte> file, string name)
+    /// <summary>Decodes an image, if asked turned upright as its eXIf chunk says. Of 16 bits the upper 8 are kept, as Pillow does.</summary>
+    /// <exception cref="InvalidDataException">Not a PNG, or damaged.</exception>
+    public static Picture Decode(ReadOnlySpan<byte> file, string name, bool upright)
     {
-        if (!file.StartsWith(Signature)) throw new InvalidDataException($"{name}: not a PNG file.");
-        file = file[Signature.Length..];
-        Header header = default;
-        var seen = false;
-        byte[] palette = [];
-        using var packed = new MemoryStream();
-        while (NextChunk(ref file, name, out var data) is var type && type != "IEND")
-        {
-            if (type == "IHDR") (header, seen) = (Header.Read(data, name), true);
-            else if (type == "PLTE") palette = data.ToArray();
-            else if (type == "IDAT") packed.Write(data);
-        }
-        if (!seen) throw new InvalidDataException($"{name}: the PNG has no header (IHDR).");
-        packed.Position = 0;
-        return Unpack(header, Unfilter(header, packed, name), palette, name);
+        var chunks = PngChunks.Read(file, name);
+        return Exif.Upright(ToPicture(chunks, Unpack(chunks, name), name), upright ? chunks.Orientation : 1);
     }
 
-    /// <summary>Cuts the next chunk from the file: length, type of four letters, data, checksum.</summary>
-    private static string NextChunk(ref ReadOnlySpan<byte> file, string name, out ReadOnlySpan<byte> data)
+    /// <summary>The values as they are in the file: [height, width, values of a pixel], palette indices for a palette image. Not turned.</summary>
+    /// <exception cref="InvalidDataException">Not a PNG, or damaged.</exception>
+    public static (PngHeader Header, ushort[] Values) Samples(ReadOnlySpan<byte> file, string name)
     {
-        if (file.Length < 12) throw new InvalidDataException($"{name}: the PNG ends before its end chunk (IEND).");
-        var length = BinaryPrimitives.ReadUInt32BigEndian(file);
-        var type = System.Text.Encoding.ASCII.GetString(file.Slice(4, 4));
-        if (length > file.Length - 12) throw new InvalidDataException($"{name}: the chunk {type} claims {length} bytes; {file.Length - 12} are left.");
-        data = file.Slice(8, (int)length);
-        file = file[(12 + (int)length)..];
-        return type;
+        var chunks = PngChunks.Read(file, name);
+        var raw = Unpack(chunks, name);
+        if (chunks.Header.Depth < 16) return (chunks.Header, Array.ConvertAll(raw, static v => (ushort)v));
+        var values = new ushort[raw.Length / 2];
+        for (var i = 0; i < values.Length; i++) values[i] = (ushort)(raw[2 * i] << 8 | raw[2 * i + 1]);
+        return (chunks.Header, values);
     }
 
-    /// <summary>Unpacks the scan lines and undoes their filters, which predict a byte from a (left), b (above) and c (above left).</summary>
-    private static byte[] Unfilter(Header header, Stream packed, string name)
+    /// <summary>Unpacks the scan lines of all passes: [height, width, values], a byte a value, or two (the upper first) for 16 bits.</summary>
+    private static byte[] Unpack(PngChunks chunks, string name)
     {
-        int stride = header.Stride, step = Math.Max(1, header.Depth * header.Values / 8);
-        using var stream = new ZLibStream(packed, CompressionMode.Decompress);
-        byte[] line = new byte[stride + 1], above = new byte[stride + 1];
-        using var lines = new MemoryStream();
-        for (var y = 0; y < header.Height; y++)
+        var header = chunks.Header;
+        var cell = header.Values * (header.Depth == 16 ? 2 : 1);
+        var raw = new byte[header.Width * header.Height * cell];
+        using var stream = new ZLibStream(chunks.Packed, CompressionMode.Decompress);
+        foreach (var pass in header.Interlaced ? Adam7 : Plain)
         {
-            try
+            int width = (header.Width - pass.X0 + pass.Dx - 1) / pass.Dx, height = (header.Height - pass.Y0 + pass.Dy - 1) / pass.Dy;
+            if (width <= 0 || height <= 0) continue;
+            byte[] line = new byte[header.Stride(width) + 1], above = new byte[line.Length];
+            for (var y = 0; y < height; y++)
             {
-                stream.ReadExactly(line);
+                ReadLine(stream, line, name, $"{(header.Interlaced ? $"pass {Array.IndexOf(Adam7, pass) + 1}, " : "")}line {y} of {height}");
+                Unfilter(line, above, Math.Max(1, header.Depth * header.Values / 8), name, y);
+                Spread(header, line.AsSpan(1), width, raw.AsSpan((pass.Y0 + y * pass.Dy) * header.Width * cell), pass.X0 * cell, pass.Dx * cell);
+                (line, above) = (above, line);
             }
-            catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
-            {
-                throw new InvalidDataException($"{name}: the pixels (IDAT) are damaged or end in line {y} of {header.Height}.", e);
-            }
-            if (line[0] > 4) throw new InvalidDataException($"{name}: line {y} has the unknown filter {line[0]}.");
-            for (var i = 1; i <= stride; i++)
-            {
-                int a = i > step ? line[i - step] : 0, b = above[i], c = i > step ? above[i - step] : 0;
-                line[i] += (byte)(line[0] switch { 0 => 0, 1 => a, 2 => b, 3 => (a + b) / 2, _ => Paeth(a, b, c) });
-            }
-            lines.Write(line, 1, stride);
-            (line, above) = (above, line);
         }
-        return lines.ToArray();
+        ReadEnd(stream, name);
+        return raw;
+    }
+
+    private static void ReadLine(ZLibStream stream, byte[] line, string name, string where)
+    {
+        try
+        {
+            stream.ReadExactly(line);
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        {
+            throw new InvalidDataException($"{name}: the pixels (IDAT) are damaged or end in {where}; save the picture again.", e);
+        }
+    }
+
+    // Reading on makes the platform check the sum at the end. Whole lines too many change no pixel and are let pass.
+    private static void ReadEnd(ZLibStream stream, string name)
+    {
+        try
+        {
+            _ = stream.ReadByte();
+        }
+        catch (InvalidDataException e)
+        {
+            throw new InvalidDataException($"{name}: the checksum of the pixels (IDAT) is wrong; save the picture again.", e);
+        }
+    }
+
+    /// <summary>Undoes a line's filter, which predicts a byte from a (left), b (above) and c (above left).</summary>
+    private static void Unfilter(byte[] line, byte[] above, int step, string name, int y)
+    {
+        switch (line[0])
+        {
+            case 0: break;
+            case 1:
+                for (var i = step + 1; i < line.Length; i++) line[i] += line[i - step];
+                break;
+            case 2:
+                for (var i = 1; i < line.Length; i++) line[i] += above[i];
+                break;
+            case 3:
+                for (var i = 1; i < line.Length; i++) line[i] += (byte)(((i > step ? line[i - step] : 0) + above[i]) / 2);
+                break;
+            case 4:
+                for (var i = 1; i < line.Length; i++) line[i] += i > step ? Paeth(line[i - step], above[i], above[i - step]) : above[i];
+                break;
+            default: throw new InvalidDataException($"{name}: line {y} has the unknown filter {line[0]}; save the picture again.");
+        }
     }
 
     /// <summary>Of left, above and above left, the one nearest to a + b - c.</summary>
-    private static int Paeth(int a, int b, int c)
+    private static byte Paeth(byte a, byte b, byte c)
     {
         int toA = Math.Abs(b - c), toB = Math.Abs(a - c), toC = Math.Abs(a + b - 2 * c);
         return toA <= toB && toA <= toC ? a : toB <= toC ? b : c;
     }
 
-    /// <summary>Scan lines of 1 to 8 bits a value to planes of bytes.</summary>
-    private static (ImageSize, byte[]) Unpack(Header header, byte[] lines, byte[] palette, string name)
+    /// <summary>Writes the values of one line to every <paramref name="step"/>-th byte of a row, a pixel at a time.</summary>
+    private static void Spread(PngHeader header, ReadOnlySpan<byte> line, int width, Span<byte> row, int start, int step)
     {
-        int plane = header.Width * header.Height, most = (1 << header.Depth) - 1;
-        var size = new ImageSize(header.Colour is 2 or 3 or 6 ? 3 : 1, header.Height, header.Width);
-        var pixels = new byte[size.Length];
-        for (var p = 0; p < plane; p++)
+        if (header.Depth >= 8)
         {
-            int row = p / header.Width * header.Stride, first = p % header.Width * header.Values * header.Depth;
-            if (header.Colour == 3)
-            {
-                var entry = 3 * ((lines[row + first / 8] >> (8 - header.Depth - first % 8)) & most);
-                if (entry + 3 > palette.Length)
-                    throw new InvalidDataException($"{name}: a pixel has the colour {entry / 3}; the palette (PLTE) has {palette.Length / 3}.");
-                for (var c = 0; c < 3; c++) pixels[c * plane + p] = palette[entry + c];
-                continue;
-            }
-            for (var c = 0; c < size.Channels; c++)
-            {
-                var bit = first + c * header.Depth;
-                pixels[c * plane + p] = (byte)(((lines[row + bit / 8] >> (8 - header.Depth - bit % 8)) & most) * 255 / most);
-            }
+            var cell = header.Values * (header.Depth / 8);
+            if (step == cell) line.CopyTo(row);
+            else for (var x = 0; x < width; x++) line.Slice(x * cell, cell).CopyTo(row[(start + x * step)..]);
+            return;
         }
-        return (size, pixels);
+        var most = (1 << header.Depth) - 1;                     // below 8 bits a pixel is one value
+        for (var x = 0; x < width; x++)
+        {
+            var bit = x * header.Depth;
+            row[start + x * step] = (byte)((line[bit / 8] >> (8 - header.Depth - bit % 8)) & most);
+        }
     }
 
-    /// <summary>Size, bits a value, and colour type: 0 gray, 2 RGB, 3 palette, 4 gray with alpha, 6 RGBA.</summary>
-    private readonly record struct Header(int Width, int Height, int Depth, int Colour)
+    /// <summary>Values to 8-bit pixels: gray scaled to 0 to 255, palettes looked up, one transparent value (tRNS) made alpha.</summary>
+    private static Picture ToPicture(PngChunks chunks, byte[] raw, string name)
     {
-        /// <summary>Values of one pixel.</summary>
-        public int Values => Colour switch { 2 => 3, 4 => 2, 6 => 4, _ => 1 };
-
-        /// <summary>Bytes of one scan line.</summary>
-        public int Stride => (Width * Values * Depth + 7) / 8;
-
-        public static Header Read(ReadOnlySpan<byte> data, string name)
+        var header = chunks.Header;
+        if (header.Colour == 3) return OfPalette(chunks, raw, name);
+        byte[]? key = header.Colour is 0 or 2 && chunks.Transparency.Length > 0 ? chunks.Transparency : null;
+        if (header.Depth == 8 && key is null) return new(header.Width, header.Height, header.Values, raw);
+        int values = header.Values, channels = values + (key is null ? 0 : 1), wide = header.Depth == 16 ? 2 : 1, most = (1 << Math.Min(header.Depth, 8)) - 1;
+        var pixels = new byte[header.Width * header.Height * channels];
+        for (int from = 0, to = 0; to < pixels.Length; from += values * wide, to += channels)
         {
-            if (data.Length != 13) throw new InvalidDataException($"{name}: the header (IHDR) has {data.Length} bytes; 13 were expected.");
-            uint width = BinaryPrimitives.ReadUInt32BigEndian(data), height = BinaryPrimitives.ReadUInt32BigEndian(data[4..]);
-            if (width is 0 or > MaxSide || height is 0 or > MaxSide)
-                throw new InvalidDataException($"{name}: {width} x {height} pixels; sides of 1 to {MaxSide} are read.");
-            int depth = data[8], colour = data[9];
-            if (!(colour is 0 or 3 ? depth is 1 or 2 or 4 or 8 : colour is 2 or 4 or 6 && depth == 8))
-                throw new InvalidDataException($"{name}: {depth} bits and colour type {colour} are not read; at most 8 bits a value are.");
-            if (data[12] != 0) throw new InvalidDataException($"{name}: interlaced PNGs are not read; save it without interlacing.");
-            return new((int)width, (int)height, depth, colour);
+            for (var v = 0; v < values; v++) pixels[to + v] = (byte)(raw[from + v * wide] * 255 / most);
+            if (key is not null) pixels[to + values] = Matches(raw.AsSpan(from, values * wide), key, wide) ? (byte)0 : (byte)255;
         }
+        return new(header.Width, header.Height, channels, pixels);
+    }
+
+    // The key holds two bytes a value, whatever the depth.
+    private static bool Matches(ReadOnlySpan<byte> pixel, ReadOnlySpan<byte> key, int wide)
+    {
+        if (wide == 2) return pixel.SequenceEqual(key);
+        for (var v = 0; v < pixel.Length; v++) if (key[2 * v] != 0 || pixel[v] != key[2 * v + 1]) return false;
+        return true;
+    }
+
+    private static Picture OfPalette(PngChunks chunks, byte[] raw, string name)
+    {
+        byte[] palette = chunks.Palette, alpha = chunks.Transparency;
+        var channels = alpha.Length > 0 ? 4 : 3;
+        var pixels = new byte[raw.Length * channels];
+        for (var p = 0; p < raw.Length; p++)
+        {
+            int colour = raw[p], to = p * channels;
+            if (3 * colour + 3 > palette.Length)
+                throw new InvalidDataException($"{name}: a pixel has the colour {colour}; the palette (PLTE) has {palette.Length / 3}. Save the picture again.");
+            palette.AsSpan(3 * colour, 3).CopyTo(pixels.AsSpan(to));
+            if (channels == 4) pixels[to + 3] = colour < alpha.Length ? alpha[colour] : (byte)255;
+        }
+        return new(chunks.Header.Width, chunks.Header.Height, channels, pixels);
     }
 }

@@ -34,7 +34,8 @@ public static class ImageCsv
             if (fields.Length != columns.Length) throw new InvalidDataException($"{line}: {fields.Length} fields, but the header has {columns.Length}.");
 
             var picture = Path.Combine(folder, Field("path")!);
-            if (!File.Exists(picture)) throw new InvalidDataException($"{line}: path: there is no file {picture}; paths are relative to the folder of the index.");
+            if (!File.Exists(picture)) throw new InvalidDataException($"{line}: path: there is no file {picture}; paths are relative to the index.");
+            picture = Path.GetFullPath(picture);
             if (!lines.TryAdd(picture, csv.Line)) throw new InvalidDataException($"{line}: path: {picture} stands in line {lines[picture]} already.");
             var split = Field("split");
             var part = split is null ? TaskPart.Unknown
@@ -54,16 +55,18 @@ public static class ImageCsv
     // In any order, but no other columns: a misspelt one would be left out in silence.
     private static string[] Header(string path, Csv csv)
     {
-        if (csv.Read() is not { } header) throw new InvalidDataException($"{path}: the file is empty; its first line is path,label, then split and group if known.");
+        if (csv.Read() is not { } header)
+            throw new InvalidDataException($"{path}: the file is empty; its first line is path,label, then split and group if known.");
         string[] columns = [.. header.Select(h => h.Trim().ToLowerInvariant())];
         for (var i = 0; i < columns.Length; i++)
         {
-            if (!Columns.Contains(columns[i]))
-                throw new InvalidDataException($"{path}: line 1: column {i + 1} is \"{header[i]}\"; known are {string.Join(", ", Columns)}, with commas between.");
-            if (Array.IndexOf(columns, columns[i]) < i) throw new InvalidDataException($"{path}: line 1: there are two columns {columns[i]}.");
+            if (!Columns.Contains(columns[i])) throw Wrong($"column {i + 1} is \"{header[i]}\"; known are {string.Join(", ", Columns)}, with commas between");
+            if (Array.IndexOf(columns, columns[i]) < i) throw Wrong($"there are two columns {columns[i]}");
         }
         foreach (var needed in Columns[..2])
-            if (!columns.Contains(needed)) throw new InvalidDataException($"{path}: line 1: there is no column {needed}.");
+            if (!columns.Contains(needed)) throw Wrong($"there is no column {needed}");
         return columns;
+
+        InvalidDataException Wrong(string message) => new($"{path}: line 1: {message}.");
     }
 }

@@ -31,14 +31,14 @@ public static class ImageFiles
         if (kind == FileKind.Picture)
         {
             Check(path, index, count: 1);
-            var picture = Pictures.Read(path);
-            return new(path, processor.Size, processor.Shape(invert ? ModelImages.Inverted(picture) : picture), [0], ["?"]);
+            return new(path, processor.Size, ModelImages.Read(path, processor, invert), [0], ["?"]);
         }
         var set = kind switch
         {
             FileKind.Task => TaskFile.Read(path).All(),
             FileKind.Idx => Idx.ReadImages(path),
-            _ => throw new InvalidDataException($"{path} is none of {Kinds}; convert the image to PNG."),
+            FileKind.Csv => throw new InvalidDataException($"{path} is an index of pictures; give {Kinds}."),
+            _ => throw NotRead(path),
         };
         if (index is { } one)
         {
@@ -51,12 +51,26 @@ public static class ImageFiles
     /// <summary>What a file holds. By content: extensions are not trusted, but a text is an index only by its name.</summary>
     internal static FileKind Kind(string path)
     {
-        Span<byte> head = stackalloc byte[64];
-        using (var file = File.OpenRead(path)) head = head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)];
+        var head = Head(path);
         if (Pictures.IsPicture(head)) return FileKind.Picture;
         if (head.StartsWith((ReadOnlySpan<byte>)[0x1F, 0x8B]) || head.StartsWith((ReadOnlySpan<byte>)[0, 0, 8])) return FileKind.Idx;      // may be gzip
         if (Path.GetExtension(path).Equals(".csv", StringComparison.OrdinalIgnoreCase)) return FileKind.Csv;
-        return head.Length > 8 && head[8] == '{' ? FileKind.Task : FileKind.Other;
+        return head.Length > 8 && head[8] == (byte)'{' ? FileKind.Task : FileKind.Other;
+    }
+
+    // What pictures say of a kind that they know and do not read is more than that it is none of ours.
+    private static InvalidDataException NotRead(string path)
+    {
+        try { Pictures.Decode(Head(path), path); }
+        catch (InvalidDataException known) { return known; }
+        return new($"{path} is none of {Kinds}; convert the image to PNG.");
+    }
+
+    private static ReadOnlySpan<byte> Head(string path)
+    {
+        var head = new byte[64];
+        using var file = File.OpenRead(path);
+        return head.AsSpan(0, file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false));
     }
 
     private static void Check(string path, int? index, int count)

@@ -11,7 +11,7 @@ namespace NanoLora.Data;
 public static class ImageFolder
 {
     // What Pictures decodes, by the names that such files have.
-    private static readonly string[] Extensions = [".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm"];
+    private static readonly string[] Extensions = [".png", ".jpg", ".jpeg", ".ppm", ".pgm"];
 
     /// <summary>Reads a folder; the images are brought to the model's size as they are read.</summary>
     /// <param name="folder">The folder.</param>
@@ -31,7 +31,7 @@ public static class ImageFolder
         else foreach (var (part, at) in parts) Classes(at, part, files, ignored);
 
         if (ignored.Count > 0)
-            options.Note?.Invoke($"{folder}: {ignored.Values.Sum()} other files are left out: {string.Join(", ", ignored.Select(i => $"{i.Value} {i.Key}"))}");
+            options.Note?.Invoke($"{folder}: {ignored.Values.Sum()} other files are left out: {Counted(ignored)}");
         return PictureTask.Read(name ?? UserTask.NameOf(folder), folder, files, processor, options);
     }
 
@@ -75,8 +75,10 @@ public static class ImageFolder
     private static string Instead(string folder, SortedDictionary<string, int> others)
     {
         if (Folders(folder) is { Count: > 0 } inner) return $", but the folder {Path.GetFileName(inner[0])}, and only pictures directly in it are read";
-        return others.Count == 0 ? "" : $" that can be read ({string.Join(", ", Extensions)}), but {string.Join(", ", others.Select(o => $"{o.Value} {o.Key}"))}";
+        return others.Count == 0 ? "" : $" that can be read ({string.Join(", ", Extensions)}), but {Counted(others)}";
     }
+
+    private static string Counted(SortedDictionary<string, int> kinds) => string.Join(", ", kinds.Select(k => $"{k.Value} {k.Key}"));
 
     private static bool IsPicture(string file) => Extensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase);
 

@@ -14,7 +14,7 @@ public static class ModelImages
     {
         if (set.Size == processor.Size) return set;
         if (set.Size.Channels is < 1 or > 4)
-            throw new ArgumentException($"{set.Name}: images of {set.Size} cannot be made into the {processor.Size} that the model reads: 1 to 4 channels can.");
+            throw new ArgumentException($"{set.Name}: images of {set.Size} cannot be made into {processor.Size}; those of 1 to 4 channels can.");
         PictureTask.CheckSize(set.Name, "images", set.Count, processor.Size);
         var (length, pixels) = (processor.Size.Length, new byte[set.Count * processor.Size.Length]);
         Parallel.For(0, set.Count, i => processor.Shape(AsPicture(set, i)).CopyTo(pixels, i * length));
@@ -30,7 +30,20 @@ public static class ModelImages
         string[] classes = [.. labels];
         int[] place = [.. set.Classes.Select(c => Array.IndexOf(classes, c))];
         if (Array.IndexOf(place, -1) >= 0) return set;
-        return new(set.Name, set.Size, set.Pixels, Array.ConvertAll(set.Labels, l => place[l]), classes, set.Groups) { Licence = set.Licence, Source = set.Source };
+        int[] placed = Array.ConvertAll(set.Labels, l => place[l]);
+        return new(set.Name, set.Size, set.Pixels, placed, classes, set.Groups) { Licence = set.Licence, Source = set.Source };
+    }
+
+    /// <summary>Reads a picture file as the model wants it: 8-bit [channels, height, width] of the processor's size.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="processor">How the model wants its images.</param>
+    /// <param name="invert">Turns dark into bright first.</param>
+    /// <exception cref="InvalidDataException">It is no picture, or none that the processor takes; the message names the file.</exception>
+    public static byte[] Read(string path, ImageProcessor processor, bool invert = false)
+    {
+        var picture = Pictures.Read(path);
+        try { return processor.Shape(invert ? Inverted(picture) : picture); }
+        catch (Exception e) when (e is ArgumentException or InvalidDataException) { throw new InvalidDataException($"{path}: {e.Message}", e); }
     }
 
     /// <summary>The picture with dark for bright, 255 - x; its transparency stays.</summary>

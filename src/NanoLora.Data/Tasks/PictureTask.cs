@@ -55,8 +55,9 @@ internal static class PictureTask
         var reader = new Reader(files, processor, options, train.Length + test.Length);
         return UserTask.WithoutCopies(new(name, Set(train), Set(test), options.Pool), source, options, (inTest, i) => files[(inTest ? test : train)[i]].Path);
 
-        ImageSet Set(int[] chosen) => new(
-            name, processor.Size, reader.Read(chosen), Array.ConvertAll(chosen, i => labels[i]), classes, groups is null ? null : Array.ConvertAll(chosen, i => groups[i]));
+        ImageSet Set(int[] chosen) => new(name, processor.Size, reader.Read(chosen), At(labels, chosen), classes, groups is null ? null : At(groups, chosen));
+
+        static int[] At(int[] values, int[] chosen) => Array.ConvertAll(chosen, i => values[i]);
     }
 
     /// <summary>The number of each picture's maker, in the ordinal order of their names.</summary>
@@ -97,7 +98,7 @@ internal static class PictureTask
         for (var c = 0; c < classes.Length; c++)
         {
             if (learned[c] == 0)
-                throw new InvalidDataException($"{source}: the class {classes[c]} has no training images, only {measured[c]} to test; nothing can be learned of it.");
+                throw new InvalidDataException($"{source}: the class {classes[c]} has no training images, only {measured[c]} to test.");
             if (measured[c] == 0 && test.Length > 0) options.Note?.Invoke($"{source}: the class {classes[c]} has no test images");
         }
     }
@@ -128,9 +129,9 @@ internal static class PictureTask
             {
                 try
                 {
-                    Shaped(files[chosen[i]]).CopyTo(pixels, i * length);
+                    ModelImages.Read(files[chosen[i]].Path, processor, options.Invert).CopyTo(pixels, i * length);
                 }
-                catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException or ArgumentException)
+                catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
                 {
                     lock (_gate) if (i < failed) (failed, error) = (i, e);
                     loop.Break();                                       // pictures before this one are still looked at
@@ -141,12 +142,6 @@ internal static class PictureTask
             var file = files[chosen[failed]];
             var message = file.Where.Length > 0 ? $"{file.Where}path: {error.Message}" : error.Message;
             throw new InvalidDataException(message, error);
-        }
-
-        private byte[] Shaped(PictureFile file)
-        {
-            var picture = Pictures.Read(file.Path);
-            return processor.Shape(options.Invert ? ModelImages.Inverted(picture) : picture);
         }
     }
 }

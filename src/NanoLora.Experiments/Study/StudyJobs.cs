@@ -45,7 +45,7 @@ internal static class StudyJobs
                     foreach (var shots in plan.Shots)
                     {
                         if (shots == Cell.AllShots && plan.Shots.Contains(FewShot.MostShots(tasks[name], plan.Seed, draw)) && AllAlike(tasks[name], plan.Seed, draw)) continue;
-                        foreach (var arm in plan.Arms) if (arm.UsesModules == training is not null) keys.Add(new CellKey(arm, shots, draw, training));
+                        foreach (var arm in plan.Arms) if (arm.UsesModules == training is not null) keys.Add(new CellKey(plan.ArmOn(arm, name), shots, draw, training));
                     }
                     if (keys.Count > 0) jobs.Add(new(name, draw, training, keys));
                 }

@@ -54,6 +54,9 @@ public sealed record StudyPlan
     /// <summary>The arms: names of known ones, or arms of their own.</summary>
     public IReadOnlyList<Arm> Arms { get; set; } = Arm.OfTheDemo;
 
+    /// <summary>Other rates for some of the held-out tasks, such as those that were chosen without them.</summary>
+    public IReadOnlyList<RatesOfTasks> Rates { get; set; } = [];
+
     /// <summary>The file it was read from.</summary>
     [JsonIgnore]
     public string Source { get; init; } = "plan";
@@ -68,6 +71,16 @@ public sealed record StudyPlan
 
     /// <summary>A path of the plan, from where the plan lies.</summary>
     public string Resolve(string path) => Path.GetFullPath(path, Path.GetDirectoryName(Path.GetFullPath(Source))!);
+
+    /// <summary>An arm as it is run on a held-out task: with the rates for this task, if there are any.</summary>
+    public Arm ArmOn(Arm arm, string task)
+    {
+        foreach (var rates in Rates)
+        {
+            if (rates.HeldOut.Contains(task) && rates.Arms.TryGetValue(arm.Name, out var values)) return arm with { Rates = new ShotRates(values[0], values[^1]) };
+        }
+        return arm;
+    }
 
     /// <summary>Reads a plan.</summary>
     /// <exception cref="InvalidDataException">It is no plan: file, field and what was expected are named.</exception>
@@ -117,6 +130,15 @@ public sealed record StudyPlan
             throw Error("modules", "rank, steps, batch, rate and headRate must be positive.");
         if (Settings.Steps < 1 || Settings.StepsForAll < 1 || Settings.Batch < 1 || Settings.ManyShots < 1 || Settings.TestPerClass < 1 || !(Settings.HeadRate > 0))
             throw Error("settings", "steps, stepsForAll, batch, headRate, manyShots and testPerClass must be positive.");
+        foreach (var (at, rates) in Rates.Index())
+        {
+            foreach (var name in rates.HeldOut) if (!HeldOutNames().Contains(name)) throw Error($"rates[{at}].heldOut", $"\"{name}\" is not held out.");
+            foreach (var (name, values) in rates.Arms)
+            {
+                if (Arms.All(a => a.Name != name)) throw Error($"rates[{at}].arms", $"\"{name}\" is not one of the arms.");
+                if (values.Count is < 1 or > 2 || !values.All(v => v > 0)) throw Error($"rates[{at}].arms.{name}", "a positive rate, or one for few shots and one for many, is expected.");
+            }
+        }
         return this;
     }
 
@@ -147,6 +169,11 @@ public enum Overlaps
 /// <param name="Invert">Whether dark drawings on a light ground are turned to light on dark.</param>
 [JsonConverter(typeof(TaskSpecJson))]
 public sealed record TaskSpec(string Name, string? Images = null, bool Invert = false);
+
+/// <summary>Rates of some arms on some of the held-out tasks.</summary>
+/// <param name="HeldOut">The tasks.</param>
+/// <param name="Arms">For each arm one rate, or one for few shots and one for many.</param>
+public sealed record RatesOfTasks(IReadOnlyList<string> HeldOut, IReadOnlyDictionary<string, IReadOnlyList<double>> Arms);
 
 /// <summary>How the upstream modules of a study are made.</summary>
 public sealed record ModulePlan

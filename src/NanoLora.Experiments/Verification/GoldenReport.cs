@@ -9,7 +9,7 @@ namespace NanoLora.Experiments.Verification;
 public sealed class GoldenReport
 {
     private readonly TextWriter _output;
-    private readonly SortedDictionary<string, int> _missing = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, int> _missing = new(StringComparer.Ordinal), _skipped = new(StringComparer.Ordinal);
     private string _case = "", _firstOfCase = "";
 
     internal GoldenReport(string folder, TextWriter output) => (Folder, _output) = (folder, output);
@@ -57,6 +57,23 @@ public sealed class GoldenReport
     public void Floats(string tensor, Shape shape, ReadOnlySpan<float> got, ReadOnlySpan<float> want, double absolute, double relative = 0) =>
         Tensor(tensor, shape, Comparison.Of(got, want, absolute, relative));
 
+    /// <summary>Reports that something that is no comparison of numbers is as it must be.</summary>
+    public void Pass(string what) => Pass("", what);
+
+    /// <summary>The same of one tensor.</summary>
+    public void Pass(string tensor, string what)
+    {
+        Ok++;
+        Line(tensor, $"{what}  ok");
+    }
+
+    /// <summary>Reports that the case was left out: it needs a data set that is not there.</summary>
+    public void Skip(string dataset)
+    {
+        _skipped[dataset] = _skipped.GetValueOrDefault(dataset) + 1;
+        Line("", $"skipped: the data set {dataset} is not there");
+    }
+
     /// <summary>Reports that the case went wrong before it could be compared.</summary>
     public void Fail(string reason)
     {
@@ -78,9 +95,11 @@ public sealed class GoldenReport
         var line = $"{Folder}: {Ok} ok, {Failed} FAIL, {NotBuilt} not built, exit {ExitCode}";
         if (Failed > 0) line += $"; first deviation: {FirstDeviation}";
         else if (Ok + NotBuilt == 0) line += "; nothing was compared";
-        var missing = string.Join(", ", _missing.Select(static m => m.Value == 1 ? m.Key : $"{m.Key} ({m.Value} cases)"));
-        return missing.Length > 0 ? $"{line}; not built: {missing}" : line;
+        if (_missing.Count > 0) line += $"; not built: {Counted(_missing)}";
+        return _skipped.Count > 0 ? $"{line}; skipped for want of data: {Counted(_skipped)}" : line;
     }
+
+    private static string Counted(SortedDictionary<string, int> cases) => string.Join(", ", cases.Select(static c => c.Value == 1 ? c.Key : $"{c.Key} ({c.Value} cases)"));
 
     internal void End() => EndCase();
 

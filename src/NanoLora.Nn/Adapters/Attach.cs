@@ -51,6 +51,25 @@ public static class Attach
         foreach (var (path, update) in module.Updates) model.LinearAt(path).Adapter = update;
     }
 
+    /// <summary>Reads an adapter folder, a PEFT adapter or a saved composition, and puts it into the model, frozen. The head that it brings becomes the model's.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="folder">A folder with composition.json, or with adapter_config.json and adapter_model.safetensors.</param>
+    /// <exception cref="CheckpointException">The folder holds neither, or it does not fit the model: file and field are named.</exception>
+    public static void Load(Model model, string folder)
+    {
+        if (File.Exists(Path.Combine(folder, Mixture.FileName)))
+        {
+            Mixture.Load(folder, model);
+            return;
+        }
+        var module = PeftFolder.Load(folder, model);
+        Module(model, module);
+        if (module.Head is not { } head || model is not Classifier classifier) return;
+        var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];
+        classifier.NewHead(head.Weight, head.Bias, labels);
+        classifier.Head!.Train(false);
+    }
+
     /// <summary>Takes all adapters out of a model and disposes them, unless they belong to modules that go on living.</summary>
     public static void Detach(Model model, bool dispose = true)
     {

@@ -1,9 +1,10 @@
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
-public static class AtomicFile
+public static partial class AtomicFile
 {
     private const int Buffer = 1 << 16;
 
@@ -28,6 +29,7 @@ public static class AtomicFile
                 stream.Flush(flushToDisk: true);
             }
             File.Move(temporary, full, overwrite: true);
+            FlushFolder(folder);
         }
         catch (Exception e)
         {
@@ -40,6 +42,34 @@ public static class AtomicFile
 
     /// <summary>Writes a text file in UTF-8, as above.</summary>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>
+    /// Flushes the names in a folder to disk. Without it a power failure may bring the file before back, whole; so where the system has no such call
+    /// (Windows flushes names by itself), or the disk knows none, nothing is lost.
+    /// </summary>
+    internal static void FlushFolder(string folder)
+    {
+        if (OperatingSystem.IsWindows()) return;
+        try
+        {
+            const int readOnly = 0;
+            var descriptor = OpenFolder(folder, readOnly);
+            if (descriptor < 0) return;
+            _ = FlushDescriptor(descriptor);
+            _ = CloseDescriptor(descriptor);
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException) { }
+    }
+
+    // .NET opens no folders.
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int OpenFolder(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fsync")]
+    private static partial int FlushDescriptor(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int CloseDescriptor(int descriptor);
 
     private static void Remove(string temporary)
     {

@@ -172,10 +172,13 @@ public static partial class PeftFolder
             if (old) Directory.Move(full, aside);
             Directory.Move(temporary, full);
             if (old) Retire(aside, full);
+            AtomicFile.FlushFolder(parent);
         }
         catch (Exception e)
         {
             Undo(temporary, aside, full);
+            if (e is CheckpointException { Path: var at, Field: var field } && at.StartsWith(temporary, StringComparison.Ordinal))
+                throw new CheckpointException(folder + at[temporary.Length..], field, e.Message[$"{at}: {field}: ".Length..], e);   // by the name it was to have
             if (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
                 throw new CheckpointException(folder, "folder", $"it cannot be written: {e.Message} Check the rights of its parent and the space on the disk.", e);
             throw;

@@ -5,23 +5,27 @@ using System.Text;
 namespace NanoLora.Nn;
 
 // A pickle is a program for a small stack machine. This machine knows the opcodes of protocols 2 to 5 that torch.save writes for dicts, lists, tuples,
-// numbers, texts
-// and tensors, and the few names in TorchGlobals; a call only builds a value here. Everything else is refused: nothing in a file can run.
+// numbers, texts and tensors, and the few names in TorchGlobals; a call only builds a value here. Everything else is refused: nothing in a file can run.
 //
-// Limits: bytes of a pickle; steps that keep memory, in all; lengths of names and long integers. Recalling a value from the memo costs nothing, so whatever
-// copies one counts
-// as many steps as it copies. There is no recursion, and the memo is a dictionary: a high index costs no more than a low one.
+// Limits: bytes of a pickle; steps that keep memory, in all, by the size of the file; lengths of names and long integers. Recalling a value from the memo
+// costs nothing, so whatever copies one counts as many steps as it copies. There is no recursion, and the memo is a dictionary: a high index costs no more
+// than a low one.
 
 /// <summary>Reads pickles, one after the other, without running anything in them.</summary>
-internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x)
+/// <param name="path">The file, for errors.</param>
+/// <param name="field">The part of it, for errors.</param>
+/// <param name="x">The pickles.</param>
+/// <param name="fileLength">Bytes of the whole file: a packed pickle may be much longer, and still builds only what a file of that size has use for.</param>
+internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x, long fileLength)
 {
     /// <summary>The longest pickle that is read.</summary>
     public const int MaxBytes = 64 << 20;
 
-    private const int MaxValues = 4 << 20, MaxName = 256, MaxInteger = 256, MaxRank = 64;
+    private const int MaxValues = 4 << 20, FreeValues = 1 << 14, ValuesPerByte = 4, MaxName = 256, MaxInteger = 256, MaxRank = 64;
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     private readonly ReadOnlySpan<byte> _x = x;
+    private readonly long _most = Math.Min(MaxValues, FreeValues + ValuesPerByte * fileLength);
     private readonly List<object?> _stack = [];
     private readonly Stack<int> _marks = [];   // heights of the stack where MARK was
     private readonly Dictionary<uint, object?> _memo = [];
@@ -131,7 +135,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
         var type = !v3 ? storage.DType : rest.Length > 2 && rest[2] is TorchGlobal { DType: not null, IsStorage: false } named ? named.DType : null;
         if (type is null) throw Refused($"rebuilds a tensor of storage {storage.Key} without a type that is read here");
         var flags = v3 ? rest.ElementAtOrDefault(3) : rest.ElementAtOrDefault(2);
-        if (flags is PickleDict dict && dict.Items.Exists(static i => i.Value is not false))
+        if (flags is PickleDict dict && dict.Items.Any(static i => i.Value is not false))
             throw Error($"holds a view of storage {storage.Key} that is negated or conjugated when looked at; save x.resolve_neg().resolve_conj()");
         return new(storage, type.Value, offset, Longs(sizes), Longs(strides));
     }
@@ -200,7 +204,7 @@ internal ref struct PickleReader(string path, string field, ReadOnlySpan<byte> x
 
     private void Spend(int values)
     {
-        if ((_values += values) > MaxValues) throw Refused($"builds more than {MaxValues} values");
+        if ((_values += values) > _most) throw Refused($"builds more than {_most} values, out of a file of {fileLength} bytes");
     }
 
     private readonly object? Peek() => _stack.Count > Floor ? _stack[^1] : throw Damaged("takes from an empty stack");

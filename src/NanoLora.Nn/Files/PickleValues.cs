@@ -10,26 +10,29 @@ namespace NanoLora.Nn;
 internal sealed class PickleDict
 {
     private static readonly object None = new();
-    private readonly Dictionary<object, int> _index = [];   // 1 and "1" are two keys, as in Python
+    private static readonly List<(string, object?)> Nothing = [];
+    private Dictionary<object, int>? _index;   // 1 and "1" are two keys, as in Python
+    private List<(string Key, object? Value)>? _items;
 
     /// <summary>Keys as Python prints them, and values.</summary>
-    public List<(string Key, object? Value)> Items { get; } = [];
+    public IReadOnlyList<(string Key, object? Value)> Items => _items ?? Nothing;
 
     /// <summary>Sets a key; false when the key is of a kind that weight files have no use for.</summary>
     public bool TrySet(object? key, object? value)
     {
         if (key is not (null or string or bool or long or BigInteger or double)) return false;
-        if (_index.TryGetValue(key ?? None, out var at)) Items[at] = (Items[at].Key, value);
+        var (index, items) = (_index ??= [], _items ??= []);   // an empty dict costs one byte of a file, and next to nothing here
+        if (index.TryGetValue(key ?? None, out var at)) items[at] = (items[at].Key, value);
         else
         {
-            _index.Add(key ?? None, Items.Count);
-            Items.Add((PickleText.Of(key), value));
+            index.Add(key ?? None, items.Count);
+            items.Add((PickleText.Of(key), value));
         }
         return true;
     }
 
     /// <summary>The value of a key, or null.</summary>
-    public object? Get(string key) => _index.TryGetValue(key, out var at) ? Items[at].Value : null;
+    public object? Get(string key) => _index is not null && _index.TryGetValue(key, out var at) ? Items[at].Value : null;
 }
 
 /// <summary>A storage that a pickle points to: untyped (null) ones count bytes.</summary>

@@ -27,7 +27,7 @@ public sealed unsafe partial class PyTorchFile
         if (_zip[$"{root}/byteorder"] is { } order && !Unpacked(order, 16).SequenceEqual("little"u8))
             throw Error("byteorder", "is not little; save the file again on a little-endian machine.");
 
-        var reader = new PickleReader(Path, "data.pkl", Unpacked(pickle, PickleReader.MaxBytes));
+        var reader = new PickleReader(Path, "data.pkl", Unpacked(pickle, PickleReader.MaxBytes), _file.Length);
         var value = reader.Read();
         foreach (var key in reader.Storages.Keys)
             if (_zip[$"{root}/data/{key}"] is { } entry) _storages.Add(key, new(entry.Offset, entry.Length, entry.Deflated ? entry : null));
@@ -36,7 +36,7 @@ public sealed unsafe partial class PyTorchFile
 
     private object? ReadStream()
     {
-        var reader = new PickleReader(Path, "pickle", _file.Head(PickleReader.MaxBytes));
+        var reader = new PickleReader(Path, "pickle", _file.Head(PickleReader.MaxBytes), _file.Length);
         if (reader.Read() is not BigInteger magic || magic != Magic)
             throw Error("pickle", "this is a pickle, but not one of torch.save; save the weights again with torch.save.");
         if (reader.Read() is not StreamProtocol)
@@ -75,11 +75,12 @@ public sealed unsafe partial class PyTorchFile
     /// <summary>From the value of the pickle to named tensors and leaves; ends on cycles and on what only grows when walked.</summary>
     private sealed class Walk(PyTorchFile file)
     {
-        private const int MaxDepth = 64, MaxName = 4096, MaxVisits = 1 << 18, MaxText = 64 << 20;
+        private const int MaxDepth = 64, MaxName = 4096;
+        private const int FreeVisits = 1 << 12, FreeText = 1 << 18, TextPerByte = 64;   // values may be shared, so a small file can show many: one a byte is plenty
         private const long MaxExpanded = 64 << 20;   // bytes of views that show more than their storage holds (stride 0), all together
 
-        private int _visits;
-        private long _text, _expanded;
+        private readonly long _mostVisits = FreeVisits + file._file.Length, _mostText = FreeText + TextPerByte * file._file.Length;
+        private long _visits, _text, _expanded;
 
         public List<TensorEntry> Entries { get; } = [];
 
@@ -90,11 +91,10 @@ public sealed unsafe partial class PyTorchFile
         {
             var name = path.Length == 0 ? "." : path;
             if (depth > MaxDepth) throw file.Error(Short(name), $"is nested more than {MaxDepth} deep, or contains itself; save the tensors in a flat dict.");
-            if (++_visits > MaxVisits)
-                throw file.Error(Short(name), $"is beyond the first {MaxVisits} values of the file; save the tensors in a dict of their own.");
+            if (++_visits > _mostVisits)
+                throw file.Error(Short(name), $"is beyond the first {_mostVisits} values, in a file of {file._file.Length} bytes; save the tensors in a dict of their own.");
             if (path.Length > MaxName) throw file.Error(Short(name), $"the name is longer than {MaxName} characters; rename it.");
-            if ((_text += path.Length) > MaxText)
-                throw file.Error(Short(name), $"the names in the file are longer than {MaxText} characters; save the tensors in a dict of their own.");
+            Count(path);
             switch (value)
             {
                 case PickleTensor tensor: Entries.Add(Checked(tensor, name)); break;
@@ -103,7 +103,13 @@ public sealed unsafe partial class PyTorchFile
                 case List<object?> { Count: 0 } or object?[] { Length: 0 }: Leaves[name] = "[]"; break;
                 case List<object?> list: for (var i = 0; i < list.Count; i++) Visit(list[i], Below(path, PickleText.Of((long)i)), depth + 1); break;
                 case object?[] tuple: for (var i = 0; i < tuple.Length; i++) Visit(tuple[i], Below(path, PickleText.Of((long)i)), depth + 1); break;
-                default: Leaves[name] = PickleText.Of(value); break;
+                default: Count(Leaves[name] = PickleText.Of(value)); break;
+            }
+
+            void Count(string text)
+            {
+                if ((_text += text.Length) > _mostText)
+                    throw file.Error(Short(name), $"names and texts of the file are longer than {_mostText} characters; save the tensors in a dict of their own.");
             }
         }
 
@@ -115,7 +121,6 @@ public sealed unsafe partial class PyTorchFile
         private TensorEntry Checked(PickleTensor tensor, string name)
         {
             var (sizes, strides, type) = (tensor.Sizes, tensor.Strides, tensor.DType);
-            var what = $"{type.FileName()} [{string.Join(", ", sizes)}]";
             if (sizes.Length != strides.Length) throw file.Error(name, $"has {sizes.Length} axes and {strides.Length} strides; the file is damaged.");
             if (!file._storages.TryGetValue(tensor.Storage.Key, out var storage))
                 throw file.Error(name, $"its storage {tensor.Storage.Key} is not in the file; the file is damaged, download or save it again.");
@@ -124,23 +129,25 @@ public sealed unsafe partial class PyTorchFile
                     $"its storage {tensor.Storage.Key} should have {tensor.Storage.Bytes} bytes and has {storage.Length}; the file is damaged.");
             var count = FileDTypes.Count(sizes);
             var bytes = count < 0 ? -1 : type.Bytes(count);
-            if (bytes < 0) throw file.Error(name, $"{what} has no size below 2^63; the file is damaged.");
+            if (bytes < 0) throw file.Error(name, $"{What()} has no size below 2^63; the file is damaged.");
 
             Int128 last = tensor.Offset;
             for (var axis = 0; axis < sizes.Length && count > 0; axis++) last += (Int128)(sizes[axis] - 1) * strides[axis];
             var held = storage.Length / (type.Bits() / 8);
             if (tensor.Offset < 0 || strides.AsSpan().ContainsAnyInRange(long.MinValue, -1) || (count > 0 ? last >= held : tensor.Offset > held))
                 throw file.Error(name,
-                    $"{what} with strides [{string.Join(", ", strides)}] from element {tensor.Offset} leaves its storage of {held}; the file is damaged.");
+                    $"{What()} with strides [{string.Join(", ", strides)}] from element {tensor.Offset} leaves its storage of {held}; the file is damaged.");
             if (bytes > storage.Length && (bytes > MaxExpanded || (_expanded += bytes) > MaxExpanded))
                 throw file.Error(name,
-                    $"{what} shows {bytes} bytes of a storage of {storage.Length} by stride 0; save x.contiguous(), or the tensor before expand().");
+                    $"{What()} shows {bytes} bytes of a storage of {storage.Length} by stride 0; save x.contiguous(), or the tensor before expand().");
 
             var contiguous = IsContiguous(sizes, strides);
             var offset = contiguous && storage.Packed is null ? storage.Offset + tensor.Offset * (type.Bits() / 8) : -1;
             var entry = new TensorEntry(name, type, [.. sizes], offset, bytes);
             file._views.Add(entry, new(storage, tensor, contiguous));
             return entry;
+
+            string What() => $"{type.FileName()} [{string.Join(", ", sizes)}]";
         }
 
         private static bool IsContiguous(long[] sizes, long[] strides)

@@ -25,6 +25,11 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
             if (json.RootElement.TryGetProperty("metadata", out var metadata) && metadata.ValueKind == JsonValueKind.Object)
                 Metadata = metadata.EnumerateObject().ToDictionary(static p => p.Name, static p => p.Value.ToString(), StringComparer.Ordinal);
         }
+        catch (InvalidOperationException e)   // an escaped half of a surrogate pair passes the parser, and throws when the text is taken
+        {
+            Dispose();
+            throw Error("file", "holds a text that is no valid Unicode; download the index again.", e);
+        }
         catch
         {
             Dispose();
@@ -56,9 +61,9 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
         var entries = new List<TensorEntry>();
         foreach (var item in map.EnumerateObject())
         {
-            var name = Text(() => item.Name);
+            var name = item.Name;
             if (item.Value.ValueKind != JsonValueKind.String) throw Error(name, "weight_map must name a file here; download the index again.");
-            var shard = Shard(name, Text(item.Value.GetString!));
+            var shard = Shard(name, item.Value.GetString()!);
             if (!shard.TryGet(name, out var entry)) throw Error(name, $"is not in {shard.Path}, where weight_map says it is; download index and shards again.");
             _shardOf.Add(entry, shard);
             entries.Add(entry);
@@ -74,12 +79,5 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
         var path = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(Path) ?? "", file);
         if (!File.Exists(path)) throw Error(tensor, $"its shard {file} is missing; download it into the folder of the index.");
         return _shards[file] = OpenFile(path, allowIndex: false);
-    }
-
-    // An escaped lone surrogate passes the parser and throws when the text is taken.
-    private string Text(Func<string> take)
-    {
-        try { return take(); }
-        catch (InvalidOperationException e) { throw Error("weight_map", "holds a text that is no valid Unicode; download the index again.", e); }
     }
 }

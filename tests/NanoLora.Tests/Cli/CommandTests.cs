@@ -80,7 +80,7 @@ public class CommandTests
         Fails(CliRun.Of("predict", models.Model, models.TaskPath + "#39"), "has no image 39; it has 39, from 0 on");
         Fails(CliRun.Of("predict", models.Model, models.At("p.png") + "#x"), "\"x\" is not the number of an image");
         File.WriteAllText(models.At("photo.jpg"), "JFIF and more");
-        Fails(CliRun.Of("predict", models.Model, models.At("photo.jpg")), "convert the image to PNG");
+        Fails(CliRun.Of("predict", models.Model, models.At("photo.jpg")), "this is no picture; PNG, JPEG, PGM and PPM files are read");
         Fails(CliRun.Of("predict", models.Model, "--adapter", models.At("nowhere"), models.At("p.png")), "there is no such folder");
     }
 

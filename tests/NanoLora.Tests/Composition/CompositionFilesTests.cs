@@ -89,6 +89,41 @@ public class CompositionFilesTests : EngineTest
     }
 
     [Fact]
+    public void Attach_Load_takes_either_kind_of_folder_and_its_head()
+    {
+        using var folder = new Folder();
+        float[] logits;
+        using (var model = Tiny.Model(Backend))
+        {
+            var modules = new List<LoraModule>();
+            foreach (var module in Tiny.Modules(model))
+            {
+                PeftFolder.Save(folder.At(module.Name), module, model);
+                modules.Add(Lora.Load(folder.At(module.Name), model));
+                module.Dispose();
+            }
+            var mixture = Compose.Fixed(model, modules, [0.5f, -0.25f, 1]);
+            model.NewHead(Tiny.Normal(2 * 32, 77, 1), [0.5f, -0.5f], ["yes", "no"]);
+            logits = Tiny.Logits(model);
+            mixture.Save(folder.At("mixture"));
+            mixture.Export(folder.At("exported"));
+            mixture.Detach();
+            foreach (var module in modules) module.Dispose();
+        }
+        foreach (var kind in (string[])["mixture", "exported"])
+        {
+            using var again = Tiny.Model(Backend);
+            Attach.Load(again, folder.At(kind));
+            Assert.Equal(["yes", "no"], again.Labels);
+            Tiny.Close(logits, Tiny.Logits(again), Near, kind);
+            Assert.Equal(0, again.TrainedCount);
+        }
+        using var untouched = Tiny.Model(Backend);
+        Directory.CreateDirectory(folder.At("neither"));
+        Assert.Contains("adapter_config.json", Assert.Throws<CheckpointException>(() => Attach.Load(untouched, folder.At("neither"))).Message);
+    }
+
+    [Fact]
     public void A_mixture_of_another_model_is_refused_and_loses_nothing()
     {
         using var folder = new Folder();

@@ -114,10 +114,12 @@ public sealed class DataFiles : IDisposable
         return new(name, size, pixels, labels, [.. Enumerable.Range(0, classes).Select(c => $"class {c}")], groups ? people : null);
     }
 
-    private static byte[] Chunk(string type, byte[] data)
+    /// <summary>A chunk of a PNG.</summary>
+    public static byte[] Chunk(string type, byte[] data)
     {
-        var length = new byte[4];
+        byte[] length = new byte[4], sum = new byte[4], named = [.. Encoding.ASCII.GetBytes(type), .. data];
         BinaryPrimitives.WriteInt32BigEndian(length, data.Length);
-        return [.. length, .. Encoding.ASCII.GetBytes(type), .. data, 0, 0, 0, 0];              // the checksum is not read
+        BinaryPrimitives.WriteUInt32BigEndian(sum, PngChunks.Crc(named));
+        return [.. length, .. named, .. sum];
     }
 }

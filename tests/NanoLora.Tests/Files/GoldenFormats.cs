@@ -18,14 +18,6 @@ internal static class GoldenFormats
         return json.RootElement.Clone();
     });
 
-    /// <summary>The names in a list of the golden file, for a theory.</summary>
-    public static TheoryData<string> Names(string format, string list, string key) =>
-        [.. Read(format).GetProperty(list).EnumerateArray().Select(c => c.GetProperty(key).GetString()!)];
-
-    /// <summary>The case of that name.</summary>
-    public static JsonElement Case(string format, string list, string key, string name) =>
-        Read(format).GetProperty(list).EnumerateArray().Single(c => c.GetProperty(key).GetString() == name);
-
     /// <summary>Reads every tensor and gives null, or gives the refusal; whatever else happens fails the test.</summary>
     public static CheckpointException? Refusal(string path)
     {
@@ -47,26 +39,4 @@ internal static class GoldenFormats
 
     /// <inheritdoc cref="Refuses(string, Action)"/>
     public static void Refuses(string words, Func<object?> action) => Refuses(words, () => { _ = action(); });
-
-    /// <summary>Holds the verdict against what the reader does: an error must name file and field, and say what is wrong.</summary>
-    public static void Hold(JsonElement golden, string path)
-    {
-        var verdict = golden.GetProperty("verdict").GetString();
-        var refusal = Refusal(path);
-        if (verdict == "error") Assert.NotNull(refusal);
-        if (verdict == "load") Assert.Null(refusal);
-        if (refusal is null) return;
-        Assert.NotEmpty(refusal.Path);
-        Assert.StartsWith($"{refusal.Path}: {refusal.Field}: ", refusal.Message);
-        Assert.True(refusal.Message.Length > refusal.Path.Length + refusal.Field.Length + 20, refusal.Message);
-    }
-
-    /// <summary>A number of the golden file, where infinities and NaN are texts.</summary>
-    public static double Number(JsonElement value) => value.ValueKind == JsonValueKind.Number ? value.GetDouble() : value.GetString() switch
-    {
-        "inf" => double.PositiveInfinity,
-        "-inf" => double.NegativeInfinity,
-        "nan" => double.NaN,
-        var text => throw new InvalidDataException(text),
-    };
 }

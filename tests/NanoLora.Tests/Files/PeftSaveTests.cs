@@ -1,4 +1,5 @@
 using System.Text.Json;
+using NanoLora.Experiments.Verification;
 using NanoLora.Nn;
 
 namespace NanoLora.Tests.Files;
@@ -10,10 +11,10 @@ public sealed class PeftSaveTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("nanolora-").FullName;
     private readonly CpuBackend _backend = new(1);
-    private readonly LlamaByHand _model;
+    private readonly ExactLanguageModel _model;
     private readonly Random _random = new(3);
 
-    public PeftSaveTests() => _model = new LlamaByHand(_backend, Path.Combine(GoldenFormats.Folder("peft"), "base-llama", "model.safetensors"));
+    public PeftSaveTests() => _model = ExactLanguageModel.Load(Path.Combine(GoldenFormats.Folder("peft"), "base-llama"), _backend);
 
     public void Dispose()
     {

@@ -34,6 +34,17 @@ public sealed class ReadmeTests : IDisposable
         Assert.Matches(@"^.+ \(\d+\.\d %\)$", lines[1]);
         Assert.True(File.Exists("my-composition/composition.json"));
         Assert.True(File.Exists("my-adapter/adapter_model.safetensors"));
+        Assert.Matches(@"^.+ \(\d+\.\d %\)$", Run("Embed it")[0]);         // the adapter that was written just now
+    }
+
+    [Fact]
+    public void ThePackagesPageShowsTheSameProgram()
+    {
+        var page = File.ReadAllText(Path.Combine(Root, "src/PACKAGE.md"));
+        var code = Section("Embed it").Split("```csharp\n")[1].Split("```")[0];
+        Assert.Equal(Bare(code), Bare(page.Split("```csharp\n")[1].Split("```")[0]));
+
+        static string Bare(string code) => string.Join("\n", code.Split('\n').Select(line => line.Split("//")[0].TrimEnd()));
     }
 
     [Fact]

@@ -34,7 +34,8 @@ public sealed class ImageCsvTests : IDisposable
     public void Quotes_line_ends_and_a_byte_order_mark_are_read_as_the_format_has_them()
     {
         _tree.Add("p/a, \"b\".png", 40).Add("p/two\nlines.png", 41);
-        var task = Read("\uFEFF\"label\",path\r\n\"x, y\",\"p/a, \"\"b\"\".png\"\r\n\r\nz,\"p/two\nlines.png\"\r\n\"say \"\"hi\"\"\",p/00.png", _tree.Options with { TestShare = 0 });
+        var text = "\uFEFF\"label\",path\r\n\"x, y\",\"p/a, \"\"b\"\".png\"\r\n\r\nz,\"p/two\nlines.png\"\r\n\"say \"\"hi\"\"\",p/00.png";
+        var task = Read(text, _tree.Options with { TestShare = 0 });
         Assert.Equal(["say \"hi\"", "x, y", "z"], task.Classes);
         Assert.Equal([40, 41, 0], Contents(task.Train));
     }

@@ -10,7 +10,8 @@ public sealed class UserTaskTests : IDisposable
 
     public void Dispose() => _tree.Dispose();
 
-    private ImageTask Read(string spec, UserTaskOptions? options = null, string? name = null) => UserTask.Read(spec, name, _tree.Processor(), options ?? _tree.Options);
+    private ImageTask Read(string spec, UserTaskOptions? options = null, string? name = null) =>
+        UserTask.Read(spec, name, _tree.Processor(), options ?? _tree.Options);
 
     private string WriteIdx(string name, int[] sizes, byte[] values) => _tree.AddBytes(name, DataFiles.GZip(DataFiles.Idx(sizes, values))).At(name);
 
@@ -24,7 +25,8 @@ public sealed class UserTaskTests : IDisposable
         _tree.AddClass("folder/train/0", 3, 0).AddClass("folder/train/1", 2, 10).AddClass("folder/test/0", 1, 20).AddClass("folder/test/1", 2, 30);
         var folder = Read(_tree.At("folder"), name: "mine");
         Assert.Equal(("mine", Pool.Upstream), (folder.Name, folder.Pool));
-        var rows = new[] { "train", "test" }.SelectMany(part => "01".SelectMany(c => Directory.GetFiles(_tree.At($"folder/{part}/{c}")).Order().Select(f => $"{f},{c},{part}")));
+        var rows = new[] { "train", "test" }.SelectMany(part => "01".SelectMany(c =>
+            Directory.GetFiles(_tree.At($"folder/{part}/{c}")).Order(StringComparer.Ordinal).Select(f => $"{f},{c},{part}")));
         _tree.AddText("index.csv", $"path,label,split\n{string.Join('\n', rows)}\n");
         TaskFile.Write(_tree.At("task.safetensors"), folder);
         var idx = $"{WritePair("train", [0, 1, 2, 10, 11], 0, 0, 0, 1, 1)},{WritePair("t10k", [20, 30, 31], 0, 1, 1)}";
@@ -111,7 +113,8 @@ public sealed class UserTaskTests : IDisposable
     {
         var task = Read($"{WritePair("train", [0, 1], 0, 1)},{WritePair("test", [2, 1, 3], 0, 1, 1)}");
         Assert.Equal([2, 3], Contents(task.Test));
-        Assert.Contains("1 test images are left out as copies of training images; the first: test image 1 is the same as training image 1", Assert.Single(_tree.Notes));
+        var note = Assert.Single(_tree.Notes);
+        Assert.Contains("1 test images are left out as copies of training images; the first: test image 1 is the same as training image 1", note);
     }
 
     [Fact]

@@ -1,0 +1,34 @@
+using System.Diagnostics;
+
+namespace NanoLora.Fuzz;
+
+/// <summary>Inputs once each, without a fuzzer.</summary>
+internal static class Replay
+{
+    private static readonly TimeSpan TooLong = TimeSpan.FromSeconds(2);
+
+    public static int Run(string reader, string[] paths)
+    {
+        using var target = FuzzTarget.Create(reader);
+        var (count, findings) = (0, 0);
+        foreach (var file in paths.SelectMany(p => Directory.Exists(p) ? Directory.GetFiles(p, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal) : (IEnumerable<string>)[p]))
+        {
+            count++;
+            var clock = Stopwatch.StartNew();
+            try
+            {
+                target.Run(File.ReadAllBytes(file));
+                if (clock.Elapsed > TooLong) throw new FindingException($"took {clock.Elapsed.TotalSeconds:0.0} s: {target.Outcome}");
+                if (paths.Length == 1 && !Directory.Exists(paths[0])) Console.WriteLine(target.Outcome);
+            }
+            catch (FindingException e)
+            {
+                findings++;
+                Console.WriteLine($"{file}: {e.Message}");
+                if (e.InnerException is { } inner) Console.WriteLine(inner.StackTrace);
+            }
+        }
+        Console.WriteLine($"{reader}: {count} inputs, {findings} findings");
+        return findings == 0 && count > 0 ? 0 : 1;
+    }
+}

@@ -1,0 +1,88 @@
+using NanoLora.Experiments;
+using NanoLora.Nn;
+
+namespace NanoLora.Tests.Experiments;
+
+public class StudyPlanTests
+{
+    private const string Least = """ "title": "t", "model": "m", "tasks": ["a", "b"] """;
+
+    private static StudyPlan Plan(string more = "") => StudyPlan.Parse($"{{ {Least} {(more.Length > 0 ? "," : "")} {more} }}", "plan.json");
+
+    private static string Refused(string json) => Assert.Throws<InvalidDataException>(() => StudyPlan.Parse(json, "plan.json")).Message;
+
+    [Fact]
+    public void What_a_plan_leaves_out_has_defaults()
+    {
+        var plan = Plan(""" "modules": { "steps": 60 }, "settings": { "testPerClass": 50 } """);
+        Assert.Equal(["a", "b"], plan.Tasks.Select(t => t.Name));
+        Assert.Equal(["a", "b"], plan.HeldOutNames());
+        Assert.Equal([1, 5], plan.Shots);
+        Assert.Equal((10, 1, 1ul), (plan.Draws, plan.Trainings, plan.Seed));
+        Assert.Equal((60, 4, 3e-3), (plan.Modules.Steps, plan.Modules.Rank, plan.Modules.Rate));
+        Assert.Equal((60, 32, 50), (plan.Settings.Steps, plan.Settings.Batch, plan.Settings.TestPerClass));
+        Assert.Equal(Arm.OfTheDemo, plan.Arms);
+    }
+
+    [Fact]
+    public void Every_kind_of_arm_and_task_can_be_written_and_comes_back()
+    {
+        var plan = Plan("""
+            "heldOut": ["mine"], "tasks": ["a", { "name": "mine", "images": "photos", "invert": true }], "shots": [2, "all"], "overlaps": "leave-out",
+            "arms": ["learned", "uniform-double", "best-module", { "name": "u3", "method": "uniform", "scale": 3, "label": "uniform × 3" },
+                     { "name": "free", "method": "learned", "scale": "free", "weights": "block", "rates": [0.01, 0.2] },
+                     { "name": "learned-global", "rates": [0.5] }, { "name": "f", "method": "full-finetune", "from": "uniform" },
+                     { "name": "r", "method": "uniform", "modules": "random" }]
+            """);
+        Assert.Equal(new TaskSpec("mine", "photos", Invert: true), plan.Tasks[1]);
+        Assert.Equal([2, Cell.AllShots], plan.Shots);
+        Assert.Equal(Overlaps.LeaveOut, plan.Overlaps);
+        Assert.Equal((3f, "uniform × 3"), (plan.Arms[3].Scale, plan.Arms[3].Label));
+        Assert.Equal((true, Sharing.Block, new ShotRates(0.01, 0.2)), (plan.Arms[4].FreeScale, plan.Arms[4].Sharing, plan.Arms[4].Rates!.Value));
+        Assert.Equal((Sharing.Model, new ShotRates(0.5, 0.5)), (plan.Arms[5].Sharing, plan.Arms[5].Rates!.Value));
+        Assert.True(plan.Arms[6].FromUniform && plan.Arms[6].UsesModules && plan.Arms[6].TrainsBelowHead);
+        Assert.True(plan.Arms[7].RandomModules && !plan.Arms[7].TrainsBelowHead);
+
+        var again = StudyPlan.Parse(plan.ToJson());
+        Assert.Equal(plan.Arms, again.Arms);
+        Assert.Equal(plan.Tasks, again.Tasks);
+        Assert.Equal(plan.ToJson(), again.ToJson());
+    }
+
+    [Theory]
+    [InlineData("null", "plan.json: ", "null")]
+    [InlineData("{", "plan.json (line 1): ", "")]
+    [InlineData("""{ "title": "t", "tasks": ["a", "b"] }""", "plan.json", "model")]
+    [InlineData("""{ "title": "t", "model": "m", "tasks": [] }""", "tasks: ", "at least one")]
+    [InlineData("""{ "title": "t", "model": "m", "tasks": ["a", "a"] }""", "tasks: ", "\"a\" is there twice")]
+    [InlineData("""{ "title": "t", "model": "m", "tasks": ["a b", "a-b"] }""", "tasks: ", "share the file name a-b")]
+    [InlineData("""{ "title": "t", "model": "m", "tasks": ["a"] }""", "tasks: ", "one task alone")]
+    [InlineData("""{ "title": "t", "model": "m", "tasks": [""] }""", "tasks[0]: ", "the name is missing or empty")]
+    public void A_plan_that_lacks_something_is_refused(string json, string field, string why)
+    {
+        var message = Refused(json);
+        Assert.Contains(field, message);
+        Assert.Contains(why, message);
+    }
+
+    [Theory]
+    [InlineData(""" "shotz": [1] """, "shotz", "")]
+    [InlineData(""" "draws": "ten" """, "draws: ", "")]
+    [InlineData(""" "draws": 0 """, "draws: ", "1 to 1000")]
+    [InlineData(""" "shots": [0] """, "shots", "from 1 on")]
+    [InlineData(""" "shots": [1, 1] """, "shots: ", "\"1\" is there twice")]
+    [InlineData(""" "heldOut": ["c"] """, "heldOut: ", "\"c\" is not one of the tasks; they are a, b")]
+    [InlineData(""" "arms": ["learnt"] """, "arms[0]: ", "\"learnt\" is not an arm; known are pixel-probe")]
+    [InlineData(""" "arms": [{ "name": "x", "method": "lora", "scale": "free" }] """, "arms[0]: ", "only a learned mix")]
+    [InlineData(""" "arms": [{ "name": "x", "method": "learned", "from": "uniform" }] """, "arms[0]: ", "only lora and full-finetune")]
+    [InlineData(""" "arms": [{ "name": "x", "method": "learned", "rates": [-1] }] """, "arms[0]: ", "a positive number is expected")]
+    [InlineData(""" "arms": [{ "name": "x", "method": "learned", "speed": 1 }] """, "arms[0]: ", "there is no field \"speed\"")]
+    [InlineData(""" "modules": { "folder": "f" }, "trainings": 2 """, "trainings: ", "trained once")]
+    [InlineData(""" "overlaps": "ignore" """, "overlaps: ", "\"ignore\" is neither")]
+    public void A_field_that_makes_no_sense_is_named(string more, string field, string why)
+    {
+        var message = Assert.Throws<InvalidDataException>(() => Plan(more)).Message;
+        Assert.Contains(field, message);
+        Assert.Contains(why, message);
+    }
+}
