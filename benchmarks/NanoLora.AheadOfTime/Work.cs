@@ -11,7 +11,7 @@ namespace NanoLora.AheadOfTime;
 internal static class Work
 {
     private const int Samples = 7, BatchSize = 32;
-    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(1);      // enough for the JIT to reach its last tier
+    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(3);      // enough for the JIT to reach its last tier
     private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(30); // of one sample
 
     /// <summary>Prints a line for each work: its name and the milliseconds of every sample.</summary>

@@ -15,6 +15,9 @@ internal sealed class Quick : IDisposable
     // How far the first results may be apart, relative to their size, and the losses of later steps, where each update adds its rounding.
     private const double Parity = 1e-4, LaterParity = 1e-3;
 
+    // The share of the cores that other programs may have in a run whose tables are kept.
+    private const double Quiet = 0.1;
+
     private readonly string _benchmarks = Folder();
     private readonly string _files = Path.Combine(Path.GetTempPath(), $"nanolora-quick-{Guid.NewGuid():N}");
     private readonly QuickMachine _machine = new();
@@ -40,9 +43,8 @@ internal sealed class Quick : IDisposable
 
     private int All(bool keep)
     {
-        var (clock, load) = (Stopwatch.StartNew(), QuickMachine.Load());
         FindTorchSharp();
-        clock.Restart();                                                                        // the build's download is not the comparison's
+        var (clock, before) = (Stopwatch.StartNew(), QuickMachine.Work());                     // after the build and its download
         Console.Error.WriteLine("writing the models that both halves load");
         QuickWorks.WriteFiles(_files);
         _machine.MeasureBandwidth();
@@ -53,7 +55,8 @@ internal sealed class Quick : IDisposable
         var models = new List<QuickRow>();
         foreach (var work in QuickWorks.Models(_files, batch)) models.Add(Model(work));
         _machine.MeasureBandwidth();
-        var text = new QuickTable(_machine, _who, _idle, load, _torchSharp is not null).Text(products, models, clock.Elapsed.TotalSeconds);
+        var others = Others(before, clock.Elapsed.TotalSeconds);
+        var text = new QuickTable(_machine, _who, _idle, others, _torchSharp is not null).Text(products, models, clock.Elapsed.TotalSeconds);
         Console.WriteLine();
         Console.WriteLine(text);
         if (_reason is not null)
@@ -62,9 +65,14 @@ internal sealed class Quick : IDisposable
             return QuickProtocol.Unavailable;
         }
         if (_differs) return 1;
-        if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text)}.");
+        if (others > Quiet) Console.WriteLine("\nNot kept: the machine was not quiet. A team whose thread waits for a core waits as a whole, and the two halves bear that differently.");
+        else if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text)}.");
         return 0;
     }
+
+    // The share of the cores that other programs had since a look at the machine.
+    private static double? Others((double All, double Ours, int Cores)? before, double seconds) =>
+        (before, QuickMachine.Work()) is ({ } a, { } b) ? Math.Max(0, (b.All - a.All - (b.Ours - a.Ours)) / (seconds * b.Cores)) : null;
 
     // What TorchSharp's loop wants for 8 modules on ViT-S/16: 11.3 GiB at a batch of 16, measured; and 1 GiB to spare.
     private static long MemoryOfLoop(int batch) => (long)((0.7 * batch + 1) * (1L << 30));

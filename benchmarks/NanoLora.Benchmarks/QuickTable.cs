@@ -5,7 +5,7 @@ using NanoLora.Nn;
 namespace NanoLora.Benchmarks;
 
 /// <summary>The tables of `quick`: Markdown that reads well on a console, so that what is printed is what is kept.</summary>
-internal sealed class QuickTable(QuickMachine machine, string who, string idle, double? load, bool beside)
+internal sealed class QuickTable(QuickMachine machine, string who, string idle, double? others, bool beside)
 {
     private const string Begin = "<!-- quick -->", End = "<!-- /quick -->";
 
@@ -13,7 +13,7 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
     public string Text(IReadOnlyList<QuickRow> products, IReadOnlyList<QuickRow> models, double seconds)
     {
         var text = new StringBuilder();
-        var busy = load is null ? "" : $"; load of the machine before: {load:0.0}";
+        var busy = others is null ? "" : $"; other programs had {100 * others:0} % of its cores meanwhile";
         text.AppendLine($"{DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}, {QuickMachine.Name()}{busy}.");
         text.AppendLine($"{who}.");
         text.AppendLine($"FMA peak of {QuickProtocol.Threads} threads {machine.Peak:0} GFLOP/s; read bandwidth {machine.Bandwidth:0} GB/s; float32; {seconds:0} s in all.");
@@ -57,7 +57,7 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
 
     private string[] Theirs(params string[] columns) => beside ? columns : [];
 
-    private static string Rate(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : $"{row.Work.Flops / seconds / 1e9:0}";
+    private static string Rate(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : row.Work.Flops / seconds < 1e10 ? $"{row.Work.Flops / seconds / 1e9:0.0}" : $"{row.Work.Flops / seconds / 1e9:0}";
 
     private string Share(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : $"{100 * row.Work.Flops / seconds / 1e9 / machine.Peak:0} %";
 

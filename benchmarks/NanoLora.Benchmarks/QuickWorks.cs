@@ -52,9 +52,9 @@ internal static class QuickWorks
         yield return new("LoRA step, nano ViT, batch 32", $"vit lora 32 {nano}", Step(Nano, 32, QuickFiles.Rank, factors: true), 30, 10, 15, 8);
         yield return new("LoRA step, ViT-S/16, batch 16", $"vit lora 16 {small}", Step(Small, 16, QuickFiles.Rank, factors: true), 1, 1, 9, 32);
         var learned = Step(Small, batch, Modules * QuickFiles.Rank, factors: false);
-        yield return new($"learned composition of {Modules} modules, ViT-S/16, batch {batch}; TorchSharp: a loop over the modules, as PEFT does it",
+        yield return new($"learned composition of {Modules} modules, ViT-S/16, batch {batch} (TorchSharp: a loop, as PEFT does it)",
             $"vit learned {batch} {small}", learned, 1, 1, 7, 55);
-        yield return new("the same; TorchSharp: the modules stacked by hand into one gated LoRA", $"vit learned {batch} {small}", learned, 1, 1, 5, 24)
+        yield return new("the same (TorchSharp: stacked by hand into one gated LoRA)", $"vit learned {batch} {small}", learned, 1, 1, 5, 24)
             { TorchRequest = $"vit stacked {batch} {small}" };
         yield return new("inference, ViT-S/16, batch 8", $"vit infer 8 {small}", Forward(Small, 8), 2, 1, 11, 10);
     }

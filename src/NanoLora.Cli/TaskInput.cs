@@ -23,7 +23,7 @@ internal sealed record TaskInput(string Text, string? Data, bool Invert, double?
 
     /// <summary>The option --test-share.</summary>
     public static Option<double?> ShareOption() => Inputs.Number("--test-share",
-        "Where a folder or an index does not divide its images: the share of each class that is for tests, the same images each time; a sixth if not given.", 0, 1);
+        "Where a folder or an index does not divide its images: the share of each class that is for tests, the same each time; a sixth if not given.", 0, 1);
 
     /// <summary>Reads the task in the model's size; what is left out is told.</summary>
     /// <param name="session">Who is told, and who ends it.</param>

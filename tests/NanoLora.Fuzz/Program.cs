@@ -3,7 +3,7 @@ using SharpFuzz;
 
 // fuzz READER            what afl-fuzz starts: inputs come over its pipes
 // replay READER PATH...  files, or folders of them, once each; exit code 1 after a finding
-// seeds GOLDEN CORPUS    inputs of every reader from the reference vectors of formats
+// seeds GOLDEN CORPUS    inputs of every reader from the reference vectors
 switch (args)
 {
     case ["fuzz", var reader]:

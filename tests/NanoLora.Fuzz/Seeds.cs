@@ -3,19 +3,25 @@ using System.IO.Compression;
 
 namespace NanoLora.Fuzz;
 
-/// <summary>The first inputs: small valid and malformed files of every kind, from the reference vectors.</summary>
+/// <summary>The first inputs: small valid and malformed files of every kind, from the reference vectors (their folders formats and images).</summary>
 internal static class Seeds
 {
     private const int MaxBytes = 8 << 10;
 
-    public static void Write(string golden, string corpus)
+    public static void Write(string vectors, string corpus)
     {
+        var golden = Path.Combine(vectors, "formats");
         foreach (var file in Directory.GetFiles(Path.Combine(golden, "safetensors"), "*.safetensors")) Copy(file, corpus, "safetensors");
         foreach (var folder in Directory.GetDirectories(Path.Combine(golden, "safetensors"))) Shards(folder, corpus);
         foreach (var folder in (ReadOnlySpan<string>)["valid", "hostile"])
             foreach (var file in Directory.GetFiles(Path.Combine(golden, "pytorch", folder))) Copy(file, corpus, "pytorch");
         foreach (var folder in Directory.GetDirectories(Path.Combine(golden, "peft"))) Adapter(folder, corpus);
+        foreach (var file in Directory.GetFiles(Path.Combine(vectors, "images", "decode", "files"))) Copy(file, corpus, "pictures");
         Arrays(corpus);
+        Put(corpus, "tables", "plain", "path,label\none.png,a\n"u8.ToArray());
+        Put(corpus, "tables", "all", "path,label,split,group\r\n\"one.png\",\"a, \"\"b\"\"\",train,me\r\none.png,b,test,you\r\n"u8.ToArray());
+        Put(corpus, "plans", "named", """{"title": "t", "model": "m", "tasks": ["omniglot/Balinese", "mnist"], "shots": [1, "all"], "arms": ["uniform", "learned"]}"""u8.ToArray());
+        Put(corpus, "plans", "own", """{"title": "t", "model": "m", "tasks": [{"name": "x", "images": "x.csv"}, {"name": "y", "images": "y", "invert": true}], "heldOut": ["y"], "overlaps": "leave-out", "arms": ["learned", {"name": "u3", "method": "uniform", "scale": 3}], "draws": 2, "seed": 7, "modules": {"rank": 4}, "settings": {"steps": 3}}"""u8.ToArray());
     }
 
     private static void Copy(string file, string corpus, string reader) => Put(corpus, reader, Path.GetFileNameWithoutExtension(file), File.ReadAllBytes(file));

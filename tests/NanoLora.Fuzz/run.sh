@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes one reader for a while, guided by coverage: run.sh READER SECONDS [FOLDER]
-# READER: safetensors, pytorch, peft or arrays. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
+# READER: safetensors, pytorch, peft, arrays, pictures, tables or plans. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
 # Exit code 0: no finding. 1: a finding, shown and kept. 3: the fuzzer is not here and could not be installed.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,7 +24,7 @@ work=$(cd "$work" && pwd)
 dotnet build -c Release "$here" -v quiet > "$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
 plain=$here/bin/Release/net10.0
 rm -rf "$work/bin"; cp -r "$plain" "$work/bin"
-for library in NanoLora.Nn NanoLora.Data; do
+for library in NanoLora.Nn NanoLora.Data NanoLora.Experiments; do
   "$tools/sharpfuzz" "$work/bin/$library.dll" || exit 1
 done
 
@@ -34,7 +34,7 @@ input=$here/corpus/$reader
 export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=60000 AFL_HANG_TMOUT=2000
 TMPDIR=$(mktemp -d -p "$([ -d /dev/shm ] && echo /dev/shm || echo "$work")"); export TMPDIR; trap 'rm -rf "$TMPDIR"' EXIT   # in memory where there is such a place
 export DOTNET_gcConcurrent=0 DOTNET_GCHeapHardLimit=0x20000000   # 512 MiB: more is a finding
-afl-fuzz -i "$input" -o "$work/out" -t 2000 -m none -G 16384 -x "$here/dictionaries/$reader.dict" -V "$seconds" \
+afl-fuzz -i "$input" -o "$work/out" -t 2000 -m none -G 8192 -x "$here/dictionaries/$reader.dict" -V "$seconds" \
   -- dotnet "$work/bin/NanoLora.Fuzz.dll" fuzz "$reader" > "$work/afl.log" 2>&1
 code=$?
 unset DOTNET_GCHeapHardLimit

@@ -40,7 +40,7 @@ public sealed class Study
         }
         IEnumerable<string> weights = Weights(model);
         if (plan.Modules.Folder is { } given) weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(Weights));
-        _folder.Join(new(version, SmallTraining.Bits(), StudyFolder.Digest(plan.ToJson()), StudyFolder.Digest(weights)), plan);
+        _folder.Join(new(version, SmallTraining.Bits(), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()), StudyFolder.Digest(weights)), plan);
         _jobs = [.. StudyJobs.Modules(plan), .. StudyJobs.Similarities(plan), .. StudyJobs.Cells(plan, _tasks)];
         Total = _jobs.Sum(Units);
     }
@@ -105,11 +105,11 @@ public sealed class Study
     /// <param name="machine">What the seconds depend on.</param>
     public Results Results(IReadOnlyList<Fact> machine)
     {
-        var cells = _jobs.OfType<CellsJob>().SelectMany(Cells).ToList();
+        var cells = _jobs.OfType<CellsJob>().SelectMany(CellsOf).ToList();
         var similarities = _jobs.OfType<SimilarityJob>().Select(j => _folder.SimilarityOf(j.Name)).OfType<Similarity>().ToList();
-        return StudyReport.Results(_plan, cells, similarities, _modules, Matrices(), machine);
+        return StudyReport.Results(_plan, cells, similarities, _modules, Matrices(), machine) with { Planned = Cells };
 
-        IEnumerable<Cell> Cells(CellsJob job)
+        IEnumerable<Cell> CellsOf(CellsJob job)
         {
             var done = _folder.CellsOf(job.Name).ToDictionary(c => (c.Arm, c.Shots));
             return job.Keys.Select(k => done.GetValueOrDefault((k.Arm.Name, k.Shots))).OfType<Cell>();

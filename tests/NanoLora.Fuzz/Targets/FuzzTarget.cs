@@ -22,7 +22,7 @@ public abstract class FuzzTarget : IDisposable
     }
 
     /// <summary>All targets by name.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["safetensors", "pytorch", "peft", "arrays"];
+    public static IReadOnlyList<string> Names { get; } = ["safetensors", "pytorch", "peft", "arrays", "pictures", "tables", "plans"];
 
     /// <summary>Where inputs lie as files; a reader must leave nothing else here.</summary>
     protected string Folder { get; }
@@ -43,6 +43,9 @@ public abstract class FuzzTarget : IDisposable
         "pytorch" => new PyTorchTarget(),
         "peft" => new PeftTarget(),
         "arrays" => new ArraysTarget(),
+        "pictures" => new PicturesTarget(),
+        "tables" => new TablesTarget(),
+        "plans" => new PlansTarget(),
         _ => throw new ArgumentException($"{name}: there is no such reader; there are {string.Join(", ", Names)}."),
     };
 

@@ -5,6 +5,8 @@ namespace NanoLora.Tests.Files;
 /// <summary>What refusals of safetensors files and of indices say; that they are refused at all is for <see cref="GoldenFormatsTests"/>.</summary>
 public class SafetensorsRefusalTests
 {
+    private const string Format = "safetensors";
+
     [Theory]
     [InlineData("bad-lfs-pointer.safetensors", "git lfs pull")]
     [InlineData("bad-html.safetensors", "web page")]
