@@ -25,6 +25,18 @@ public static partial class AtomicFile
     /// <summary>Writes a text file in UTF-8, as above.</summary>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
+    /// <summary>As <see cref="Write"/>, unless the file is there already: then that one stays, also where another process is the first to write it.</summary>
+    /// <returns>Whether this write made the file.</returns>
+    /// <exception cref="CheckpointException">The folder is missing or cannot be written, or the disk is full.</exception>
+    public static bool WriteNew(string path, Action<Stream> write)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        using var file = Stage(path, write);
+        try { Commit(file, overwrite: false); }
+        catch (CheckpointException) when (File.Exists(path)) { return false; }
+        return true;
+    }
+
     /// <summary>Deletes a file if it is there, and what a killed process has left of a write of it.</summary>
     /// <exception cref="CheckpointException">It cannot be deleted.</exception>
     public static void Delete(string path)
@@ -82,9 +94,9 @@ public static partial class AtomicFile
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(path, e); }
     }
 
-    private static void Commit(StagedFile file)
+    private static void Commit(StagedFile file, bool overwrite = true)
     {
-        try { file.Commit(); }
+        try { file.Commit(overwrite); }
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(file.Path, e); }
         FlushFolder(Path.GetDirectoryName(Path.GetFullPath(file.Path))!);
     }
