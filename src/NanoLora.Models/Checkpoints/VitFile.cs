@@ -78,8 +78,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         if (model.HeadIsNew && (config.Pooling is Pooling.ClsAndDistillation or Pooling.Attention || config.Family == VitFamily.Clip))
             throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
         List<(string, Action<Stream>)> files = [(weights, TensorFiles.WeightsOf(model, Path.Combine(folder, weights), (at, shape) => VitNames.FileShape(config, at, shape)))];
-        if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, Json(json => Rewrite(json, pixels, null))));
-        files.Add(("config.json", Json(json =>
+        if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, AsJson(json => Rewrite(json, pixels, null))));
+        files.Add(("config.json", AsJson(json =>
         {
             if (model.File?.Json is { } node) Rewrite(json, node, model.HeadIsNew ? config : null);
             else Describe(json, config);
@@ -88,7 +88,7 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         AtomicFile.WriteTogether(folder, files);
     }
 
-    private static Action<Stream> Json(Action<Utf8JsonWriter> write) => stream =>
+    private static Action<Stream> AsJson(Action<Utf8JsonWriter> write) => stream =>
     {
         using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
         write(json);
