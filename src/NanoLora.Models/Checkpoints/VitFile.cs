@@ -79,8 +79,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
             throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
         var content = TensorFiles.WeightsOf(model, Path.Combine(folder, weights), (at, shape) => VitNames.FileShape(config, at, shape));
         List<(string, Action<Stream>)> files = [(weights, content)];
-        if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, Json(json => Rewrite(json, pixels, null))));
-        files.Add(("config.json", Json(json =>
+        if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, AsJson(json => Rewrite(json, pixels, null))));
+        files.Add(("config.json", AsJson(json =>
         {
             if (model.File?.Json is { } node) Rewrite(json, node, model.HeadIsNew ? config : null);
             else Describe(json, config);
@@ -89,7 +89,7 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         AtomicFile.WriteTogether(folder, files);
     }
 
-    private static Action<Stream> Json(Action<Utf8JsonWriter> write) => stream =>
+    private static Action<Stream> AsJson(Action<Utf8JsonWriter> write) => stream =>
     {
         using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
         write(json);
