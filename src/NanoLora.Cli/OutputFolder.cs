@@ -1,3 +1,5 @@
+using NanoLora.Nn;
+
 namespace NanoLora.Cli;
 
 /// <summary>The folder that a command writes to, checked before any work is done.</summary>
@@ -36,14 +38,14 @@ internal static class OutputFolder
         }
     }
 
-    /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, or one that is being trained.</summary>
+    /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, one that is being trained, or what a killed command has left of one.</summary>
     /// <exception cref="CommandException">It has other things in it.</exception>
     public static void PrepareAdapter(string folder)
     {
         Prepare(folder);
-        if (File.Exists(Path.Combine(folder, Adapters.PeftConfig))) return;
+        foreach (var name in (string[])[Adapters.PeftConfig, Adapters.PeftWeights, TrainingState.FileName]) if (File.Exists(Path.Combine(folder, name))) return;
         var names = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!);
-        if (names.FirstOrDefault(f => !f.StartsWith("training-state.", StringComparison.Ordinal)) is { } strange)
+        if (names.FirstOrDefault(f => f is not ['.', .., '.', 't', 'm', 'p']) is { } strange)
             throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");
     }
 }

@@ -42,6 +42,7 @@ internal static class DemoCommand
     {
         if (protocol.Draws > MostDraws) throw new UsageException($"--draws: {protocol.Draws} is more than {MostDraws}, which would take hours.");
         OutputFolder.Prepare(folder);
+        if (!resume) DemoStudy.RefuseInterrupted(folder);
         var models = BundledModels.Find(modelsFolder);
         var taskFile = models.Task(taskName);
         var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, TaskFile.Read(taskFile));

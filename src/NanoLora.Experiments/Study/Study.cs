@@ -138,7 +138,7 @@ public sealed class Study
         if (_done.Contains(job.Name)) return true;
         var done = job switch
         {
-            ModuleJob module => Directory.Exists(_folder.ModuleFolder(module.Of, module.Task)),
+            ModuleJob module => _folder.HasModule(module.Of, module.Task),
             SimilarityJob => _folder.SimilarityOf(job.Name) is not null,
             CellsJob cells => _folder.CellsOf(job.Name).Count == cells.Keys.Count,
             _ => throw new InvalidOperationException(job.Name),
@@ -177,11 +177,9 @@ public sealed class Study
         var seed = _plan.Seed + (ulong)job.Of;
         var (module, history) = Upstream.Train(model, _tasks[job.Task], _normalisation, _plan.Modules.Options(seed) with { Cancellation = cancellation });
         if (!history.Completed) return;
-        var (folder, making) = (_folder.ModuleFolder(job.Of, job.Task), _folder.In("modules", $".{Guid.NewGuid():N}.tmp"));
-        PeftFolder.Save(making, module, model);
+        var folder = _folder.ModuleFolder(job.Of, job.Task);
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
-        if (Directory.Exists(folder)) Directory.Delete(making, recursive: true);       // another process was as quick: its bits are the same
-        else Directory.Move(making, folder);                                           // a module is there whole, or not at all
+        PeftFolder.Save(folder, module, model);                                        // where another process was as quick, its bits are the same
     }
 
     private void RunCells(CellsJob job, CpuBackend backend, Action<string> note, Claim claim, CancellationToken cancellation)

@@ -39,6 +39,9 @@ public sealed class StudyFolder
     /// <summary>The module of a task.</summary>
     public string ModuleFolder(int training, string task) => In("modules", $"training-{training}", FileName(task));
 
+    /// <summary>Whether the module of a task is there: its config comes last.</summary>
+    public bool HasModule(int training, string task) => File.Exists(System.IO.Path.Combine(ModuleFolder(training, task), "adapter_config.json"));
+
     /// <summary>Makes the folder this study's, or checks that it is.</summary>
     /// <exception cref="InvalidDataException">It belongs to another study: the message says what differs.</exception>
     public void Join(StudyStamp stamp, StudyPlan plan)

@@ -59,7 +59,7 @@ public static class Attach
     {
         if (File.Exists(Path.Combine(folder, Mixture.FileName)))
         {
-            Mixture.Load(folder, model);
+            foreach (var (_, composition) in Mixture.Load(folder, model).Compositions) composition.OwnsParts = true;
             return;
         }
         var module = PeftFolder.Load(folder, model);
