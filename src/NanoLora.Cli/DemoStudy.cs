@@ -76,7 +76,10 @@ internal sealed class DemoStudy
         if (!File.Exists(path)) return;
         var before = Results.LoadJson(path);
         if (before.Cells.Count < before.Planned)
-            throw new CommandException($"{path} has {before.Cells.Count} of the {before.Planned} runs of an interrupted demo; add --resume to go on with it, or delete it.");
+        {
+            throw new CommandException(
+                $"{path} has {before.Cells.Count} of the {before.Planned} runs of an interrupted demo; add --resume to go on with it, or delete it.");
+        }
     }
 
     /// <summary>Runs what is missing, and keeps results.json up to date on the way.</summary>

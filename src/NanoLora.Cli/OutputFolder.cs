@@ -14,9 +14,9 @@ internal static class OutputFolder
         try
         {
             Directory.CreateDirectory(folder);
-            var probe = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
-            File.WriteAllBytes(probe, []);
-            File.Delete(probe);
+            var probe = Path.Combine(folder, ".probe.tmp");
+            const FileShare all = FileShare.ReadWrite | FileShare.Delete;
+            new FileStream(probe, FileMode.Create, FileAccess.Write, all, 1, FileOptions.DeleteOnClose).Dispose();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
@@ -43,7 +43,8 @@ internal static class OutputFolder
     public static void PrepareAdapter(string folder)
     {
         Prepare(folder);
-        foreach (var name in (string[])[Adapters.PeftConfig, Adapters.PeftWeights, TrainingState.FileName]) if (File.Exists(Path.Combine(folder, name))) return;
+        string[] ours = [Adapters.PeftConfig, Adapters.PeftWeights, TrainingState.FileName];
+        if (ours.Any(name => File.Exists(Path.Combine(folder, name)))) return;
         var names = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!);
         if (names.FirstOrDefault(f => f is not ['.', .., '.', 't', 'm', 'p']) is { } strange)
             throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");

@@ -33,7 +33,8 @@ internal sealed class ResumableTraining(Session session, string folder, IReadOnl
     private readonly string _state = Path.Combine(folder, TrainingState.FileName);
 
     /// <summary>The option that says how often.</summary>
-    public static Option<int?> EveryOption() => Inputs.OptionalWhole("--checkpoint-every", "Steps from one save of the state to the next; every 10 seconds if not given.");
+    public static Option<int?> EveryOption() =>
+        Inputs.OptionalWhole("--checkpoint-every", "Steps from one save of the state to the next; every 10 seconds if not given.");
 
     /// <summary>Whether a training was begun in a folder and has not ended.</summary>
     public static bool IsUnderWay(string folder) => File.Exists(Path.Combine(folder, TrainingState.FileName));

@@ -70,14 +70,15 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         return [];
     }
 
-    /// <summary>Writes a model's folder: weights, then the config, without which they are no model. All are on the disk before the first takes its name.</summary>
+    /// <summary>Writes a model's folder: weights, then the config, without which they are no model. All are on the disk before one takes its name.</summary>
     public static void Write(Vit model, string folder)
     {
         const string weights = "model.safetensors";
         var config = model.Config;
         if (model.HeadIsNew && (config.Pooling is Pooling.ClsAndDistillation or Pooling.Attention || config.Family == VitFamily.Clip))
             throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
-        List<(string, Action<Stream>)> files = [(weights, TensorFiles.WeightsOf(model, Path.Combine(folder, weights), (at, shape) => VitNames.FileShape(config, at, shape)))];
+        var content = TensorFiles.WeightsOf(model, Path.Combine(folder, weights), (at, shape) => VitNames.FileShape(config, at, shape));
+        List<(string, Action<Stream>)> files = [(weights, content)];
         if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, AsJson(json => Rewrite(json, pixels, null))));
         files.Add(("config.json", AsJson(json =>
         {

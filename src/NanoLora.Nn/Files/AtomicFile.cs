@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text;
 
 namespace NanoLora.Nn;
@@ -6,9 +5,10 @@ namespace NanoLora.Nn;
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
 /// <remarks>
 /// The temporary name of <c>x</c> is <c>.x.tmp</c>, and the file is held locked until it has its own. What a killed process has left under that name nobody
-/// holds; the next write of <c>x</c> takes its place, so there is never more than one.
+/// holds; the next write of <c>x</c> takes its place, so there is never more than one. The names of a folder are the system's to flush: a power failure may
+/// bring back the file before, whole.
 /// </remarks>
-public static partial class AtomicFile
+public static class AtomicFile
 {
     /// <summary>
     /// Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails,
@@ -24,6 +24,18 @@ public static partial class AtomicFile
 
     /// <summary>Writes a text file in UTF-8, as above.</summary>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>As <see cref="Write"/>, unless the file is there already: then that one stays, also where another process is the first to write it.</summary>
+    /// <returns>Whether this write made the file.</returns>
+    /// <exception cref="CheckpointException">The folder is missing or cannot be written, or the disk is full.</exception>
+    public static bool WriteNew(string path, Action<Stream> write)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        using var file = Stage(path, write);
+        try { Commit(file, overwrite: false); }
+        catch (CheckpointException) when (File.Exists(path)) { return false; }
+        return true;
+    }
 
     /// <summary>Deletes a file if it is there, and what a killed process has left of a write of it.</summary>
     /// <exception cref="CheckpointException">It cannot be deleted.</exception>
@@ -55,11 +67,7 @@ public static partial class AtomicFile
         try
         {
             foreach (var (name, write) in files) staged.Add(Stage(Path.Combine(folder, name), write));
-            if (files.Count > 1 && staged[^1].Changes)
-            {
-                File.Delete(staged[^1].Path);
-                FlushFolder(folder);
-            }
+            if (files.Count > 1 && staged[^1].Changes) File.Delete(staged[^1].Path);
             foreach (var file in staged) Commit(file);
         }
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
@@ -82,41 +90,12 @@ public static partial class AtomicFile
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(path, e); }
     }
 
-    private static void Commit(StagedFile file)
+    private static void Commit(StagedFile file, bool overwrite = true)
     {
-        try { file.Commit(); }
+        try { file.Commit(overwrite); }
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(file.Path, e); }
-        FlushFolder(Path.GetDirectoryName(Path.GetFullPath(file.Path))!);
     }
 
     private static CheckpointException CannotBeWritten(string path, Exception e) =>
         new(path, "file", $"it cannot be written: {e.Message} Check the rights of the folder and the space on the disk.", e);
-
-    /// <summary>
-    /// Flushes the names in a folder to disk. Without it a power failure may bring the file before back, whole; so where the system has no such call
-    /// (Windows flushes names by itself), or the disk knows none, nothing is lost.
-    /// </summary>
-    internal static void FlushFolder(string folder)
-    {
-        if (OperatingSystem.IsWindows()) return;
-        try
-        {
-            const int readOnly = 0;
-            var descriptor = OpenFolder(folder, readOnly);
-            if (descriptor < 0) return;
-            _ = FlushDescriptor(descriptor);
-            _ = CloseDescriptor(descriptor);
-        }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException) { }
-    }
-
-    // .NET opens no folders.
-    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int OpenFolder(string path, int flags);
-
-    [LibraryImport("libc", EntryPoint = "fsync")]
-    private static partial int FlushDescriptor(int descriptor);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    private static partial int CloseDescriptor(int descriptor);
 }

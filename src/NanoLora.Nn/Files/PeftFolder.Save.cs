@@ -158,20 +158,21 @@ public static partial class PeftFolder
         if (File.Exists(full)) throw new CheckpointException(folder, "folder", "is a file; name a folder.");
         var old = Directory.Exists(full);
         if (old && !IsOurs(full))
-            throw new CheckpointException(folder, "folder", $"is there and holds no {PeftConfig.FileName}; only an adapter folder is replaced. Name another one.");
+            throw new CheckpointException(folder, "folder",
+                $"is there and holds no {PeftConfig.FileName}; only an adapter folder is replaced. Name another one.");
         if (!Directory.Exists(parent)) throw new CheckpointException(folder, "folder", $"{parent} does not exist; create it first.");
         try
         {
             Directory.CreateDirectory(full);
             AtomicFile.WriteTogether(folder, (Weights, weights), (PeftConfig.FileName, config));
             File.Delete(Path.Combine(full, OldWeights));                        // nobody reads it beside the others
-            AtomicFile.FlushFolder(parent);
         }
         catch (Exception e)
         {
             if (!old && Directory.Exists(full) && !Directory.EnumerateFileSystemEntries(full).Any()) Directory.Delete(full);
             if (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
-                throw new CheckpointException(folder, "folder", $"it cannot be written: {e.Message} Check the rights of its parent and the space on the disk.", e);
+                throw new CheckpointException(folder, "folder",
+                    $"it cannot be written: {e.Message} Check the rights of its parent and the space on the disk.", e);
             throw;
         }
     }

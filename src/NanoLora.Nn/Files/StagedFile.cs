@@ -50,10 +50,10 @@ internal sealed class StagedFile : IDisposable
         }
     }
 
-    /// <summary>Gives it its name, in the place of a file that has it.</summary>
-    public void Commit()
+    /// <summary>Gives it its name, in the place of a file that has it, or only if none has.</summary>
+    public void Commit(bool overwrite)
     {
-        File.Move(_temporary, _full, overwrite: true);
+        File.Move(_temporary, _full, overwrite);
         _committed = true;
     }
 

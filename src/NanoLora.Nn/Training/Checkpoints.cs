@@ -2,20 +2,22 @@ using System.Diagnostics;
 
 namespace NanoLora.Nn;
 
-/// <summary>When a training hands out its state: every so many steps, or by time, and then so seldom that it costs less than a hundredth of the training.</summary>
+/// <summary>
+/// When a training hands out its state: every so many steps, or by time, and then so seldom that it costs less than a hundredth of the training.
+/// </summary>
 internal sealed class Checkpoints(FitOptions options)
 {
-    private const int CostShare = 100;
+    private const int CostShare = 100, None = -1;
 
     private TimeSpan _pause = options.CheckpointInterval;
     private long _last = Stopwatch.GetTimestamp();
-    private bool _begun = options.Resume is not null;                                  // what it goes on from is kept already
+    private int _kept = options.Resume?.Step ?? None;                                  // what it goes on from is kept already
 
     /// <summary>Whether the state before this step is to be kept.</summary>
     public bool IsDue(int step)
     {
-        if (options.Checkpoint is null) return false;
-        if (!_begun) return true;
+        if (options.Checkpoint is null || step == _kept) return false;
+        if (_kept == None) return true;
         return options.CheckpointEvery is { } every ? step % every == 0 : Stopwatch.GetElapsedTime(_last) >= _pause;
     }
 
@@ -24,7 +26,7 @@ internal sealed class Checkpoints(FitOptions options)
     {
         var began = Stopwatch.GetTimestamp();
         options.Checkpoint!(state);
-        (_begun, _last) = (true, Stopwatch.GetTimestamp());
+        (_kept, _last) = (state.Step, Stopwatch.GetTimestamp());
         var cost = CostShare * Stopwatch.GetElapsedTime(began, _last);
         _pause = cost > options.CheckpointInterval ? cost : options.CheckpointInterval;
     }

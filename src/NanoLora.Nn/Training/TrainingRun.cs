@@ -14,12 +14,15 @@ internal static class TrainingRun
     /// <summary>The facts, each under a name for messages.</summary>
     public static IReadOnlyList<KeyValuePair<string, string>> Describe(Classifier model, IDataset data, FitOptions options, Schedule schedule) =>
     [
-        new("seed", Text(options.Seed)), new("steps", Text(schedule.Steps)), new("batch size", Text(options.BatchSize)), new("accumulation", Text(options.Accumulation)),
+        new("seed", Text(options.Seed)), new("steps", Text(schedule.Steps)),
+        new("batch size", Text(options.BatchSize)), new("accumulation", Text(options.Accumulation)),
         new("schedule", $"{schedule.Kind}, {Text(schedule.Warmup)} steps of warm-up, {Text(schedule.Cycles)} cycles"),
-        new("mixing rate", Text(options.MixingRate)), new("head rate", Text(options.HeadRate)), new("factor rate", Text(options.FactorRate)), new("base rate", Text(options.BaseRate)),
-        new("weight decay", $"{Text(options.WeightDecay)}{(options.DecayVectors ? ", vectors too" : "")}"), new("betas", $"{Text(options.Beta1)}, {Text(options.Beta2)}"),
-        new("clip", options.Clip is { } clip ? Text(clip) : "none"), new("label smoothing", Text(options.LabelSmoothing)),
-        new("augmentation", options.Augment ? "yes" : "no"), new("data", DataOf(model.Backend.Main, data, options)), new("frozen weights", FrozenOf(model)),
+        new("mixing rate", Text(options.MixingRate)), new("head rate", Text(options.HeadRate)),
+        new("factor rate", Text(options.FactorRate)), new("base rate", Text(options.BaseRate)),
+        new("weight decay", $"{Text(options.WeightDecay)}{(options.DecayVectors ? ", vectors too" : "")}"),
+        new("betas", $"{Text(options.Beta1)}, {Text(options.Beta2)}"), new("clip", options.Clip is { } clip ? Text(clip) : "none"),
+        new("label smoothing", Text(options.LabelSmoothing)), new("augmentation", options.Augment ? "yes" : "no"),
+        new("data", DataOf(model.Backend.Main, data, options)), new("frozen weights", FrozenOf(model)),
     ];
 
     // Name and size, and the content of some samples from all over the set, as training reads them: other images, another normalisation or augmentation shows.

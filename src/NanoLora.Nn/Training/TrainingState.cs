@@ -12,6 +12,7 @@ public sealed class TrainingState
     public const string FileName = "training-state.safetensors";
 
     private const string Format = "nanolora-training-state-2", FormatBefore = "nanolora-training-state-1";
+    private const string NoNumber = "it is missing or not a number.";
     private const string RunPrefix = "run.", NotePrefix = "note.";                     // in the file's metadata
 
     private sealed record Entry(string Path, float[] Value, float[] First, float[] Second);
@@ -50,14 +51,17 @@ public sealed class TrainingState
         foreach (var (name, now) in run)
         {
             if (_run.GetValueOrDefault(name) is var before && before != now)
-                throw new CheckpointException(_source, name, $"the training that was interrupted has {before ?? "none"}, this one {now}; go on with the same, or begin anew without the state.");
+                throw new CheckpointException(_source, name,
+                    $"the training that was interrupted has {before ?? "none"}, this one {now}; go on with the same, or begin anew without the state.");
         }
-        if (optimiser.Parameters.Count != _entries.Count) throw new CheckpointException(_source, "tensors", $"it holds {_entries.Count} trained parameters, the model trains {optimiser.Parameters.Count}.");
+        var count = optimiser.Parameters.Count;
+        if (count != _entries.Count) throw new CheckpointException(_source, "tensors", $"it holds {_entries.Count} trained parameters, the model trains {count}.");
         for (var i = 0; i < _entries.Count; i++)
         {
             var (entry, trained) = (_entries[i], optimiser.Parameters[i]);
             if (entry.Path != trained.Path || entry.Value.Length != trained.Parameter.Value.Count)
-                throw new CheckpointException(_source, entry.Path, $"it holds {entry.Path} of {entry.Value.Length} values where the model trains {trained.Path} {trained.Parameter.Shape}.");
+                throw new CheckpointException(_source, entry.Path,
+                    $"it holds {entry.Path} of {entry.Value.Length} values where the model trains {trained.Path} {trained.Parameter.Shape}.");
         }
         for (var i = 0; i < _entries.Count; i++)
         {
@@ -99,16 +103,20 @@ public sealed class TrainingState
     {
         using var file = Checkpoint.Open(path);
         var format = file.Metadata.GetValueOrDefault("format");
-        if (format == FormatBefore) throw new CheckpointException(path, "format", "an earlier version of this program wrote this state; go on with that one, or delete the file and begin anew.");
-        if (format != Format) throw new CheckpointException(path, "format", "this is not the state of a training.");
-        if (!int.TryParse(file.Metadata.GetValueOrDefault("step"), NumberStyles.None, CultureInfo.InvariantCulture, out var step)) throw new CheckpointException(path, "step", "it is missing or not a number.");
+        if (format == FormatBefore) throw Wrong("format", "an earlier version of this program wrote this state; go on with that one, or delete the file and begin anew.");
+        if (format != Format) throw Wrong("format", "this is not the state of a training.");
+        if (!int.TryParse(file.Metadata.GetValueOrDefault("step"), NumberStyles.None, CultureInfo.InvariantCulture, out var step)) throw Wrong("step", NoNumber);
         var run = Under(RunPrefix);
-        if (!ulong.TryParse(run.GetValueOrDefault("seed"), NumberStyles.None, CultureInfo.InvariantCulture, out _)) throw new CheckpointException(path, "seed", "it is missing or not a number.");
+        if (!ulong.TryParse(run.GetValueOrDefault("seed"), NumberStyles.None, CultureInfo.InvariantCulture, out _)) throw Wrong("seed", NoNumber);
         var entries = new List<Entry>();
-        for (var n = 0; file.Metadata.TryGetValue($"path.{n}", out var name); n++) entries.Add(new Entry(name, Read($"{n}.value"), Read($"{n}.first"), Read($"{n}.second")));
+        for (var n = 0; file.Metadata.TryGetValue($"path.{n}", out var name); n++)
+            entries.Add(new Entry(name, Read($"{n}.value"), Read($"{n}.first"), Read($"{n}.second")));
         return new TrainingState(entries, step, run, path) { Notes = Under(NotePrefix) };
 
-        Dictionary<string, string> Under(string prefix) => file.Metadata.Where(m => m.Key.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(m => m.Key[prefix.Length..], m => m.Value);
+        CheckpointException Wrong(string field, string why) => new(path, field, why);
+
+        Dictionary<string, string> Under(string prefix) =>
+            file.Metadata.Where(m => m.Key.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(m => m.Key[prefix.Length..], m => m.Value);
 
         float[] Read(string name)
         {
