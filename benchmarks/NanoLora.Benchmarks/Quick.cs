@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace NanoLora.Benchmarks;
 
 /// <summary>
-/// `quick`: NanoLora beside TorchSharp in one run of some minutes. Each half is a process of its own, with as many threads as the other; in every round both have
-/// a turn, never at the same time, and who comes first changes. Both load the same files, and their results are compared before their times are.
+/// `quick`: NanoLora beside TorchSharp in one run of some minutes. Each half is a process of its own, with as many threads as the other; in every round
+/// both have a turn, never at the same time, and who comes first changes. Both load the same files, and their results are compared before their times are.
 /// </summary>
 internal sealed class Quick : IDisposable
 {
@@ -25,7 +25,10 @@ internal sealed class Quick : IDisposable
     private string _who = "", _idle = "";
     private bool _differs;
 
-    /// <summary>Runs the comparison and prints it. Exit code 0; 1 where the halves gave different results, so that their times are worth nothing; 3 where TorchSharp cannot run here.</summary>
+    /// <summary>
+    /// Runs the comparison and prints it. Exit code 0; 1 where the halves gave different results, so that their times are worth nothing; 3 where TorchSharp
+    /// cannot run here.
+    /// </summary>
     /// <param name="keep">Whether to keep the tables in benchmarks/README.md.</param>
     public static int Run(bool keep)
     {
@@ -53,7 +56,7 @@ internal sealed class Quick : IDisposable
         var batch = 16;
         while (batch > 1 && _torchSharp is not null && MemoryOfLoop(batch) > QuickMachine.FreeMemory()) batch /= 2;
         var models = new List<QuickRow>();
-        foreach (var work in QuickWorks.Models(_files, batch)) models.Add(Model(work));
+        foreach (var work in QuickWorks.Models(_files, batch, _torchSharp is not null)) models.Add(Model(work));
         _machine.MeasureBandwidth();
         var others = Others(before, clock.Elapsed.TotalSeconds);
         var text = new QuickTable(_machine, _who, _idle, others, _torchSharp is not null).Text(products, models, clock.Elapsed.TotalSeconds);
@@ -65,7 +68,8 @@ internal sealed class Quick : IDisposable
             return QuickProtocol.Unavailable;
         }
         if (_differs) return 1;
-        if (others > Quiet) Console.WriteLine("\nNot kept: the machine was not quiet. A team whose thread waits for a core waits as a whole, and the two halves bear that differently.");
+        if (others > Quiet)
+            Console.WriteLine("\nNot kept: the machine was not quiet. While one thread waits for a core its team waits too, and the halves bear that differently.");
         else if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text)}.");
         return 0;
     }

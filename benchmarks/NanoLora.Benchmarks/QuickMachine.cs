@@ -18,7 +18,7 @@ internal sealed class QuickMachine
     /// <summary>The most GB/s that all threads together have read so far.</summary>
     public double Bandwidth { get; private set; }
 
-    /// <summary>Looks again how many multiply-adds the machine does; called all through the run, so that the peak is of the same minutes as what is weighed by it.</summary>
+    /// <summary>Looks again how many multiply-adds the machine does; called all through the run, so that the peak is of the same minutes as the work.</summary>
     public void MeasurePeak()
     {
         for (var i = 0; i < 10; i++) Peak = Math.Max(Peak, Together(Benchmarks.Peak.Measure));
@@ -41,8 +41,8 @@ internal sealed class QuickMachine
     public static string Name() => $"{Processor()}, {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.FrameworkDescription}";
 
     /// <summary>
-    /// Seconds that the cores have worked so far, for anybody and for this program and the halves that have ended, and the number of cores; null where the system
-    /// does not say. Of two looks, what others did in between.
+    /// Seconds that the cores have worked so far, for anybody and for this program and the halves that have ended, and the number of cores; null where
+    /// the system does not say. Two looks tell what others did in between.
     /// </summary>
     public static (double All, double Ours, int Cores)? Work()
     {
@@ -104,7 +104,8 @@ internal sealed class QuickMachine
     private static string Processor()
     {
         const string linux = "/proc/cpuinfo", key = "model name";
-        if (File.Exists(linux) && File.ReadLines(linux).FirstOrDefault(l => l.StartsWith(key, StringComparison.Ordinal)) is { } line) return line[(line.IndexOf(':') + 1)..].Trim();
+        if (File.Exists(linux) && File.ReadLines(linux).FirstOrDefault(l => l.StartsWith(key, StringComparison.Ordinal)) is { } line)
+            return line[(line.IndexOf(':') + 1)..].Trim();
         return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? RuntimeInformation.ProcessArchitecture.ToString();
     }
 }

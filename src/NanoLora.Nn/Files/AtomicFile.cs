@@ -1,14 +1,14 @@
-using System.Runtime.InteropServices;
 using System.Text;
 
 namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
 /// <remarks>
-/// The temporary name of <c>x</c> is <c>.x.tmp</c>, and the file is held locked until it has its own. What a killed process has left under that name nobody
-/// holds; the next write of <c>x</c> takes its place, so there is never more than one.
+/// The temporary name of <c>x</c> is <c>.x.M-N.tmp</c>, with the machine and a new number each time, so that several processes may write the same file, and it is
+/// held locked until it takes its own. What a killed process has left under such a name nobody holds; the next write of <c>x</c> deletes it. The names of a folder
+/// are the system's to flush: a power failure may bring back the file before, whole.
 /// </remarks>
-public static partial class AtomicFile
+public static class AtomicFile
 {
     /// <summary>
     /// Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails,
@@ -45,7 +45,7 @@ public static partial class AtomicFile
         try
         {
             File.Delete(path);
-            StagedFile.RemoveLeft(StagedFile.TemporaryOf(Path.GetFullPath(path)));
+            StagedFile.RemoveLeft(Path.GetFullPath(path));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -67,11 +67,7 @@ public static partial class AtomicFile
         try
         {
             foreach (var (name, write) in files) staged.Add(Stage(Path.Combine(folder, name), write));
-            if (files.Count > 1 && staged[^1].Changes)
-            {
-                File.Delete(staged[^1].Path);
-                FlushFolder(folder);
-            }
+            if (files.Count > 1 && staged[^1].Changes) File.Delete(staged[^1].Path);
             foreach (var file in staged) Commit(file);
         }
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
@@ -98,37 +94,8 @@ public static partial class AtomicFile
     {
         try { file.Commit(overwrite); }
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(file.Path, e); }
-        FlushFolder(Path.GetDirectoryName(Path.GetFullPath(file.Path))!);
     }
 
     private static CheckpointException CannotBeWritten(string path, Exception e) =>
         new(path, "file", $"it cannot be written: {e.Message} Check the rights of the folder and the space on the disk.", e);
-
-    /// <summary>
-    /// Flushes the names in a folder to disk. Without it a power failure may bring the file before back, whole; so where the system has no such call
-    /// (Windows flushes names by itself), or the disk knows none, nothing is lost.
-    /// </summary>
-    internal static void FlushFolder(string folder)
-    {
-        if (OperatingSystem.IsWindows()) return;
-        try
-        {
-            const int readOnly = 0;
-            var descriptor = OpenFolder(folder, readOnly);
-            if (descriptor < 0) return;
-            _ = FlushDescriptor(descriptor);
-            _ = CloseDescriptor(descriptor);
-        }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException) { }
-    }
-
-    // .NET opens no folders.
-    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int OpenFolder(string path, int flags);
-
-    [LibraryImport("libc", EntryPoint = "fsync")]
-    private static partial int FlushDescriptor(int descriptor);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    private static partial int CloseDescriptor(int descriptor);
 }

@@ -166,7 +166,6 @@ public static partial class PeftFolder
             Directory.CreateDirectory(full);
             AtomicFile.WriteTogether(folder, (Weights, weights), (PeftConfig.FileName, config));
             File.Delete(Path.Combine(full, OldWeights));                        // nobody reads it beside the others
-            AtomicFile.FlushFolder(parent);
         }
         catch (Exception e)
         {

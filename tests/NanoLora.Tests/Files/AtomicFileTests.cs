@@ -13,10 +13,14 @@ public sealed class AtomicFileTests : IDisposable
     [Fact]
     public void What_a_killed_writer_left_is_replaced_and_deleted_with_its_file()
     {
-        File.WriteAllText(At(".a.tmp"), "half");
-        File.WriteAllText(At(".b.tmp"), "half");
+        File.WriteAllText(At(".b.theirs.tmp"), "half");
+        var ours = "";
+        AtomicFile.Write(At("a"), _ => ours = Path.GetFileName(Directory.GetFiles(_folder, ".a.*.tmp").Single()));
+        foreach (var name in (string[])[ours, ".a.theirs.tmp", ".a.old.tmp"]) File.WriteAllText(At(name), "half");
+        File.SetLastWriteTimeUtc(At(".a.old.tmp"), DateTime.UtcNow.AddHours(-2));
         AtomicFile.WriteText(At("a"), "whole");
-        Assert.Equal([".b.tmp", "a"], Names());
+        Assert.Equal([".a.theirs.tmp", ".b.theirs.tmp", "a"], Names());
+        foreach (var name in (string[])[".a.theirs.tmp", ".b.theirs.tmp"]) File.SetLastWriteTimeUtc(At(name), DateTime.UtcNow.AddHours(-2));
         AtomicFile.Delete(At("b"));
         AtomicFile.Delete(At("a"));
         Assert.Empty(Names());
