@@ -3,52 +3,57 @@
 # READER: safetensors, pytorch, peft, arrays, pictures, tables or plans. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
 # Exit code 0: no finding. 1: a finding, shown and kept. 3: the fuzzer is not here and could not be installed.
 set -uo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-[ $# -ge 2 ] || { sed -n '2,5p' "$0" >&2; exit 2; }
-reader=$1 seconds=$2
-export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 
-missing() { echo "fuzz $reader: NOT RUN: $1" >&2; exit 3; }
+missing() { echo "fuzz: NOT RUN: $1" >&2; exit 3; }
 
-if ! command -v afl-fuzz > /dev/null; then
-  [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null || missing "afl-fuzz is not installed; install the package afl++."
-  { apt-get update -qq && apt-get install -y -qq --no-install-recommends afl++; } > /dev/null 2>&1 || missing "the package afl++ could not be installed."
-fi
-tools=${XDG_CACHE_HOME:-$HOME/.cache}/nanolora-fuzz/sharpfuzz-2.3.0
-if [ ! -x "$tools/sharpfuzz" ]; then
-  dotnet tool install SharpFuzz.CommandLine --version 2.3.0 --tool-path "$tools" > /dev/null 2>&1 || missing "the tool SharpFuzz.CommandLine could not be installed."
-fi
+main() {   # whole before it starts: the file may change while it runs for hours
+  here=$(cd "$(dirname "$0")" && pwd)
+  [ $# -ge 2 ] || { sed -n '2,5p' "$0" >&2; exit 2; }
+  reader=$1 seconds=$2
+  export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 
-if [ $# -ge 3 ]; then work=$3; mkdir -p "$work"; else work=$(mktemp -d); fi
-work=$(cd "$work" && pwd)
-dotnet build -c Release "$here" -v quiet > "$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
-plain=$here/bin/Release/net10.0
-rm -rf "$work/bin"; cp -r "$plain" "$work/bin"
-for library in NanoLora.Nn NanoLora.Data NanoLora.Experiments; do
-  "$tools/sharpfuzz" "$work/bin/$library.dll" || exit 1
-done
+  if ! command -v afl-fuzz > /dev/null; then
+    [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null || missing "afl-fuzz is not installed; install the package afl++."
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends afl++; } > /dev/null 2>&1 || missing "the package afl++ could not be installed."
+  fi
+  tools=${XDG_CACHE_HOME:-$HOME/.cache}/nanolora-fuzz/sharpfuzz-2.3.0
+  if [ ! -x "$tools/sharpfuzz" ]; then
+    dotnet tool install SharpFuzz.CommandLine --version 2.3.0 --tool-path "$tools" > /dev/null 2>&1 || missing "the tool SharpFuzz.CommandLine could not be installed."
+  fi
 
-# The first inputs: the project's corpus, or what an earlier run in this folder has reached.
-input=$here/corpus/$reader
-[ -d "$work/out/default/queue" ] && input=-
-export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=60000 AFL_HANG_TMOUT=2000
-TMPDIR=$(mktemp -d -p "$([ -d /dev/shm ] && echo /dev/shm || echo "$work")"); export TMPDIR; trap 'rm -rf "$TMPDIR"' EXIT   # in memory where there is such a place
-export DOTNET_gcConcurrent=0 DOTNET_GCHeapHardLimit=0x20000000   # 512 MiB: more is a finding
-afl-fuzz -i "$input" -o "$work/out" -t 2000 -m none -G 8192 -x "$here/dictionaries/$reader.dict" -V "$seconds" \
-  -- dotnet "$work/bin/NanoLora.Fuzz.dll" fuzz "$reader" > "$work/afl.log" 2>&1
-code=$?
-unset DOTNET_GCHeapHardLimit
-stats=$work/out/default/fuzzer_stats
-[ -s "$stats" ] || { tail -20 "$work/afl.log" >&2; missing "afl-fuzz stopped with code $code."; }
-value() { awk -F' *: *' -v k="$1" '$1 == k { print $2 }' "$stats"; }
-echo "fuzz $reader: $(value execs_done) executions in $(value run_time) s ($(value execs_per_sec)/s), $(value edges_found) edges, $(value corpus_count) inputs," \
-  "$(value saved_crashes) crashes, $(value saved_hangs) hangs"
-[ "$(value execs_done)" -gt 100 ] || { tail -20 "$work/afl.log" >&2; missing "only $(value execs_done) executions."; }
+  if [ $# -ge 3 ]; then work=$3; mkdir -p "$work"; else work=$(mktemp -d); fi
+  work=$(cd "$work" && pwd)
+  dotnet build -c Release "$here" -v quiet > "$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
+  plain=$here/bin/Release/net10.0
+  rm -rf "$work/bin"; cp -r "$plain" "$work/bin"
+  for library in NanoLora.Nn NanoLora.Data NanoLora.Experiments; do
+    "$tools/sharpfuzz" "$work/bin/$library.dll" || exit 1
+  done
 
-findings=$(find "$work/out/default/crashes" "$work/out/default/hangs" -type f -name 'id*' 2> /dev/null)
-[ -z "$findings" ] && exit 0
-# Each again without the fuzzer: a machine that was busy for two seconds is no hang.
-mapfile -t files <<< "$findings"
-dotnet "$plain/NanoLora.Fuzz.dll" replay "$reader" "${files[@]}" && { echo "fuzz $reader: none of them repeats"; exit 0; }
-echo "fuzz $reader: FINDINGS in $work/out/default" >&2
-exit 1
+  # The first inputs: the project's corpus, or what an earlier run in this folder has reached.
+  input=$here/corpus/$reader
+  [ -d "$work/out/default/queue" ] && input=-
+  export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=60000 AFL_HANG_TMOUT=2000
+  TMPDIR=$(mktemp -d -p "$([ -d /dev/shm ] && echo /dev/shm || echo "$work")"); export TMPDIR; trap 'rm -rf "$TMPDIR"' EXIT   # in memory where there is such a place
+  export DOTNET_gcConcurrent=0 DOTNET_GCHeapHardLimit=0x20000000   # 512 MiB: more is a finding
+  afl-fuzz -i "$input" -o "$work/out" -t 2000 -m none -G 8192 -x "$here/dictionaries/$reader.dict" -V "$seconds" \
+    -- dotnet "$work/bin/NanoLora.Fuzz.dll" fuzz "$reader" > "$work/afl.log" 2>&1
+  code=$?
+  unset DOTNET_GCHeapHardLimit
+  stats=$work/out/default/fuzzer_stats
+  [ -s "$stats" ] || { tail -20 "$work/afl.log" >&2; missing "afl-fuzz stopped with code $code."; }
+  value() { awk -F' *: *' -v k="$1" '$1 == k { print $2 }' "$stats"; }
+  echo "fuzz $reader: $(value execs_done) executions in $(value run_time) s ($(value execs_per_sec)/s), $(value edges_found) edges, $(value corpus_count) inputs," \
+    "$(value saved_crashes) crashes, $(value saved_hangs) hangs"
+  [ "$(value execs_done)" -gt 100 ] || { tail -20 "$work/afl.log" >&2; missing "only $(value execs_done) executions."; }
+
+  findings=$(find "$work/out/default/crashes" "$work/out/default/hangs" -type f -name 'id*' 2> /dev/null)
+  [ -z "$findings" ] && exit 0
+  # Each again without the fuzzer: a machine that was busy for two seconds is no hang.
+  mapfile -t files <<< "$findings"
+  dotnet "$plain/NanoLora.Fuzz.dll" replay "$reader" "${files[@]}" && { echo "fuzz $reader: none of them repeats"; exit 0; }
+  echo "fuzz $reader: FINDINGS in $work/out/default" >&2
+  exit 1
+}
+
+main "$@"

@@ -35,7 +35,7 @@ public sealed class FullDiskTests
         using (var plain = PeftFolder.Load(Path.Combine(GoldenFormats.Folder("peft"), "plain"), model)) PeftFolder.Save(path, plain, model);
         var before = Contents(path);
 
-        var updates = new Dictionary<string, Factors> { ["model.layers.0.self_attn.q_proj"] = new(new float[512 * 32], new float[32 * 512], 512, 32) };
+        var updates = new Dictionary<string, Factors> { ["model.layers.0.self_attn.q_proj"] = new(new float[512 * 32], new float[32 * 512], 32, 32) };
         var weights = Path.Combine(path, "adapter_model.safetensors");
         GoldenFormats.Refuses($"{weights}: file: it cannot be written: ", () => PeftFolder.Save(path, updates, null, model));
 

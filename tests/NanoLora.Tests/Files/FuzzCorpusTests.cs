@@ -19,7 +19,7 @@ public class FuzzCorpusTests
             var clock = Stopwatch.StartNew();
             try { target.Run(File.ReadAllBytes(file)); }
             catch (FindingException e) { Assert.Fail($"{Path.GetFileName(file)}: {e.Message}"); }
-            Assert.True(clock.Elapsed < TimeSpan.FromSeconds(10), $"{Path.GetFileName(file)} took {clock.Elapsed}");
+            Assert.True(clock.Elapsed < TimeSpan.FromMinutes(1), $"{Path.GetFileName(file)} took {clock.Elapsed}");
         }
     }
 }

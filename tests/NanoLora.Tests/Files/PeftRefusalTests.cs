@@ -99,7 +99,7 @@ public sealed class PeftRefusalTests : IDisposable
         ["bad-config-targets-null"] = "target_modules",
         ["bad-config-targets-empty"] = "target_modules",
         ["bad-config-targets-none-match"] = Q0 + ".lora_A.weight",
-        ["bad-config-targets-other"] = "model.layers.0.self_attn.k_proj",
+        ["bad-config-targets-other"] = Q0 + ".lora_A.weight",
         ["bad-config-targets-fewer"] = V0 + ".lora_A.weight",
         ["bad-config-regex-bad"] = "target_modules",
         ["bad-config-pattern-type"] = "rank_pattern",
