@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace NanoLora.Benchmarks;
 
 /// <summary>
-/// `quick`: NanoLora beside TorchSharp in one run of some minutes. Each half is a process of its own, with as many threads as the other; in every round both have
-/// a turn, never at the same time, and who comes first changes. Both load the same files, and their results are compared before their times are.
+/// `quick`: NanoLora beside TorchSharp in one run of some minutes. Each half is a process of its own, with as many threads as the other; in every round
+/// both have a turn, never at the same time, and who comes first changes. Both load the same files, and their results are compared before their times are.
 /// </summary>
 internal sealed class Quick : IDisposable
 {
@@ -15,6 +15,9 @@ internal sealed class Quick : IDisposable
     // How far the first results may be apart, relative to their size, and the losses of later steps, where each update adds its rounding.
     private const double Parity = 1e-4, LaterParity = 1e-3;
 
+    // The share of the cores that other programs may have in a run whose tables are kept.
+    private const double Quiet = 0.1;
+
     private readonly string _benchmarks = Folder();
     private readonly string _files = Path.Combine(Path.GetTempPath(), $"nanolora-quick-{Guid.NewGuid():N}");
     private readonly QuickMachine _machine = new();
@@ -22,7 +25,10 @@ internal sealed class Quick : IDisposable
     private string _who = "", _idle = "";
     private bool _differs;
 
-    /// <summary>Runs the comparison and prints it. Exit code 0; 1 where the halves gave different results, so that their times are worth nothing; 3 where TorchSharp cannot run here.</summary>
+    /// <summary>
+    /// Runs the comparison and prints it. Exit code 0; 1 where the halves gave different results, so that their times are worth nothing; 3 where TorchSharp
+    /// cannot run here.
+    /// </summary>
     /// <param name="keep">Whether to keep the tables in benchmarks/README.md.</param>
     public static int Run(bool keep)
     {
@@ -40,9 +46,8 @@ internal sealed class Quick : IDisposable
 
     private int All(bool keep)
     {
-        var (clock, load) = (Stopwatch.StartNew(), QuickMachine.Load());
         FindTorchSharp();
-        clock.Restart();                                                                        // the build's download is not the comparison's
+        var (clock, before) = (Stopwatch.StartNew(), QuickMachine.Work());                     // after the build and its download
         Console.Error.WriteLine("writing the models that both halves load");
         QuickWorks.WriteFiles(_files);
         _machine.MeasureBandwidth();
@@ -51,9 +56,10 @@ internal sealed class Quick : IDisposable
         var batch = 16;
         while (batch > 1 && _torchSharp is not null && MemoryOfLoop(batch) > QuickMachine.FreeMemory()) batch /= 2;
         var models = new List<QuickRow>();
-        foreach (var work in QuickWorks.Models(_files, batch)) models.Add(Model(work));
+        foreach (var work in QuickWorks.Models(_files, batch, _torchSharp is not null)) models.Add(Model(work));
         _machine.MeasureBandwidth();
-        var text = new QuickTable(_machine, _who, _idle, load, _torchSharp is not null).Text(products, models, clock.Elapsed.TotalSeconds);
+        var others = Others(before, clock.Elapsed.TotalSeconds);
+        var text = new QuickTable(_machine, _who, _idle, others, _torchSharp is not null).Text(products, models, clock.Elapsed.TotalSeconds);
         Console.WriteLine();
         Console.WriteLine(text);
         if (_reason is not null)
@@ -62,9 +68,15 @@ internal sealed class Quick : IDisposable
             return QuickProtocol.Unavailable;
         }
         if (_differs) return 1;
-        if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text)}.");
+        if (others > Quiet)
+            Console.WriteLine("\nNot kept: the machine was not quiet. While one thread waits for a core its team waits too, and the halves bear that differently.");
+        else if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text)}.");
         return 0;
     }
+
+    // The share of the cores that other programs had since a look at the machine.
+    private static double? Others((double All, double Ours, int Cores)? before, double seconds) =>
+        (before, QuickMachine.Work()) is ({ } a, { } b) ? Math.Max(0, (b.All - a.All - (b.Ours - a.Ours)) / (seconds * b.Cores)) : null;
 
     // What TorchSharp's loop wants for 8 modules on ViT-S/16: 11.3 GiB at a batch of 16, measured; and 1 GiB to spare.
     private static long MemoryOfLoop(int batch) => (long)((0.7 * batch + 1) * (1L << 30));

@@ -16,7 +16,10 @@ internal static class QuickFiles
     /// <summary>The rank of every module; its alpha is twice that, so that the scale is 2.</summary>
     public const int Rank = 8;
 
-    /// <summary>Writes a model of random numbers with modules on its queries and values, and a batch. Every B is other than 0, so a module that is not applied changes the loss.</summary>
+    /// <summary>
+    /// Writes a model of random numbers with modules on its queries and values, and a batch. Every B is other than 0, so a module that is left out
+    /// changes the loss.
+    /// </summary>
     public static void Write(string folder, VitConfig config, int modules, int batch)
     {
         using var backend = new CpuBackend(1);

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -19,7 +18,7 @@ internal sealed class QuickMachine
     /// <summary>The most GB/s that all threads together have read so far.</summary>
     public double Bandwidth { get; private set; }
 
-    /// <summary>Looks again how many multiply-adds the machine does; called all through the run, so that the peak is of the same minutes as what is weighed by it.</summary>
+    /// <summary>Looks again how many multiply-adds the machine does; called all through the run, so that the peak is of the same minutes as the work.</summary>
     public void MeasurePeak()
     {
         for (var i = 0; i < 10; i++) Peak = Math.Max(Peak, Together(Benchmarks.Peak.Measure));
@@ -41,11 +40,21 @@ internal sealed class QuickMachine
     /// <summary>Processor, system and runtime.</summary>
     public static string Name() => $"{Processor()}, {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.FrameworkDescription}";
 
-    /// <summary>How many programs wanted a core in the last minute, or null where the system does not say.</summary>
-    public static double? Load()
+    /// <summary>
+    /// Seconds that the cores have worked so far, for anybody and for this program and the halves that have ended, and the number of cores; null where
+    /// the system does not say. Two looks tell what others did in between.
+    /// </summary>
+    public static (double All, double Ours, int Cores)? Work()
     {
-        const string linux = "/proc/loadavg";
-        return File.Exists(linux) && double.TryParse(File.ReadAllText(linux).Split(' ')[0], CultureInfo.InvariantCulture, out var load) ? load : null;
+        const string system = "/proc/stat", own = "/proc/self/stat";
+        const double ticks = 100;                                                               // a second, in these files
+        if (!File.Exists(system)) return null;
+        var lines = File.ReadAllLines(system);
+        // cpu user nice system idle iowait irq softirq steal …
+        var all = lines[0].Split(' ', StringSplitOptions.RemoveEmptyEntries)[1..9].Select(double.Parse).ToArray();
+        // pid (name) state …, where utime, stime and those of ended children are the 12th to 15th after the name
+        var mine = File.ReadAllText(own).Split(')')[^1].Split(' ', StringSplitOptions.RemoveEmptyEntries)[11..15].Select(double.Parse);
+        return ((all.Sum() - all[3] - all[4]) / ticks, mine.Sum() / ticks, lines.Count(l => l.StartsWith("cpu", StringComparison.Ordinal)) - 1);
     }
 
     /// <summary>Memory that programs can still have, in bytes.</summary>
@@ -95,7 +104,8 @@ internal sealed class QuickMachine
     private static string Processor()
     {
         const string linux = "/proc/cpuinfo", key = "model name";
-        if (File.Exists(linux) && File.ReadLines(linux).FirstOrDefault(l => l.StartsWith(key, StringComparison.Ordinal)) is { } line) return line[(line.IndexOf(':') + 1)..].Trim();
+        if (File.Exists(linux) && File.ReadLines(linux).FirstOrDefault(l => l.StartsWith(key, StringComparison.Ordinal)) is { } line)
+            return line[(line.IndexOf(':') + 1)..].Trim();
         return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? RuntimeInformation.ProcessArchitecture.ToString();
     }
 }

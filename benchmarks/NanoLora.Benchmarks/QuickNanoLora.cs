@@ -22,7 +22,8 @@ internal sealed class QuickNanoLora : IQuickHalf
         var shape = entry.Shape;
         var (channels, y, x) = ((int)shape[1], (int)shape[2], (int)shape[3]);
         var labels = Array.ConvertAll(file.ReadInt64(file["labels"]), label => (int)label);
-        return (backend.Main.From(images.AsSpan(0, rows * channels * y * x), new Shape(rows, channels, y, x)), backend.Main.From(labels.AsSpan(0, rows), new Shape(rows)));
+        var firstImages = backend.Main.From(images.AsSpan(0, rows * channels * y * x), new Shape(rows, channels, y, x));
+        return (firstImages, backend.Main.From(labels.AsSpan(0, rows), new Shape(rows)));
     }
 }
 

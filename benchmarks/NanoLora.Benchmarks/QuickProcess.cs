@@ -48,7 +48,7 @@ internal sealed class QuickProcess : IDisposable
     public static string BuildTorchSharp(string folder)
     {
         var project = Path.Combine(folder, "NanoLora.TorchSharp");
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, ArgumentList = { "build", "-c", "Release", "--nologo", "-v", "quiet", project } };
+        var start = new ProcessStartInfo("dotnet", ["build", "-c", "Release", "--nologo", "-v", "quiet", project]) { RedirectStandardOutput = true };
         Process process;
         try { process = Process.Start(start)!; }
         catch (Win32Exception error) { throw new QuickException($"TorchSharp: dotnet does not start: {error.Message}; put it on the PATH."); }
@@ -103,6 +103,7 @@ internal sealed class QuickProcess : IDisposable
         if (_process.StandardOutput.ReadLine() is { } line) return line;
         _process.WaitForExit();
         var code = _process.ExitCode;
-        throw new QuickException($"{_name} has ended with exit code {code}{(code == 137 ? ": killed, as happens where memory runs out" : "")}{(_lastError.Length > 0 ? $": {_lastError}" : "")}");
+        var killed = code == 137 ? ": killed, as happens where memory runs out" : "";
+        throw new QuickException($"{_name} has ended with exit code {code}{killed}{(_lastError.Length > 0 ? $": {_lastError}" : "")}");
     }
 }

@@ -5,7 +5,7 @@ using NanoLora.Nn;
 namespace NanoLora.Benchmarks;
 
 /// <summary>The tables of `quick`: Markdown that reads well on a console, so that what is printed is what is kept.</summary>
-internal sealed class QuickTable(QuickMachine machine, string who, string idle, double? load, bool beside)
+internal sealed class QuickTable(QuickMachine machine, string who, string idle, double? others, bool beside)
 {
     private const string Begin = "<!-- quick -->", End = "<!-- /quick -->";
 
@@ -13,14 +13,17 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
     public string Text(IReadOnlyList<QuickRow> products, IReadOnlyList<QuickRow> models, double seconds)
     {
         var text = new StringBuilder();
-        var busy = load is null ? "" : $"; load of the machine before: {load:0.0}";
-        text.AppendLine($"{DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}, {QuickMachine.Name()}{busy}.");
+        var busy = others is null ? "" : $"; other programs had {100 * others:0} % of its cores meanwhile";
+        var today = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
+        text.AppendLine($"{today}, {QuickMachine.Name()}{busy}.");
         text.AppendLine($"{who}.");
-        text.AppendLine($"FMA peak of {QuickProtocol.Threads} threads {machine.Peak:0} GFLOP/s; read bandwidth {machine.Bandwidth:0} GB/s; float32; {seconds:0} s in all.");
+        text.Append($"FMA peak of {QuickProtocol.Threads} threads {machine.Peak:0} GFLOP/s; read bandwidth {machine.Bandwidth:0} GB/s; float32; ");
+        text.AppendLine($"{seconds:0} s in all.");
         text.AppendLine();
         if (beside)
         {
-            text.AppendLine("Ratios are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster or smaller. Medians over the rounds; in brackets the middle half.");
+            text.Append("Ratios are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster or smaller. ");
+            text.AppendLine("Medians over the rounds; in brackets the middle half.");
             text.AppendLine();
         }
         Table(text, ["y = x Wᵀ (rows x in x out)", "NanoLora, GFLOP/s", "of peak", .. Theirs("TorchSharp, GFLOP/s", "of peak", "ratio")],
@@ -30,14 +33,17 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
             models.Select(r => (string[])
             [
                 r.Work.Title, Time(r.Ours), Share(r, r.Ours), Size(r.OurPeak),
-                .. Theirs(Time(r.Theirs), Share(r, r.Theirs), Size(r.TheirPeak), Ratio(r), r.TheirPeak > 0 && r.OurPeak > 0 ? $"{r.TheirPeak / r.OurPeak:0.00}" : "–"),
+                .. Theirs(Time(r.Theirs), Share(r, r.Theirs), Size(r.TheirPeak), Ratio(r), MemoryRatio(r)),
             ]));
         text.AppendLine();
-        text.Append($"Rounds: {products.Min(r => r.Rounds)} of each product; {string.Join(", ", models.Select(r => r.Rounds))} of the works. Memory is the most that a process of its own had; one that has done nothing: {idle} MiB.");
+        text.Append($"Rounds: {products.Min(r => r.Rounds)} of each product; {string.Join(", ", models.Select(r => r.Rounds))} of the works. ");
+        text.Append($"Memory is the most that a process of its own had; one that has done nothing: {idle} MiB.");
         if (beside)
         {
             text.AppendLine();
-            text.Append($"Both halves did the same work: products agree to {products.Max(r => r.Difference):0.0e+0}, first losses and logits to {models.Max(r => r.Difference):0.0e+0}, and after up to {models.Max(r => 1 + r.Work.WarmUps + r.Rounds * r.Work.Runs)} steps of training to {models.Max(r => r.LaterDifference):0.0e+0}, relative.");
+            var steps = models.Max(r => 1 + r.Work.WarmUps + r.Rounds * r.Work.Runs);
+            text.Append($"Relative differences of results: products {products.Max(r => r.Difference):0.0e+0}, first losses and logits ");
+            text.Append($"{models.Max(r => r.Difference):0.0e+0}, losses after up to {steps} steps of training {models.Max(r => r.LaterDifference):0.0e+0}.");
         }
         foreach (var row in products.Concat(models)) if (row.Lost is { } reason) text.Append($"\nTorchSharp did not finish \"{row.Work.Title}\": {reason}.");
         return text.ToString();
@@ -57,7 +63,8 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
 
     private string[] Theirs(params string[] columns) => beside ? columns : [];
 
-    private static string Rate(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : $"{row.Work.Flops / seconds / 1e9:0}";
+    private static string Rate(QuickRow row, double seconds) =>
+        double.IsNaN(seconds) ? "–" : row.Work.Flops / seconds < 1e10 ? $"{row.Work.Flops / seconds / 1e9:0.0}" : $"{row.Work.Flops / seconds / 1e9:0}";
 
     private string Share(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : $"{100 * row.Work.Flops / seconds / 1e9 / machine.Peak:0} %";
 
@@ -65,7 +72,10 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
 
     private static string Size(double mebibytes) => mebibytes > 0 ? $"{mebibytes:0}" : "–";
 
-    private static string Ratio(QuickRow row) => double.IsNaN(row.Ratio.Median) ? "–" : $"{row.Ratio.Median:0.00} [{row.Ratio.Low:0.00}, {row.Ratio.High:0.00}]";
+    private static string Ratio(QuickRow row) =>
+        double.IsNaN(row.Ratio.Median) ? "–" : $"{row.Ratio.Median:0.00} [{row.Ratio.Low:0.00}, {row.Ratio.High:0.00}]";
+
+    private static string MemoryRatio(QuickRow row) => row.TheirPeak > 0 && row.OurPeak > 0 ? $"{row.TheirPeak / row.OurPeak:0.00}" : "–";
 
     // The first column to the left, numbers to the right.
     private static void Table(StringBuilder text, string[] head, IEnumerable<string[]> rows)

@@ -24,7 +24,8 @@ internal static class QuickWorks
     /// <summary>The bundled model's size.</summary>
     public static readonly VitConfig Nano = new()
     {
-        ImageSize = 28, PatchSize = 7, Channels = 1, HiddenSize = 96, Layers = 4, Heads = 4, IntermediateSize = 384, Labels = [.. Enumerable.Range(0, 72).Select(i => $"{i}")],
+        ImageSize = 28, PatchSize = 7, Channels = 1, HiddenSize = 96, Layers = 4, Heads = 4, IntermediateSize = 384,
+        Labels = [.. Enumerable.Range(0, 72).Select(i => $"{i}")],
     };
 
     /// <summary>ViT-S/16: images of 224 x 224, 197 tokens of width 384, 12 blocks, the class token's features.</summary>
@@ -36,7 +37,9 @@ internal static class QuickWorks
     /// <summary>Products at the shapes of ViT-B/16 and ViT-S/16, and LoRA's.</summary>
     public static IEnumerable<QuickWork> Products()
     {
-        foreach (var (m, k, n) in ((int, int, int)[])[(1576, 768, 768), (1576, 768, 3072), (1576, 3072, 768), (3152, 384, 384), (64, 768, 768), (1576, 768, 8), (1576, 8, 768)])
+        (int M, int K, int N)[] shapes =
+            [(1576, 768, 768), (1576, 768, 3072), (1576, 3072, 768), (3152, 384, 384), (64, 768, 768), (1576, 768, 8), (1576, 8, 768)];
+        foreach (var (m, k, n) in shapes)
         {
             var flops = 2.0 * m * k * n;
             yield return new($"{m} x {k} x {n}", $"gemm {m} {k} {n}", flops, 3, (int)Math.Max(1, 4e9 / flops), 9, 3);
@@ -46,16 +49,22 @@ internal static class QuickWorks
     /// <summary>Models: training steps and inference.</summary>
     /// <param name="folder">Holds the folders that <see cref="WriteFiles"/> has written.</param>
     /// <param name="batch">The rows of ViT-S/16's batch when modules are composed.</param>
-    public static IEnumerable<QuickWork> Models(string folder, int batch)
+    /// <param name="beside">Whether TorchSharp's half runs, which does the same function in two ways.</param>
+    public static IEnumerable<QuickWork> Models(string folder, int batch, bool beside)
     {
         var (nano, small) = (Path.Combine(folder, "nano"), Path.Combine(folder, "small"));
         yield return new("LoRA step, nano ViT, batch 32", $"vit lora 32 {nano}", Step(Nano, 32, QuickFiles.Rank, factors: true), 30, 10, 15, 8);
         yield return new("LoRA step, ViT-S/16, batch 16", $"vit lora 16 {small}", Step(Small, 16, QuickFiles.Rank, factors: true), 1, 1, 9, 32);
         var learned = Step(Small, batch, Modules * QuickFiles.Rank, factors: false);
-        yield return new($"learned composition of {Modules} modules, ViT-S/16, batch {batch}; TorchSharp: a loop over the modules, as PEFT does it",
+        yield return new($"learned composition of {Modules} modules, ViT-S/16, batch {batch}{(beside ? " (TorchSharp: a loop, as PEFT does it)" : "")}",
             $"vit learned {batch} {small}", learned, 1, 1, 7, 55);
-        yield return new("the same; TorchSharp: the modules stacked by hand into one gated LoRA", $"vit learned {batch} {small}", learned, 1, 1, 5, 24)
-            { TorchRequest = $"vit stacked {batch} {small}" };
+        if (beside)
+        {
+            yield return new("the same (TorchSharp: stacked by hand into one gated LoRA)", $"vit learned {batch} {small}", learned, 1, 1, 5, 24)
+            {
+                TorchRequest = $"vit stacked {batch} {small}",
+            };
+        }
         yield return new("inference, ViT-S/16, batch 8", $"vit infer 8 {small}", Forward(Small, 8), 2, 1, 11, 10);
     }
 

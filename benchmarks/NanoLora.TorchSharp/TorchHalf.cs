@@ -9,7 +9,10 @@ namespace NanoLora.Benchmarks;
 /// <summary>The work of `quick` in TorchSharp.</summary>
 internal sealed class TorchHalf : IQuickHalf
 {
-    public string Who { get; } = $"TorchSharp {typeof(torch).Assembly.GetName().Version!.ToString(3)}, libtorch {Version.Parse(torch.__version__).ToString(3)}, {get_num_threads()} threads";
+    public string Who { get; } = $"TorchSharp {Short(typeof(torch).Assembly.GetName().Version!)}, "
+        + $"libtorch {Short(Version.Parse(torch.__version__))}, {get_num_threads()} threads";
+
+    private static string Short(Version version) => version.ToString(3);
 
     public IQuickWork Gemm(int m, int k, int n) => new TorchGemm(m, k, n);
 

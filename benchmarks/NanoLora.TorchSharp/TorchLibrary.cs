@@ -24,9 +24,12 @@ internal static partial class TorchLibrary
         {
             var text = error.ToString().ReplaceLineEndings(" ");
             var version = CxxVersion().Match(text);
+            var library = version.Value.StartsWith("GLIBC_", StringComparison.Ordinal) ? "glibc" : "libstdc++";
             return version.Success
-                ? $"TorchSharp's native library wants {version.Value} of libstdc++, which is newer than what this system has; run it on a current distribution, such as Debian 13, Ubuntu 24.04 or Fedora 40"
-                : $"TorchSharp's native library does not load ({error.GetType().Name}: {error.Message.ReplaceLineEndings(" ")}); there is one for x64 on Linux and Windows, and for Arm64 on macOS";
+                ? $"TorchSharp's native library wants {version.Value} of {library}, "
+                    + "which is newer than what this system has; run it on a current distribution, such as Debian 13, Ubuntu 24.04 or Fedora 40"
+                : $"TorchSharp's native library does not load ({error.GetType().Name}: {error.Message.ReplaceLineEndings(" ")}); "
+                    + "there is one for x64 on Linux and Windows, and for Arm64 on macOS";
         }
     }
 

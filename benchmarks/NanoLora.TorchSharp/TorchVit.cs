@@ -6,7 +6,7 @@ using static TorchSharp.torch.nn.functional;
 
 namespace NanoLora.Benchmarks;
 
-/// <summary>A vision transformer over a folder with config.json and model.safetensors under Hugging Face's names, as one would write it in TorchSharp.</summary>
+/// <summary>A vision transformer over a folder with config.json and model.safetensors under Hugging Face's names, as one writes it in TorchSharp.</summary>
 internal sealed class TorchVit
 {
     private readonly Dictionary<string, Tensor> _weights;

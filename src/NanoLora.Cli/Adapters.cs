@@ -6,7 +6,7 @@ namespace NanoLora.Cli;
 /// <summary>Finds out what an adapter folder is, and puts it into a model.</summary>
 internal static class Adapters
 {
-    public const string PeftConfig = "adapter_config.json", Composition = "composition.json";
+    public const string PeftConfig = "adapter_config.json", PeftWeights = "adapter_model.safetensors", Composition = "composition.json";
 
     /// <summary>Attaches a composition or a PEFT adapter; the head that it brings becomes the model's.</summary>
     /// <exception cref="CommandException">The folder holds neither.</exception>

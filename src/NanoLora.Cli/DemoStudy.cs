@@ -68,6 +68,20 @@ internal sealed class DemoStudy
         return before.Cells;
     }
 
+    /// <summary>Refuses to write over what an interrupted study in the folder has done.</summary>
+    /// <exception cref="CommandException">It says how to go on with it.</exception>
+    public static void RefuseInterrupted(string folder)
+    {
+        var path = ResultsPath(folder);
+        if (!File.Exists(path)) return;
+        var before = Results.LoadJson(path);
+        if (before.Cells.Count < before.Planned)
+        {
+            throw new CommandException(
+                $"{path} has {before.Cells.Count} of the {before.Planned} runs of an interrupted demo; add --resume to go on with it, or delete it.");
+        }
+    }
+
     /// <summary>Runs what is missing, and keeps results.json up to date on the way.</summary>
     public Results Run(Session session, string folder, IReadOnlyList<Cell> done)
     {
@@ -95,7 +109,7 @@ internal sealed class DemoStudy
     private Results Of(IReadOnlyList<Cell> cells)
     {
         var title = $"{_task.Name} from a few images: composing {_modules.Count} LoRA modules";
-        var results = new Results(title, _model, _modules, _matrices, Machine.Facts(), _protocol.Seed, DateTimeOffset.UtcNow, _settings, cells);
+        var results = new Results(title, _model, _modules, _matrices, Machine.Facts(), _protocol.Seed, DateTimeOffset.UtcNow, _settings, cells, Planned: Total);
         return results with { Conclusion = Conclusion.Of(results) };
     }
 

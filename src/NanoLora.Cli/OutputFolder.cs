@@ -1,3 +1,5 @@
+using NanoLora.Nn;
+
 namespace NanoLora.Cli;
 
 /// <summary>The folder that a command writes to, checked before any work is done.</summary>
@@ -12,9 +14,9 @@ internal static class OutputFolder
         try
         {
             Directory.CreateDirectory(folder);
-            var probe = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
-            File.WriteAllBytes(probe, []);
-            File.Delete(probe);
+            var probe = Path.Combine(folder, ".probe.tmp");
+            const FileShare all = FileShare.ReadWrite | FileShare.Delete;
+            new FileStream(probe, FileMode.Create, FileAccess.Write, all, 1, FileOptions.DeleteOnClose).Dispose();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
@@ -36,14 +38,15 @@ internal static class OutputFolder
         }
     }
 
-    /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, or one that is being trained.</summary>
+    /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, one that is being trained, or what a killed command has left of one.</summary>
     /// <exception cref="CommandException">It has other things in it.</exception>
     public static void PrepareAdapter(string folder)
     {
         Prepare(folder);
-        if (File.Exists(Path.Combine(folder, Adapters.PeftConfig))) return;
+        string[] ours = [Adapters.PeftConfig, Adapters.PeftWeights, TrainingState.FileName];
+        if (ours.Any(name => File.Exists(Path.Combine(folder, name)))) return;
         var names = Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)!);
-        if (names.FirstOrDefault(f => !f.StartsWith("training-state.", StringComparison.Ordinal)) is { } strange)
+        if (names.FirstOrDefault(f => f is not ['.', .., '.', 't', 'm', 'p']) is { } strange)
             throw new CommandException($"{folder} has {strange} in it and is no adapter folder; name a new folder.");
     }
 }

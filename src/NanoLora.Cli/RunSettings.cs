@@ -1,5 +1,4 @@
-using System.Text;
-using System.Text.Json;
+using System.CommandLine;
 using NanoLora.Experiments;
 using NanoLora.Nn;
 
@@ -26,63 +25,59 @@ internal static class RunSettings
         static string? Find(IReadOnlyList<Fact> facts, string name) => facts.FirstOrDefault(f => f.Name == name)?.Value;
         static string Show(string? value) => value is null ? "none" : $"\"{value}\"";
     }
-
-    /// <summary>Writes settings as a JSON object of texts.</summary>
-    public static void Save(string path, IReadOnlyList<Fact> settings)
-    {
-        using var buffer = new MemoryStream();
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true }))
-        {
-            json.WriteStartObject();
-            foreach (var fact in settings) json.WriteString(fact.Name, fact.Value);
-            json.WriteEndObject();
-        }
-        AtomicFile.WriteText(path, Encoding.UTF8.GetString(buffer.ToArray()) + "\n");
-    }
-
-    /// <summary>Reads what <see cref="Save"/> wrote.</summary>
-    /// <exception cref="CommandException">The file is missing or damaged.</exception>
-    public static IReadOnlyList<Fact> Load(string path)
-    {
-        try
-        {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(path));
-            return [.. json.RootElement.EnumerateObject().Select(p => new Fact(p.Name, p.Value.GetString() ?? ""))];
-        }
-        catch (Exception error) when (error is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
-        {
-            throw new CommandException($"{path}: the settings of the interrupted run cannot be read: {error.Message}", error);
-        }
-    }
 }
 
-/// <summary>A training in a folder: its state and settings lie there until it is done.</summary>
-internal sealed class ResumableTraining(string folder, IReadOnlyList<Fact> settings)
+/// <summary>A training in a folder: its state lies there, with its settings, until what it was for is written.</summary>
+internal sealed class ResumableTraining(Session session, string folder, IReadOnlyList<Fact> settings)
 {
-    private readonly string _state = Path.Combine(folder, "training-state.safetensors"), _settings = Path.Combine(folder, "training-state.json");
+    private readonly string _state = Path.Combine(folder, TrainingState.FileName);
+
+    /// <summary>The option that says how often.</summary>
+    public static Option<int?> EveryOption() =>
+        Inputs.OptionalWhole("--checkpoint-every", "Steps from one save of the state to the next; every 10 seconds if not given.");
+
+    /// <summary>Whether a training was begun in a folder and has not ended.</summary>
+    public static bool IsUnderWay(string folder) => File.Exists(Path.Combine(folder, TrainingState.FileName));
 
     /// <summary>Where to begin: the saved state, or null for the start.</summary>
     /// <exception cref="CommandException">There is a state that nobody asked to resume, or it belongs to other settings.</exception>
     public TrainingState? Begin(bool resume)
     {
-        var there = File.Exists(_state);
-        if (!resume && there) throw new CommandException($"{_state} is the state of an interrupted training; add --resume to go on with it, or delete it.");
-        if (!resume || !there) return null;
-        RunSettings.Match(_settings, RunSettings.Load(_settings), settings);
-        return TrainingState.Load(_state);
+        if (!IsUnderWay(folder))
+        {
+            if (resume) session.Note($"there is no state of a training in {folder}: it begins anew");
+            return null;
+        }
+        if (!resume) throw new CommandException($"{_state} is the state of an interrupted training; add --resume to go on with it, or delete it.");
+        var state = TrainingState.Load(_state);
+        RunSettings.Match(_state, [.. state.Notes.Select(n => new Fact(n.Key, n.Value))], settings);
+        return state;
     }
 
-    /// <summary>Keeps the state. The settings come first: a state is never without them.</summary>
+    /// <summary>Says where it goes on.</summary>
+    public void Resumed(TrainingState? state, int steps)
+    {
+        if (state is not null) session.Note($"resumed after step {state.Step} of {steps}");
+    }
+
+    /// <summary>Keeps the state; one that cannot be written ends the training, and the last one stays.</summary>
     public void Save(TrainingState state)
     {
-        RunSettings.Save(_settings, settings);
-        state.Save(_state);
+        try { state.Save(_state, settings.Select(s => KeyValuePair.Create(s.Name, s.Value))); }
+        catch (CheckpointException error)
+        {
+            var kept = IsUnderWay(folder) ? $"the one before is kept, go on with: {session.CommandLine("--resume")}" : "none is kept.";
+            throw new CommandException($"{error.Message} The training ends without the state after step {state.Step}; {kept}", error);
+        }
     }
 
-    /// <summary>Removes the state: the training is done.</summary>
-    public void End()
+    /// <summary>Says where an interrupted training stands, and how to go on.</summary>
+    public int Interrupted(TrainingState state, int steps)
     {
-        File.Delete(_state);
-        File.Delete(_settings);
+        Save(state);
+        return session.Resumable($"interrupted after step {state.Step} of {steps}; the state is saved in {folder}");
     }
+
+    /// <summary>Removes the state: what the training was for is written.</summary>
+    public void End() => AtomicFile.Delete(_state);
 }

@@ -42,6 +42,12 @@ public sealed record PretrainOptions
 
     /// <summary>Where to go on from.</summary>
     public TrainingState? Resume { get; init; }
+
+    /// <summary>Takes the state as the training goes, as in <see cref="FitOptions.Checkpoint"/>.</summary>
+    public Action<TrainingState>? Checkpoint { get; init; }
+
+    /// <summary>Steps from one checkpoint to the next, or null to go by time.</summary>
+    public int? CheckpointEvery { get; init; }
 }
 
 /// <summary>Makes the base model and the upstream modules from raw images.</summary>
@@ -66,6 +72,7 @@ public static class Pretraining
             Steps = options.Steps, BatchSize = options.BatchSize, BaseRate = options.Rate, HeadRate = options.Rate, WeightDecay = options.WeightDecay,
             Beta2 = 0.98, Warmup = options.Warmup, LabelSmoothing = options.Smoothing, Seed = options.Seed,
             Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+            Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
         });
         model.Train(false);
         var accuracy = history.Completed ? model.Accuracy(new MixtureTestSet(mixture, options.TestEvery, normalisation)) : double.NaN;
@@ -114,6 +121,12 @@ public sealed record ModuleOptions
 
     /// <summary>Where to go on from.</summary>
     public TrainingState? Resume { get; init; }
+
+    /// <summary>Takes the state as the training goes, as in <see cref="FitOptions.Checkpoint"/>.</summary>
+    public Action<TrainingState>? Checkpoint { get; init; }
+
+    /// <summary>Steps from one checkpoint to the next, or null to go by time.</summary>
+    public int? CheckpointEvery { get; init; }
 }
 
 /// <summary>Trains upstream modules.</summary>
@@ -129,6 +142,7 @@ public static class Upstream
         {
             Steps = options.Steps, BatchSize = options.BatchSize, FactorRate = options.Rate, HeadRate = options.HeadRate, Seed = options.Seed,
             Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+            Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
         });
         return (new LoraModule(task.Name, module.Updates, new HeadWeights(model.Head!.Weight.Value.ToArray(), model.Head.Bias!.Value.ToArray(), model.Labels)), history);
     }

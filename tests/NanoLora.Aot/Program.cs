@@ -12,8 +12,9 @@ Console.WriteLine(backend.Description);
 
 using var bundled = Vit.Load(models, backend);
 var draw = FewShot.Draw(TaskFile.Read("models/tasks/balinese.safetensors"), shots: 5, seed: 1, draw: 0);
-var support = Normalised(draw.Support, bundled);
-var test = Normalised(draw.Test, bundled);
+var pixels = new Normalisation(bundled.Config.ImageMean, bundled.Config.ImageStd);
+var support = draw.Support.Normalised(pixels);
+var test = draw.Test.Normalised(pixels);
 
 // Learned composition, a few steps: the tape and the optimiser run, and the loss falls.
 var modules = Lora.LoadAll($"{models}/modules", bundled);
@@ -34,8 +35,6 @@ Attach.Load(vit, adapter);
 var correct = vit.Correct(test);
 Console.WriteLine($"correct {correct} of {test.Count}");
 return correct == before ? 0 : Fail($"the adapter classifies {correct} images as it should, the mixture that it was written from {before}");
-
-static ImageDataset Normalised(ImageSet set, Vit vit) => set.Normalised(vit.Config.ImageMean![0], vit.Config.ImageStd![0]);
 
 static int Fail(string message)
 {

@@ -23,7 +23,7 @@ internal static class DemoCommand
             Learns a task that neither the base nor the modules have seen, from a few images per class, in seven ways: linear probes on pixels and on
             features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random modules. Ends with
             a table, one sentence that says what was found, and a report.
-            """, "nanolora demo", "nanolora demo --shots 1,2,5 --draws 10 --out longer", "nanolora demo --resume              after Ctrl-C")
+            """, "nanolora demo", "nanolora demo --shots 1,2,5 --draws 10 --out longer", "nanolora demo --resume              after Ctrl-C or a kill")
         { output, shots, draws, steps, arms, seed, models, task, resume };
         command.SetAction(parsed => Run(session, protocol with
         {
@@ -42,6 +42,7 @@ internal static class DemoCommand
     {
         if (protocol.Draws > MostDraws) throw new UsageException($"--draws: {protocol.Draws} is more than {MostDraws}, which would take hours.");
         OutputFolder.Prepare(folder);
+        if (!resume) DemoStudy.RefuseInterrupted(folder);
         var models = BundledModels.Find(modelsFolder);
         var taskFile = models.Task(taskName);
         var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, TaskFile.Read(taskFile));

@@ -29,15 +29,17 @@ internal static class TrainCommand
         var rate = Inputs.Number("--rate", string.Create(CultureInfo.InvariantCulture, $"AdamW's rate for A and B; {options.Rate} if not given."));
         var dropout = Inputs.Number("--dropout", "The share of the input of A that training drops; 0 if not given.", 0, 1);
         var seed = Inputs.Seed("Of the start and the order of samples.");
-        var resume = Inputs.Switch("--resume", "Go on with an interrupted training in the same folder.");
+        var every = ResumableTraining.EveryOption();
+        var resume = Inputs.Switch("--resume", "Go on with a training in the same folder that was interrupted or killed.");
         var command = new ToolCommand("train", "Trains a LoRA module on a task.", """
             The module and a head of its own learn from the task's training images and are written as an adapter folder that the PEFT library reads, with a
-            README.md that says what was measured. The base stays as it is.
+            README.md that says what was measured. The base stays as it is. The state of the training is kept in the folder until then: however it ends, the same
+            command with --resume goes on, to the same bits.
             """, "nanolora train models/nano-vit --task digits.safetensors --out digits",
             "nanolora train models/nano-vit --task photos --out mine",
             "nanolora train models/nano-vit --task train-images.idx.gz,train-labels.idx.gz --rank 8 --out mine",
             "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules")
-        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, resume };
+        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, every, resume };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(all) == (parsed.GetValue(task) is not null)) throw new UsageException("give either --task or --all-upstream.");
@@ -54,6 +56,7 @@ internal static class TrainCommand
                 BatchSize = parsed.GetValue(batch),
                 Rate = parsed.GetValue(rate) ?? options.Rate,
                 Seed = parsed.GetValue(seed),
+                CheckpointEvery = parsed.GetValue(every),
             };
             var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));
             var (folder, source) = (parsed.GetValue(output)!, parsed.GetValue(data));
@@ -91,31 +94,27 @@ internal static class TrainCommand
             var processor = model.Processor();
             var task = read(processor);
             var settings = Settings(task, inverted);
-            var training = new ResumableTraining(folder, [.. settings, new("training images", Digest(task.Train))]);
+            var training = new ResumableTraining(session, folder, [.. settings, new("training images", Digest(task.Train))]);
             var state = training.Begin(resume);
-            var begun = state?.Step ?? 0;
-            if (begun > 0) session.Note($"resumed after step {begun} of {options.Steps}");
+            training.Resumed(state, options.Steps);
 
-            var progress = session.Progress(task.Name, options.Steps - begun);
+            var progress = session.Progress(task.Name, options.Steps - (state?.Step ?? 0));
             var (module, history) = Upstream.Train(model, task, processor.Normalisation, options with
             {
                 Resume = state,
+                Checkpoint = training.Save,
                 Cancellation = session.Cancellation,
                 Progress = step => progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}")),
             });
             progress.Dispose();
-            if (history.State is { } now)
-            {
-                training.Save(now);
-                return session.Resumable($"interrupted after step {now.Step} of {options.Steps}; the state is saved in {folder}");
-            }
+            if (history.State is { } now) return training.Interrupted(now, options.Steps);
             var measured = Measured(model, task, processor.Normalisation);
-            training.End();                                                            // an adapter folder is new, empty, or an adapter
             PeftFolder.Save(folder, module, model);
             var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
             var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
             var making = new Card.Making([.. settings.Skip(2)], session.Recipe(), measured);
             Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, task, making));
+            training.End();
             session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
             return 0;
         }
@@ -146,7 +145,8 @@ internal static class TrainCommand
 
         private static string Text(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
 
-        // The card is written last.
-        private static bool IsDone(string folder) => File.Exists(Path.Combine(folder, "README.md")) && File.Exists(Path.Combine(folder, Adapters.PeftConfig));
+        // An adapter and its card are there, and no training has begun to replace them.
+        private static bool IsDone(string folder) =>
+            File.Exists(Path.Combine(folder, "README.md")) && File.Exists(Path.Combine(folder, Adapters.PeftConfig)) && !ResumableTraining.IsUnderWay(folder);
     }
 }

@@ -7,7 +7,9 @@ internal static class Exif
 {
     private const int OrientationTag = 0x0112, Short = 3;
 
-    /// <summary>The orientation, 1 to 8, in a TIFF structure: byte order, 42, where the directory is; there, entries of 12 bytes. 1 if it says none, or makes no sense.</summary>
+    /// <summary>
+    /// The orientation, 1 to 8, in a TIFF structure: byte order, 42, where the directory is; there, entries of 12 bytes. 1 if it says none, or makes no sense.
+    /// </summary>
     public static int Orientation(ReadOnlySpan<byte> tiff)
     {
         if (tiff.StartsWith("Exif\0\0"u8)) tiff = tiff[6..];
@@ -58,5 +60,6 @@ internal static class Exif
         return new(newWidth, newHeight, channels, pixels);
     }
 
-    private static int Word(ReadOnlySpan<byte> at, bool little) => little ? BinaryPrimitives.ReadUInt16LittleEndian(at) : BinaryPrimitives.ReadUInt16BigEndian(at);
+    private static int Word(ReadOnlySpan<byte> at, bool little) =>
+        little ? BinaryPrimitives.ReadUInt16LittleEndian(at) : BinaryPrimitives.ReadUInt16BigEndian(at);
 }

@@ -36,7 +36,8 @@ public sealed class ImageProcessor
     /// <param name="backend">What resizes; timm's transforms are Pillow's whatever it is.</param>
     /// <exception cref="InvalidDataException">A field is not understood; the message names file and field.</exception>
     public static ImageProcessor Load(
-        string modelFolder, ImageSize size, IReadOnlyList<float>? mean = null, IReadOnlyList<float>? deviation = null, ImageBackend backend = ImageBackend.Pillow)
+        string modelFolder, ImageSize size, IReadOnlyList<float>? mean = null, IReadOnlyList<float>? deviation = null,
+        ImageBackend backend = ImageBackend.Pillow)
     {
         var folder = Directory.Exists(modelFolder) ? modelFolder : Path.GetDirectoryName(Path.GetFullPath(modelFolder))!;
         var path = Path.Combine(folder, "preprocessor_config.json");
@@ -53,7 +54,9 @@ public sealed class ImageProcessor
     /// <summary>How the pixels become floats.</summary>
     public Normalisation Normalisation { get; }
 
-    /// <summary>Converts the channels, resizes, crops and pads: 8-bit [channels, height, width] of <see cref="Size"/>, as an <see cref="ImageSet"/> holds it.</summary>
+    /// <summary>
+    /// Converts the channels, resizes, crops and pads: 8-bit [channels, height, width] of <see cref="Size"/>, as an <see cref="ImageSet"/> holds it.
+    /// </summary>
     /// <exception cref="ArgumentException">The config leaves the size to the picture, and this one has not the model's.</exception>
     public byte[] Shape(Picture picture)
     {
@@ -76,7 +79,8 @@ public sealed class ImageProcessor
         ArgumentNullException.ThrowIfNull(picture);
         picture = picture.As(Size.Channels);
         var (height, width) = _steps.Resized(picture.Height, picture.Width);
-        picture = _backend == ImageBackend.Pillow ? PillowResize.Resize(picture, width, height, _steps.Filter) : TorchResize.Resize(picture, width, height, _steps.Filter);
+        picture = _backend == ImageBackend.Pillow ? PillowResize.Resize(picture, width, height, _steps.Filter)
+            : TorchResize.Resize(picture, width, height, _steps.Filter);
         return _steps.Crops ? CentreCrop.Of(picture, _steps.Height, _steps.Width, _steps.Rounding, _steps.Fill) : picture;
     }
 }
@@ -129,7 +133,8 @@ internal sealed record ImageSteps(Sizing Sizing, int Height, int Width)
         if (Sizing == Sizing.Exact) return (ResizeHeight, ResizeWidth);
         if (Sizing == Sizing.Shortest)
             return width <= height ? (Scaled(ResizeHeight, height, width), ResizeHeight) : (ResizeHeight, Scaled(ResizeHeight, width, height));
-        double down = (double)height / ResizeHeight, across = (double)width / ResizeWidth, ratio = Sizing == Sizing.Cover ? Math.Min(down, across) : Math.Max(down, across);
+        double down = (double)height / ResizeHeight, across = (double)width / ResizeWidth;
+        var ratio = Sizing == Sizing.Cover ? Math.Min(down, across) : Math.Max(down, across);
         return (Rounded(height / ratio), Rounded(width / ratio));
     }
 

@@ -34,7 +34,8 @@ internal static class Jpeg
         // Whatever a damaged file makes the decoder do, it is the file that is wrong.
         catch (Exception e) when (e is not (OutOfMemoryException or InvalidDataException))
         {
-            throw new InvalidDataException($"{name}: the JPEG is damaged, or of a kind that is not read ({e.Message.Split('\n')[0].TrimEnd('.', ' ')}); save it again.", e);
+            throw new InvalidDataException(
+                $"{name}: the JPEG is damaged, or of a kind that is not read ({e.Message.Split('\n')[0].TrimEnd('.', ' ')}); save it again.", e);
         }
     }
 
@@ -82,12 +83,17 @@ internal static class Jpeg
         private static int Frame(ReadOnlySpan<byte> part, int marker, int length, string name)
         {
             if (marker > 0xC2) throw new InvalidDataException($"{name}: the JPEG is {Kind(marker)}, which is not read; save it as an ordinary JPEG or as PNG.");
-            if (part.Length < 6 || part.Length != 6 + 3 * part[5]) throw new InvalidDataException($"{name}: damaged JPEG: a frame (SOF) of {part.Length} bytes; save the picture again.");
-            if (part[0] != 8) throw new InvalidDataException($"{name}: the JPEG has {part[0]} bits a value; 8 are read. Save it as an ordinary JPEG or as PNG.");
+            if (part.Length < 6 || part.Length != 6 + 3 * part[5])
+                throw new InvalidDataException($"{name}: damaged JPEG: a frame (SOF) of {part.Length} bytes; save the picture again.");
+            if (part[0] != 8)
+                throw new InvalidDataException($"{name}: the JPEG has {part[0]} bits a value; 8 are read. Save it as an ordinary JPEG or as PNG.");
             uint height = BinaryPrimitives.ReadUInt16BigEndian(part[1..]), width = BinaryPrimitives.ReadUInt16BigEndian(part[3..]);
             Pictures.CheckSize(width, height, name);
             if (part[5] is not (1 or 3))
-                throw new InvalidDataException($"{name}: the JPEG has {part[5]} components{(part[5] == 4 ? " (CMYK)" : "")}; gray (1) and colour (3) are read. Convert it to RGB.");
+            {
+                var kind = part[5] == 4 ? " (CMYK)" : "";
+                throw new InvalidDataException($"{name}: the JPEG has {part[5]} components{kind}; gray (1) and colour (3) are read. Convert it to RGB.");
+            }
             if ((long)width * height > (long)MostPixelsPerByte * length)
                 throw new InvalidDataException($"{name}: {width} x {height} pixels cannot be in a JPEG of {length} bytes; the file is cut or damaged.");
             return part[5];
@@ -96,7 +102,8 @@ internal static class Jpeg
         /// <summary>The next marker: FF, any number of times, then its number.</summary>
         private static int Marker(ReadOnlySpan<byte> file, ref int at, string name)
         {
-            if (at < file.Length && file[at] != 0xFF) throw new InvalidDataException($"{name}: damaged JPEG: byte {at} is {file[at]:X2} where a marker (FF) is expected; save the picture again.");
+            if (at < file.Length && file[at] != 0xFF)
+                throw new InvalidDataException($"{name}: damaged JPEG: byte {at} is {file[at]:X2} where a marker (FF) is expected; save the picture again.");
             while (at < file.Length && file[at] == 0xFF) at++;
             return at < file.Length ? file[at++] : throw Cut(name);
         }

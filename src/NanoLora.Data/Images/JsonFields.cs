@@ -46,7 +46,8 @@ internal readonly struct JsonFields
     /// <summary>A whole number within a range.</summary>
     public int Int(string name, int min, int max)
     {
-        if (Find(name) is { ValueKind: JsonValueKind.Number } value && value.TryGetDouble(out var number) && number >= min && number <= max && number == Math.Floor(number))
+        if (Find(name) is { ValueKind: JsonValueKind.Number } value && value.TryGetDouble(out var number) && number >= min && number <= max
+            && number == Math.Floor(number))
             return (int)number;
         throw Error(name, $"{Quote(name)}; a whole number from {min} to {max} is expected.");
     }

@@ -23,7 +23,8 @@ public sealed class Normalisation
         Rescale = rescale;
         if (Mean.Count > 1 && Deviation.Count > 1 && Mean.Count != Deviation.Count)
             throw new ArgumentException($"Normalisation: {Mean.Count} means, but {Deviation.Count} deviations; give one per channel, or one for all.");
-        if (!double.IsFinite(rescale) || rescale == 0) throw new ArgumentException($"Normalisation: the rescale factor is {rescale}; it must be a number other than 0.");
+        if (!double.IsFinite(rescale) || rescale == 0)
+            throw new ArgumentException($"Normalisation: the rescale factor is {rescale}; it must be a number other than 0.");
         var scale = (float)(1 / rescale);
         (_gain, _offset) = (new float[Math.Max(Mean.Count, Deviation.Count)], new float[Math.Max(Mean.Count, Deviation.Count)]);
         for (var c = 0; c < _gain.Length; c++)
@@ -31,7 +32,8 @@ public sealed class Normalisation
             float m = Mean[Math.Min(c, Mean.Count - 1)], d = Deviation[Math.Min(c, Deviation.Count - 1)];
             (_gain[c], _offset[c]) = (1 / (scale * d), m / d);
             if (float.IsFinite(_gain[c]) && float.IsFinite(_offset[c])) continue;
-            throw new ArgumentException($"Normalisation: channel {c} has the mean {m} and the deviation {d}; the deviation must not be 0 and both must be numbers.");
+            throw new ArgumentException(
+                $"Normalisation: channel {c} has the mean {m} and the deviation {d}; the deviation must not be 0 and both must be numbers.");
         }
     }
 
@@ -58,7 +60,8 @@ public sealed class Normalisation
     {
         if (_gain.Length == 1) return (_gain[0], _offset[0]);
         if ((uint)channel < (uint)_gain.Length) return (_gain[channel], _offset[channel]);
-        throw new ArgumentException($"Normalisation: there is no channel {channel}; means and deviations are of {_gain.Length} channels. Convert the images first.");
+        throw new ArgumentException(
+            $"Normalisation: there is no channel {channel}; means and deviations are of {_gain.Length} channels. Convert the images first.");
     }
 
     /// <summary>Writes one image as normalised floats. Allocates nothing.</summary>
@@ -71,7 +74,8 @@ public sealed class Normalisation
         if (image.Length != size.Length || y.Length < size.Length)
             throw new ArgumentException($"Normalisation: an image of {size} has {size.Length} values; the source has {image.Length}, the target {y.Length}.");
         if (_gain.Length > 1 && _gain.Length != size.Channels)
-            throw new ArgumentException($"Normalisation: an image of {size} does not fit means and deviations of {_gain.Length} channels; convert the images first.");
+            throw new ArgumentException(
+                $"Normalisation: an image of {size} does not fit means and deviations of {_gain.Length} channels; convert the images first.");
         var plane = size.Height * size.Width;
         for (var c = 0; c < size.Channels; c++)
         {

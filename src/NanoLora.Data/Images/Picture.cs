@@ -7,7 +7,9 @@ namespace NanoLora.Data;
 /// <param name="Pixels">[height, width, channels].</param>
 public sealed record Picture(int Width, int Height, int Channels, byte[] Pixels)
 {
-    /// <summary>The same picture with one channel (gray, by ITU-R BT.601) or three (gray is repeated). Alpha is dropped, not blended, as Pillow's conversions do.</summary>
+    /// <summary>
+    /// The same picture with one channel (gray, by ITU-R BT.601) or three (gray is repeated). Alpha is dropped, not blended, as Pillow's conversions do.
+    /// </summary>
     /// <exception cref="ArgumentException">Another number of channels is asked for.</exception>
     public Picture As(int channels)
     {
@@ -16,8 +18,9 @@ public sealed record Picture(int Width, int Height, int Channels, byte[] Pixels)
         var pixels = new byte[checked(Width * Height * channels)];
         for (int from = 0, to = 0; to < pixels.Length; from += Channels, to += channels)
         {
-            if (channels == 3) (pixels[to], pixels[to + 1], pixels[to + 2]) = Channels > 2 ? (Pixels[from], Pixels[from + 1], Pixels[from + 2]) : (Pixels[from], Pixels[from], Pixels[from]);
-            else pixels[to] = Channels > 2 ? Gray(Pixels[from], Pixels[from + 1], Pixels[from + 2]) : Pixels[from];
+            var (r, g, b) = Channels > 2 ? (Pixels[from], Pixels[from + 1], Pixels[from + 2]) : (Pixels[from], Pixels[from], Pixels[from]);
+            if (channels == 3) (pixels[to], pixels[to + 1], pixels[to + 2]) = (r, g, b);
+            else pixels[to] = Channels > 2 ? Gray(r, g, b) : r;
         }
         return new(Width, Height, channels, pixels);
     }

@@ -41,7 +41,8 @@ public static class Pictures
     internal static void CheckSize(uint width, uint height, string name)
     {
         if (width > 0 && height > 0 && (ulong)width * height <= MaxPixels) return;
-        throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture, $"{name}: the picture claims {width} x {height} pixels; 1 to {MaxPixels} are read."));
+        throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture,
+            $"{name}: the picture claims {width} x {height} pixels; 1 to {MaxPixels} are read."));
     }
 
     private static string? Other(ReadOnlySpan<byte> head)
@@ -50,7 +51,8 @@ public static class Pictures
         if (head.StartsWith("BM"u8)) return "BMP";
         if (head.StartsWith("II*\0"u8) || head.StartsWith("MM\0*"u8)) return "TIFF";
         if (head.Length >= 12 && head.StartsWith("RIFF"u8) && head[8..].StartsWith("WEBP"u8)) return "WebP";
-        if (head.Length >= 12 && head[4..].StartsWith("ftyp"u8)) return head[8..].StartsWith("avif"u8) ? "AVIF" : head[8..].StartsWith("hei"u8) ? "HEIC" : "video";
+        if (head.Length >= 12 && head[4..].StartsWith("ftyp"u8))
+            return head[8..].StartsWith("avif"u8) ? "AVIF" : head[8..].StartsWith("hei"u8) ? "HEIC" : "video";
         return head.StartsWith("P"u8) && head.Length > 1 && head[1] is >= (byte)'1' and <= (byte)'7' ? "text or alpha PNM" : null;
     }
 }

@@ -18,8 +18,10 @@ public static class PillowResize
     {
         ArgumentNullException.ThrowIfNull(picture);
         var part = box ?? (0, 0, picture.Width, picture.Height);
-        if (width < 1 || height < 1 || (long)width * height > Pictures.MaxPixels) throw new ArgumentException($"Resize: {width} x {height} pixels; sides of at least 1 and {Pictures.MaxPixels} pixels at most are made.");
-        if (!(part.Left >= 0 && part.Top >= 0 && part.Left < part.Right && part.Top < part.Bottom && part.Right <= picture.Width && part.Bottom <= picture.Height))
+        if (width < 1 || height < 1 || (long)width * height > Pictures.MaxPixels)
+            throw new ArgumentException($"Resize: {width} x {height} pixels; sides of at least 1 and {Pictures.MaxPixels} pixels at most are made.");
+        if (!(part.Left >= 0 && part.Top >= 0 && part.Left < part.Right && part.Top < part.Bottom && part.Right <= picture.Width
+            && part.Bottom <= picture.Height))
             throw new ArgumentException($"Resize: the box {part} is not inside of {picture.Width} x {picture.Height} pixels.");
         if ((width, height) == (picture.Width, picture.Height) && part == (0, 0, width, height)) return picture;
         if (filter == ResizeFilter.Nearest) return Nearest(picture, width, height, part);

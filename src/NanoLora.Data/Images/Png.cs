@@ -9,7 +9,8 @@ namespace NanoLora.Data;
 internal static class Png
 {
     // Adam7: seven passes over the image, each of the pixels (x0 + i dx, y0 + j dy); a plain image is one pass of all pixels.
-    private static readonly Pass[] Adam7 = [new(0, 0, 8, 8), new(4, 0, 8, 8), new(0, 4, 4, 8), new(2, 0, 4, 4), new(0, 2, 2, 4), new(1, 0, 2, 2), new(0, 1, 1, 2)];
+    private static readonly Pass[] Adam7 =
+        [new(0, 0, 8, 8), new(4, 0, 8, 8), new(0, 4, 4, 8), new(2, 0, 4, 4), new(0, 2, 2, 4), new(1, 0, 2, 2), new(0, 1, 1, 2)];
     private static readonly Pass[] Plain = [new(0, 0, 1, 1)];
 
     private readonly record struct Pass(int X0, int Y0, int Dx, int Dy);
@@ -164,7 +165,8 @@ internal static class Png
         {
             int colour = raw[p], to = p * channels;
             if (3 * colour + 3 > palette.Length)
-                throw new InvalidDataException($"{name}: a pixel has the colour {colour}; the palette (PLTE) has {palette.Length / 3}. Save the picture again.");
+                throw new InvalidDataException(
+                    $"{name}: a pixel has the colour {colour}; the palette (PLTE) has {palette.Length / 3}. Save the picture again.");
             palette.AsSpan(3 * colour, 3).CopyTo(pixels.AsSpan(to));
             if (channels == 4) pixels[to + 3] = colour < alpha.Length ? alpha[colour] : (byte)255;
         }

@@ -73,11 +73,13 @@ internal sealed class PngChunks
     private void Check(string name)
     {
         if (Packed.Length == 0) throw new InvalidDataException($"{name}: damaged PNG: there are no pixels (IDAT); save the picture again.");
-        if (Header.Colour == 3 && Palette.Length == 0) throw new InvalidDataException($"{name}: damaged PNG: there is no palette (PLTE); save the picture again.");
+        if (Header.Colour == 3 && Palette.Length == 0)
+            throw new InvalidDataException($"{name}: damaged PNG: there is no palette (PLTE); save the picture again.");
         if (Header.Colour is 0 or 2 && Transparency.Length > 0 && Transparency.Length != 2 * Header.Values)
             throw new InvalidDataException($"{name}: damaged PNG: a transparent value (tRNS) of {Transparency.Length} bytes; save the picture again.");
         if (Header.PackedLines > MostPerByte * (Packed.Length + 1))
-            throw new InvalidDataException($"{name}: {Header.Width} x {Header.Height} pixels cannot be in {Packed.Length} bytes of them (IDAT); the file is cut or damaged.");
+            throw new InvalidDataException(
+                $"{name}: {Header.Width} x {Header.Height} pixels cannot be in {Packed.Length} bytes of them (IDAT); the file is cut or damaged.");
     }
 
     /// <summary>Cuts the next chunk from the file: length, type of four letters, data, checksum, which must be right in what is read.</summary>
@@ -87,7 +89,8 @@ internal sealed class PngChunks
         var length = BinaryPrimitives.ReadUInt32BigEndian(file);
         var type = Encoding.Latin1.GetString(file.Slice(4, 4));
         if (length > file.Length - 12)
-            throw new InvalidDataException($"{name}: the chunk {Printable(type)} claims {length} bytes; {file.Length - 12} are left. The file is cut or damaged.");
+            throw new InvalidDataException(
+                $"{name}: the chunk {Printable(type)} claims {length} bytes; {file.Length - 12} are left. The file is cut or damaged.");
         data = file.Slice(8, (int)length);
         var read = char.IsAsciiLetterUpper(type[0]) || type is "tRNS" or "eXIf";
         if (read && Crc(file.Slice(4, 4 + (int)length)) != BinaryPrimitives.ReadUInt32BigEndian(file[(8 + (int)length)..]))
@@ -138,9 +141,12 @@ internal readonly record struct PngHeader(int Width, int Height, int Depth, int 
         Pictures.CheckSize(width, height, name);
         int depth = data[8], colour = data[9];
         var known = colour switch { 0 => depth is 1 or 2 or 4 or 8 or 16, 3 => depth is 1 or 2 or 4 or 8, 2 or 4 or 6 => depth is 8 or 16, _ => false };
-        if (!known) throw new InvalidDataException($"{name}: the header (IHDR) has {depth} bits a value and the colour type {colour}, which PNG does not have; the file is damaged.");
+        if (!known)
+            throw new InvalidDataException(
+                $"{name}: the header (IHDR) has {depth} bits a value and the colour type {colour}, which PNG does not have; the file is damaged.");
         if (data[10] != 0 || data[11] != 0 || data[12] > 1)
-            throw new InvalidDataException($"{name}: the header (IHDR) names compression {data[10]}, filter method {data[11]} and interlacing {data[12]}; 0, 0 and 0 or 1 are known.");
+            throw new InvalidDataException(
+                $"{name}: the header (IHDR) names compression {data[10]}, filter method {data[11]} and interlacing {data[12]}; 0, 0 and 0 or 1 are known.");
         return new((int)width, (int)height, depth, colour, data[12] == 1);
     }
 }

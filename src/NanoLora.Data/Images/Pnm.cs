@@ -1,10 +1,13 @@
 namespace NanoLora.Data;
 
-/// <summary>Reads binary PGM (P5, gray) and PPM (P6, RGB) files: a magic number, width, height and the greatest value as text, one blank, then the values.</summary>
+/// <summary>
+/// Reads binary PGM (P5, gray) and PPM (P6, RGB) files: a magic number, width, height and the greatest value as text, one blank, then the values.
+/// </summary>
 internal static class Pnm
 {
     /// <summary>Whether the file begins as one: the magic number and a blank or a comment.</summary>
-    public static bool Is(ReadOnlySpan<byte> head) => head.Length > 2 && head[0] == 'P' && head[1] is (byte)'5' or (byte)'6' && (IsBlank(head[2]) || head[2] == '#');
+    public static bool Is(ReadOnlySpan<byte> head) =>
+        head.Length > 2 && head[0] == 'P' && head[1] is (byte)'5' or (byte)'6' && (IsBlank(head[2]) || head[2] == '#');
 
     /// <summary>Decodes an image of up to 8 bits a value.</summary>
     /// <exception cref="InvalidDataException">Damaged, or of more bits.</exception>
@@ -18,7 +21,8 @@ internal static class Pnm
         if (at == file.Length || !IsBlank(file[at])) throw new InvalidDataException($"{name}: a blank must follow the greatest value; the file is damaged.");
         var values = file[(at + 1)..];
         var need = (long)width * height * channels;
-        if (values.Length < need) throw new InvalidDataException($"{name}: {width} x {height} pixels need {need} bytes; {values.Length} are there. The file is cut.");
+        if (values.Length < need)
+            throw new InvalidDataException($"{name}: {width} x {height} pixels need {need} bytes; {values.Length} are there. The file is cut.");
         var pixels = values[..(int)need].ToArray();
         if (most < 255)
         {

@@ -11,7 +11,8 @@ internal static class HuggingFaceProcessor
     // Below this edge ConvNeXt's processor resizes to edge / crop_pct and crops; from it on, it makes the picture square by force.
     private const int ConvNextWhole = 384;
 
-    private static readonly float[] Half = [0.5f, 0.5f, 0.5f], ClipMean = [0.48145466f, 0.4578275f, 0.40821073f], ClipDeviation = [0.26862954f, 0.26130258f, 0.27577711f];
+    private static readonly float[] Half = [0.5f, 0.5f, 0.5f];
+    private static readonly float[] ClipMean = [0.48145466f, 0.4578275f, 0.40821073f], ClipDeviation = [0.26862954f, 0.26130258f, 0.27577711f];
 
     private static readonly Defaults[] Known =
     [
@@ -27,11 +28,11 @@ internal static class HuggingFaceProcessor
 
     private static readonly HashSet<string> Fields = new(StringComparer.Ordinal)
     {
-        "image_processor_type", "feature_extractor_type", "do_resize", "size", "resample", "do_center_crop", "crop_size", "crop_pct", "do_rescale", "rescale_factor",
-        "do_normalize", "image_mean", "image_std", "do_convert_rgb",
+        "image_processor_type", "feature_extractor_type", "do_resize", "size", "resample", "do_center_crop", "crop_size", "crop_pct", "do_rescale",
+        "rescale_factor", "do_normalize", "image_mean", "image_std", "do_convert_rgb",
         // These say nothing of the pixels.
-        "processor_class", "_processor_class", "model_input_names", "_valid_processor_keys", "default_to_square", "data_format", "input_data_format", "return_tensors",
-        "disable_grouping", "device", "transformers_version", "_valid_kwargs_names", "auto_map",
+        "processor_class", "_processor_class", "model_input_names", "_valid_processor_keys", "default_to_square", "data_format", "input_data_format",
+        "return_tensors", "disable_grouping", "device", "transformers_version", "_valid_kwargs_names", "auto_map",
     };
 
     /// <summary>What a class takes where the file is silent; a plain number as its size is a square, or its shortest edge.</summary>
@@ -46,7 +47,8 @@ internal static class HuggingFaceProcessor
         }
         var rescale = config.Bool("do_rescale", true) ? config.Number("rescale_factor", 1 / 255.0) : 1;
         var normalises = config.Bool("do_normalize", true);
-        float[]? mean = normalises ? Channels(config, "image_mean", defaults.Mean, model) : null, deviation = normalises ? Channels(config, "image_std", defaults.Deviation, model) : null;
+        var mean = normalises ? Channels(config, "image_mean", defaults.Mean, model) : null;
+        var deviation = normalises ? Channels(config, "image_std", defaults.Deviation, model) : null;
         Normalisation normalisation;
         try { normalisation = new(mean, deviation, rescale); }
         catch (ArgumentException e) { throw config.Error(normalises ? "image_mean, image_std or rescale_factor" : "rescale_factor", e.Message, e); }
@@ -96,7 +98,8 @@ internal static class HuggingFaceProcessor
         var size = config.Sub("size");
         foreach (var name in size.Names())
         {
-            if (name is not ("height" or "width" or "shortest_edge")) throw size.Error(name, "this way to say a size is not known; known are height and width, and shortest_edge.");
+            if (name is "height" or "width" or "shortest_edge") continue;
+            throw size.Error(name, "this way to say a size is not known; known are height and width, and shortest_edge.");
         }
         if (!size.Has("shortest_edge")) return (size.Int("height", 1, MaxSide), size.Int("width", 1, MaxSide), false);
         if (size.Has("height") || size.Has("width")) throw size.Error("shortest_edge", "it stands beside a height or a width; only one of the two can hold.");
@@ -105,7 +108,8 @@ internal static class HuggingFaceProcessor
 
     private static (int Height, int Width) Crop(JsonFields config, Defaults defaults)
     {
-        if (!config.Has("crop_size")) return defaults.Crop is { } usual ? (usual, usual) : throw config.Error("crop_size", "it is missing, though do_center_crop is true.");
+        if (!config.Has("crop_size")) return defaults.Crop is { } usual ? (usual, usual)
+            : throw config.Error("crop_size", "it is missing, though do_center_crop is true.");
         if (!config.HasObject("crop_size")) return config.Int("crop_size", 1, MaxSide) is var side ? (side, side) : default;
         var crop = config.Sub("crop_size");
         return (crop.Int("height", 1, MaxSide), crop.Int("width", 1, MaxSide));
@@ -113,7 +117,8 @@ internal static class HuggingFaceProcessor
 
     private static float[] Channels(JsonFields config, string name, float[] usual, ImageSize model)
     {
-        var numbers = config.Floats(name, 4) ?? (model.Channels == 3 ? usual : throw config.Error(name, $"it is missing, and the usual one is for 3 channels; the model reads {model.Channels}."));
+        var numbers = config.Floats(name, 4) ?? (model.Channels == 3 ? usual
+            : throw config.Error(name, $"it is missing, and the usual one is for 3 channels; the model reads {model.Channels}."));
         return numbers.Length == 1 || numbers.Length == model.Channels ? numbers
             : throw config.Error(name, $"it has {numbers.Length} numbers, but the model reads {model.Channels} channels.");
     }
@@ -132,7 +137,10 @@ internal static class TimmProcessor
         if (config.Floats("input_size", 3) is { } size)
         {
             if (size is not [var channels, var rows, var columns] || channels != model.Channels || !IsSide(rows) || !IsSide(columns))
-                throw config.Error("input_size", $"[{string.Join(", ", size)}] is not [channels, rows, columns] with the {model.Channels} channels that the model reads.");
+            {
+                var given = string.Join(", ", size);
+                throw config.Error("input_size", $"[{given}] is not [channels, rows, columns] with the {model.Channels} channels that the model reads.");
+            }
             (height, width) = ((int)rows, (int)columns);
         }
         float[] mean = config.Floats("mean", 4) ?? Mean, deviation = config.Floats("std", 4) ?? Deviation;
@@ -154,7 +162,10 @@ internal static class TimmProcessor
         var filter = Filter(config);
         int rows = (int)Math.Floor(height / part), columns = (int)Math.Floor(width / part);
         if (rows < 1 || columns < 1) throw config.Error("crop_pct", $"it is {part}, which leaves nothing of {height} x {width} pixels.");
-        var steps = new ImageSteps(Sizing.Exact, height, width) { ResizeHeight = rows, ResizeWidth = columns, Filter = filter, Crops = true, Rounding = CropRounding.Torchvision };
+        var steps = new ImageSteps(Sizing.Exact, height, width)
+        {
+            ResizeHeight = rows, ResizeWidth = columns, Filter = filter, Crops = true, Rounding = CropRounding.Torchvision,
+        };
         switch (config.Text("crop_mode") ?? "center")
         {
             case "squash": return steps;
@@ -163,7 +174,8 @@ internal static class TimmProcessor
                 for (var c = 0; c < channels; c++) fill[c] = (byte)Math.Clamp(Math.Round(255.0 * mean[Math.Min(c, mean.Length - 1)]), 0, 255);
                 return steps with { Sizing = Sizing.Within, Fill = fill };
             // Where the input is not square, the configured interpolation is not handed on: it is bilinear.
-            case "center": return rows == columns ? steps with { Sizing = Sizing.Shortest } : steps with { Sizing = Sizing.Cover, Filter = ResizeFilter.Bilinear };
+            case "center":
+                return rows == columns ? steps with { Sizing = Sizing.Shortest } : steps with { Sizing = Sizing.Cover, Filter = ResizeFilter.Bilinear };
             case var other: throw config.Error("crop_mode", $"\"{other}\" is not known; known are center, squash and border.");
         }
     }

@@ -25,7 +25,8 @@ public static class TorchResize
     public static float[] Interpolate(ReadOnlySpan<float> planes, int height, int width, int newHeight, int newWidth, TorchMode mode, bool antialias = false)
     {
         if (height < 1 || width < 1 || newHeight < 1 || newWidth < 1 || planes.Length % ((long)height * width) != 0)
-            throw new ArgumentException($"Interpolate: {planes.Length} values are no planes of {height} x {width}, or cannot be made {newHeight} x {newWidth}.");
+            throw new ArgumentException(
+                $"Interpolate: {planes.Length} values are no planes of {height} x {width}, or cannot be made {newHeight} x {newWidth}.");
         var taps = mode is TorchMode.Bilinear or TorchMode.Bicubic;
         if (antialias && !taps) throw new ArgumentException($"Interpolate: {mode} has no antialias.");
         Axis rows = Axis.Of(height, newHeight, mode, antialias), columns = Axis.Of(width, newWidth, mode, antialias);

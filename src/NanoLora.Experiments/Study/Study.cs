@@ -40,7 +40,7 @@ public sealed class Study
         }
         IEnumerable<string> weights = Weights(model);
         if (plan.Modules.Folder is { } given) weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(Weights));
-        _folder.Join(new(version, SmallTraining.Bits(), StudyFolder.Digest(plan.ToJson()), StudyFolder.Digest(weights)), plan);
+        _folder.Join(new(version, SmallTraining.Bits(), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()), StudyFolder.Digest(weights)), plan);
         _jobs = [.. StudyJobs.Modules(plan), .. StudyJobs.Similarities(plan), .. StudyJobs.Cells(plan, _tasks)];
         Total = _jobs.Sum(Units);
     }
@@ -105,11 +105,11 @@ public sealed class Study
     /// <param name="machine">What the seconds depend on.</param>
     public Results Results(IReadOnlyList<Fact> machine)
     {
-        var cells = _jobs.OfType<CellsJob>().SelectMany(Cells).ToList();
+        var cells = _jobs.OfType<CellsJob>().SelectMany(CellsOf).ToList();
         var similarities = _jobs.OfType<SimilarityJob>().Select(j => _folder.SimilarityOf(j.Name)).OfType<Similarity>().ToList();
-        return StudyReport.Results(_plan, cells, similarities, _modules, Matrices(), machine);
+        return StudyReport.Results(_plan, cells, similarities, _modules, Matrices(), machine) with { Planned = Cells };
 
-        IEnumerable<Cell> Cells(CellsJob job)
+        IEnumerable<Cell> CellsOf(CellsJob job)
         {
             var done = _folder.CellsOf(job.Name).ToDictionary(c => (c.Arm, c.Shots));
             return job.Keys.Select(k => done.GetValueOrDefault((k.Arm.Name, k.Shots))).OfType<Cell>();
@@ -138,7 +138,7 @@ public sealed class Study
         if (_done.Contains(job.Name)) return true;
         var done = job switch
         {
-            ModuleJob module => Directory.Exists(_folder.ModuleFolder(module.Of, module.Task)),
+            ModuleJob module => _folder.HasModule(module.Of, module.Task),
             SimilarityJob => _folder.SimilarityOf(job.Name) is not null,
             CellsJob cells => _folder.CellsOf(job.Name).Count == cells.Keys.Count,
             _ => throw new InvalidOperationException(job.Name),
@@ -177,11 +177,9 @@ public sealed class Study
         var seed = _plan.Seed + (ulong)job.Of;
         var (module, history) = Upstream.Train(model, _tasks[job.Task], _normalisation, _plan.Modules.Options(seed) with { Cancellation = cancellation });
         if (!history.Completed) return;
-        var (folder, making) = (_folder.ModuleFolder(job.Of, job.Task), _folder.In("modules", $".{Guid.NewGuid():N}.tmp"));
-        PeftFolder.Save(making, module, model);
+        var folder = _folder.ModuleFolder(job.Of, job.Task);
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
-        if (Directory.Exists(folder)) Directory.Delete(making, recursive: true);       // another process was as quick: its bits are the same
-        else Directory.Move(making, folder);                                           // a module is there whole, or not at all
+        PeftFolder.Save(folder, module, model);                                        // where another process was as quick, its bits are the same
     }
 
     private void RunCells(CellsJob job, CpuBackend backend, Action<string> note, Claim claim, CancellationToken cancellation)
@@ -219,7 +217,7 @@ public sealed class Study
     private List<string> Matrices()
     {
         var folder = _plan.Modules.Folder is { } given ? Path.Combine(_plan.Resolve(given), _modules[0]) : _folder.ModuleFolder(0, _plan.Tasks[0].Name);
-        if (!Directory.Exists(folder)) return [];
+        if (_plan.Modules.Folder is null && !_folder.HasModule(0, _plan.Tasks[0].Name)) return [];
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(_plan.Resolve(_plan.Model), backend);
         using var module = Lora.Load(folder, model);

@@ -20,11 +20,18 @@ public sealed class StudyFolder
 {
     private const string StampName = "study.json";
 
+    // The probes of Claims live for a moment: one of this age was left by a process that was killed in it.
+    private static readonly TimeSpan Forgotten = TimeSpan.FromHours(1);
+
     /// <summary>A folder, which is made if need be.</summary>
     public StudyFolder(string path)
     {
         Path = System.IO.Path.GetFullPath(path);
-        foreach (var part in (ReadOnlySpan<string>)["cells", "modules", "similarity"]) Directory.CreateDirectory(In(part));
+        foreach (var part in (ReadOnlySpan<string>)["cells", "modules", "similarity", "claims"]) Directory.CreateDirectory(In(part));
+        foreach (var left in Directory.GetFiles(ClaimsFolder, ".clock-*"))
+        {
+            if (DateTime.UtcNow - File.GetLastWriteTimeUtc(left) > Forgotten) File.Delete(left);
+        }
     }
 
     /// <summary>The folder.</summary>
@@ -39,6 +46,9 @@ public sealed class StudyFolder
     /// <summary>The module of a task.</summary>
     public string ModuleFolder(int training, string task) => In("modules", $"training-{training}", FileName(task));
 
+    /// <summary>Whether the module of a task is there: its config comes last.</summary>
+    public bool HasModule(int training, string task) => File.Exists(System.IO.Path.Combine(ModuleFolder(training, task), "adapter_config.json"));
+
     /// <summary>Makes the folder this study's, or checks that it is.</summary>
     /// <exception cref="InvalidDataException">It belongs to another study: the message says what differs.</exception>
     public void Join(StudyStamp stamp, StudyPlan plan)
@@ -47,9 +57,7 @@ public sealed class StudyFolder
         if (!File.Exists(path))
         {
             AtomicFile.WriteText(In("plan.json"), plan.ToJson());
-            AtomicFile.WriteText(In($".stamp-{Environment.ProcessId}"), JsonSerializer.Serialize(stamp, StudyJson.Default.StudyStamp) + "\n");
-            try { File.Move(In($".stamp-{Environment.ProcessId}"), path, overwrite: false); }     // the first to come names the study
-            catch (IOException) when (File.Exists(path)) { File.Delete(In($".stamp-{Environment.ProcessId}")); }
+            AtomicFile.WriteNew(path, stream => JsonSerializer.Serialize(stream, stamp, StudyJson.Default.StudyStamp));       // the first to come names the study
         }
         var before = Read(path, StudyJson.Default.StudyStamp);
         Same("version", before.Version, stamp.Version, "run the version that began it, or choose another --out");

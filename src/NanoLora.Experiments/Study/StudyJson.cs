@@ -51,8 +51,10 @@ internal sealed class TaskSpecJson : JsonConverter<TaskSpec>
     public override TaskSpec Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         if (reader.TokenType == JsonTokenType.String) return new(Fields.Filled("name", reader.GetString()));
-        var fields = new Fields(ref reader, "a task is a name, or an object with name and images", "name", "images", "invert");
-        return new(fields.Text("name")!, fields.Text("images"), fields.Flag("invert") ?? false);
+        var fields = new Fields(ref reader, "a task is a name, or an object with name and images", "name", "images", "invert", "testShare");
+        var share = fields.Number("testShare");
+        if (share is < 0 or >= 1) throw new JsonException("testShare is not from 0 to below 1.");
+        return new(fields.Text("name")!, fields.Text("images"), fields.Flag("invert") ?? false, share);
     }
 
     public override void Write(Utf8JsonWriter writer, TaskSpec value, JsonSerializerOptions options)
@@ -66,6 +68,7 @@ internal sealed class TaskSpecJson : JsonConverter<TaskSpec>
         writer.WriteString("name", value.Name);
         writer.WriteString("images", value.Images);
         if (value.Invert) writer.WriteBoolean("invert", true);
+        if (value.TestShare is { } share) writer.WriteNumber("testShare", share);
         writer.WriteEndObject();
     }
 }

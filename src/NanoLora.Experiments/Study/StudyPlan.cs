@@ -168,7 +168,8 @@ public enum Overlaps
 /// <param name="Images">A folder with a folder per class, a CSV index, a task file, or IDX files with commas between; null for a source by name.</param>
 /// <param name="Invert">Whether dark drawings on a light ground are turned to light on dark.</param>
 [JsonConverter(typeof(TaskSpecJson))]
-public sealed record TaskSpec(string Name, string? Images = null, bool Invert = false);
+/// <param name="TestShare">The share of each class that is for tests, where the images are not divided; a sixth if not given.</param>
+public sealed record TaskSpec(string Name, string? Images = null, bool Invert = false, double? TestShare = null);
 
 /// <summary>Rates of some arms on some of the held-out tasks.</summary>
 /// <param name="HeldOut">The tasks.</param>

@@ -8,6 +8,9 @@ namespace NanoLora.Experiments;
 /// <param name="Compared">How many images the base has seen, if the plan says.</param>
 public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int Compared)
 {
+    // As of a folder of pictures that does not say.
+    private const double ASixth = 1.0 / 6;
+
     /// <summary>Reads and checks the tasks of a plan.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="processor">How the base wants its images.</param>
@@ -36,9 +39,15 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
         foreach (var task in tasks.Where(t => plan.HeldOutNames().Contains(t.Name)))
         {
             for (var draw = 0; draw < plan.Draws; draw++)
-                foreach (var shots in plan.Shots) Pools.Check(FewShot.Draw(task, shots, plan.Seed, draw, plan.Settings.TestPerClass));
+                foreach (var shots in plan.Shots) Check(FewShot.Draw(task, shots, plan.Seed, draw, plan.Settings.TestPerClass));
         }
         return new(tasks, before - tasks.Sum(t => t.Train.Count + t.Test.Count), seen);
+
+        void Check(FewShotDraw draw)
+        {
+            if (draw.Test.Count == 0) throw new InvalidDataException($"{plan.Source}: tasks: {draw.Task.Name} has no images to test with.");
+            Pools.Check(draw);
+        }
 
         ImageTask Read(TaskSpec spec)
         {
@@ -48,7 +57,7 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
                     $"{plan.Source}: tasks: \"{spec.Name}\" is not a task of {data}; known are {string.Join(", ", sources.Value.Select(t => t.Name))}. For images of your own, add \"images\"."), processor);
             }
             var paths = Directory.Exists(plan.Resolve(spec.Images)) || File.Exists(plan.Resolve(spec.Images)) ? [spec.Images] : spec.Images.Split(',');
-            return UserTask.Read(string.Join(',', paths.Select(plan.Resolve)), spec.Name, processor, (options ?? new()) with { Invert = spec.Invert });
+            return UserTask.Read(string.Join(',', paths.Select(plan.Resolve)), spec.Name, processor, (options ?? new()) with { Invert = spec.Invert, TestShare = spec.TestShare ?? ASixth });
         }
     }
 }

@@ -64,7 +64,10 @@ public sealed class ImagesArea : IGoldenArea
 internal sealed class ImagesCropCases(GoldenFolder folder, GoldenReport report)
 {
     private static readonly (string Name, CropRounding Rounding)[] Libraries =
-        [("torchvision", CropRounding.Torchvision), ("transformers", CropRounding.TransformersTorchvision), ("transformers_pil", CropRounding.TransformersPillow)];
+    [
+        ("torchvision", CropRounding.Torchvision), ("transformers", CropRounding.TransformersTorchvision),
+        ("transformers_pil", CropRounding.TransformersPillow),
+    ];
 
     public void Run(JsonElement @case)
     {
@@ -78,7 +81,8 @@ internal sealed class ImagesCropCases(GoldenFolder folder, GoldenReport report)
         {
             if (!@case.TryGetProperty(name, out var place)) continue;
             int top = folder.Field(place, "top", JsonValueKind.Number).GetInt32(), left = folder.Field(place, "left", JsonValueKind.Number).GetInt32();
-            report.Tensor($"{name} top, left", new Shape(2), Comparison.Of([CentreCrop.Start(height, rows, rounding), CentreCrop.Start(width, columns, rounding)], [top, left]));
+            int[] start = [CentreCrop.Start(height, rows, rounding), CentreCrop.Start(width, columns, rounding)];
+            report.Tensor($"{name} top, left", new Shape(2), Comparison.Of(start, [top, left]));
             var want = new int[rows * columns];
             for (var i = 0; i < want.Length; i++)
             {

@@ -29,7 +29,8 @@ internal sealed class ImagesDecodeCases(GoldenFolder folder, GoldenReport report
 
     // A refusal names the file, and is one of ours, not whatever went wrong inside.
     private void Refused(string path, Exception refusal) => report.Tensor("refused", new Shape(),
-        refusal.Message.StartsWith(path, StringComparison.Ordinal) ? new Comparison(true, 0, 0) : Comparison.Fail($"the refusal does not name the file: {refusal.Message}"));
+        refusal.Message.StartsWith(path, StringComparison.Ordinal) ? new Comparison(true, 0, 0)
+            : Comparison.Fail($"the refusal does not name the file: {refusal.Message}"));
 
     private void Pixels(JsonElement @case, string path, Picture picture)
     {

@@ -4,10 +4,12 @@ using NanoLora.Models;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>Resizes of given arrays: 8-bit pictures and float planes as Pillow does, tensors and tables of positions as torch, transformers and timm do.</summary>
+/// <summary>
+/// Resizes of given arrays: 8-bit pictures and float planes as Pillow does, tensors and tables of positions as torch, transformers and timm do.
+/// </summary>
 internal sealed class ImagesResizeCases(GoldenFolder folder, Backend backend, GoldenReport report)
 {
-    // torchvision's tensors are compared although its tolerance is not given: 8-bit results of the same sums, which float noise takes over a half here and there.
+    // No tolerance is given for torchvision's tensors: 8-bit results of the same sums, which float noise can take over a half.
     private const double TorchvisionTolerance = 1;
 
     public void Run(JsonElement @case)
@@ -23,7 +25,8 @@ internal sealed class ImagesResizeCases(GoldenFolder folder, Backend backend, Go
                 "torchvision" => Floats(TorchResize.ResizeByFloats(Source(@case), Int(@case, "width"), Int(@case, "height"), Filter(@case)).Pixels),
                 "torch" => Torch(@case),
                 "transformers" or "timm" => Positions(@case, key, backendName == "timm"),
-                _ => throw new GoldenException(folder.Path, $"{name}.tensors", $"\"{backendName}\" is not known; this tool knows pil, torchvision, torch, transformers and timm."),
+                _ => throw new GoldenException(folder.Path, $"{name}.tensors",
+                    $"\"{backendName}\" is not known; this tool knows pil, torchvision, torch, transformers and timm."),
             };
             report.Floats(backendName, folder.ShapeOf(key), got, folder.Floats(key), Tolerance(@case, backendName));
         }
@@ -55,7 +58,8 @@ internal sealed class ImagesResizeCases(GoldenFolder folder, Backend backend, Go
             var other => throw new GoldenException(folder.Path, "filter", $"\"{other}\" is not known."),
         };
         var antialias = @case.TryGetProperty("antialias", out var value) && value.GetBoolean();
-        return TorchResize.Interpolate(folder.Floats(Text(@case, "source")), shape[shape.Rank - 2], shape[shape.Rank - 1], Int(@case, "height"), Int(@case, "width"), mode, antialias);
+        int height = shape[shape.Rank - 2], width = shape[shape.Rank - 1];
+        return TorchResize.Interpolate(folder.Floats(Text(@case, "source")), height, width, Int(@case, "height"), Int(@case, "width"), mode, antialias);
     }
 
     // What Vit does with its table: [1, prefix + n², D] to another grid, the prefix untouched.

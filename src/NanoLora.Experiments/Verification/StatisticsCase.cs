@@ -104,17 +104,30 @@ internal sealed class StatisticsCase(GoldenFolder folder, GoldenReport report)
         var sign = SignTest.Of(sample);
         Fields(name, "student_95", numbers, field => field switch
         {
-            "n" => student.Count, "mean" => student.Mean, "std" => student.Deviation, "low" => student.Low, "high" => student.High, _ => null,
+            "n" => student.Count,
+            "mean" => student.Mean,
+            "std" => student.Deviation,
+            "low" => student.Low,
+            "high" => student.High,
+            _ => null,
         });
         Fields(name, "bootstrap_95", numbers, field => field switch
         {
-            "mean" => interval.Mean, "low" => interval.Low, "high" => interval.High,
-            "share_above_zero" => means.Count(static m => m > 0) / (double)means.Length, _ => null,
+            "mean" => interval.Mean,
+            "low" => interval.Low,
+            "high" => interval.High,
+            "share_above_zero" => means.Count(static m => m > 0) / (double)means.Length,
+            _ => null,
         }, means);
         Fields(name, "wilcoxon", numbers, field => field switch
         {
-            "n_nonzero" => wilcoxon.Count, "w_plus" => wilcoxon.Plus, "w_minus" => wilcoxon.Minus, "p_exact" => wilcoxon.Exact,
-            "p_normal" => wilcoxon.Normal, "p_normal_corrected" => wilcoxon.Corrected, _ => null,
+            "n_nonzero" => wilcoxon.Count,
+            "w_plus" => wilcoxon.Plus,
+            "w_minus" => wilcoxon.Minus,
+            "p_exact" => wilcoxon.Exact,
+            "p_normal" => wilcoxon.Normal,
+            "p_normal_corrected" => wilcoxon.Corrected,
+            _ => null,
         });
         if (wilcoxon.Exact is not null != numbers.GetProperty("wilcoxon").TryGetProperty("p_exact", out _))
             report.Tensor($"numbers.{name}.wilcoxon.p_exact", default, Comparison.Fail("there is an exact p where no sizes are equal, and only there"));
@@ -131,7 +144,10 @@ internal sealed class StatisticsCase(GoldenFolder folder, GoldenReport report)
             var found = Spearman.Of(Wide($"rank.{x}"), Wide($"rank.{y}"), orders);
             Fields("spearman", pair.Name, numbers, field => field switch
             {
-                "rho" => found.Rho, "p_t" => found.P, "p_permutation" => found.PermutationP, _ => null,
+                "rho" => found.Rho,
+                "p_t" => found.P,
+                "p_permutation" => found.PermutationP,
+                _ => null,
             });
         }
     }

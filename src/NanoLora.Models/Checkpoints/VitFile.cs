@@ -70,27 +70,30 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         return [];
     }
 
-    /// <summary>Writes a model's folder: first the weights, then the config, each under a temporary name until it is whole.</summary>
+    /// <summary>Writes a model's folder: weights, then the config, without which they are no model. All are on the disk before one takes its name.</summary>
     public static void Write(Vit model, string folder)
     {
+        const string weights = "model.safetensors";
         var config = model.Config;
         if (model.HeadIsNew && (config.Pooling is Pooling.ClsAndDistillation or Pooling.Attention || config.Family == VitFamily.Clip))
             throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
-        Directory.CreateDirectory(folder);
-        model.SaveWeights(Path.Combine(folder, "model.safetensors"), (at, shape) => VitNames.FileShape(config, at, shape));
-        if (model.File?.Pixels is { } pixels) WriteJson(Path.Combine(folder, Preprocessor), json => Rewrite(json, pixels, null));
-        WriteJson(Path.Combine(folder, "config.json"), json =>
+        var content = TensorFiles.WeightsOf(model, Path.Combine(folder, weights), (at, shape) => VitNames.FileShape(config, at, shape));
+        List<(string, Action<Stream>)> files = [(weights, content)];
+        if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, AsJson(json => Rewrite(json, pixels, null))));
+        files.Add(("config.json", AsJson(json =>
         {
             if (model.File?.Json is { } node) Rewrite(json, node, model.HeadIsNew ? config : null);
             else Describe(json, config);
-        });
+        })));
+        Directory.CreateDirectory(folder);
+        AtomicFile.WriteTogether(folder, files);
     }
 
-    private static void WriteJson(string path, Action<Utf8JsonWriter> write) => AtomicFile.Write(path, stream =>
+    private static Action<Stream> AsJson(Action<Utf8JsonWriter> write) => stream =>
     {
         using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
         write(json);
-    });
+    };
 
     // The file's own config; where the head is new, with its classes.
     private static void Rewrite(Utf8JsonWriter json, ConfigNode node, VitConfig? labelled)

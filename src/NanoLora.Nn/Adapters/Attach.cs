@@ -44,11 +44,19 @@ public static class Attach
         return module;
     }
 
-    /// <summary>Attaches a module that was read from a file. It is frozen.</summary>
+    /// <summary>Attaches a module that was read from a file: all of it, or nothing. It is frozen.</summary>
     /// <exception cref="ArgumentException">A linear that the module names is missing.</exception>
+    /// <exception cref="InvalidOperationException">A linear's adapter is merged into its weight.</exception>
     public static void Module(Model model, LoraModule module)
     {
-        foreach (var (path, update) in module.Updates) model.LinearAt(path).Adapter = update;
+        var hosts = model.Linears().ToDictionary();
+        foreach (var path in module.Updates.Keys)
+        {
+            var host = hosts.GetValueOrDefault(path) ?? model.LinearAt(path);           // which says what there is
+            if (host.IsMerged)
+                throw new InvalidOperationException($"Attach.Module: the adapter of {path} is merged into the weight; unmerge first.");
+        }
+        foreach (var (path, update) in module.Updates) hosts[path].Adapter = update;
     }
 
     /// <summary>Reads an adapter folder, a PEFT adapter or a saved composition, and puts it into the model, frozen. The head that it brings becomes the model's.</summary>
@@ -59,7 +67,7 @@ public static class Attach
     {
         if (File.Exists(Path.Combine(folder, Mixture.FileName)))
         {
-            Mixture.Load(folder, model);
+            foreach (var (_, composition) in Mixture.Load(folder, model).Compositions) composition.OwnsParts = true;
             return;
         }
         var module = PeftFolder.Load(folder, model);
@@ -81,10 +89,27 @@ public static class Attach
         }
     }
 
-    /// <summary>Puts every attached adapter into the weights. The old weights are kept: <see cref="Unmerge"/> gives them back bit for bit.</summary>
+    /// <summary>
+    /// Puts every attached adapter into the weights. The old weights are kept: <see cref="Unmerge"/> gives them back bit for bit. Where one cannot be merged,
+    /// none is.
+    /// </summary>
     public static void Merge(Model model)
     {
-        foreach (var (_, linear) in model.Linears().ToList()) linear.Merge();
+        var merged = new List<Linear>();
+        try
+        {
+            foreach (var (_, linear) in model.Linears().ToList())
+            {
+                if (linear.Adapter is null) continue;
+                linear.Merge();
+                merged.Add(linear);
+            }
+        }
+        catch
+        {
+            foreach (var linear in merged) linear.Unmerge();
+            throw;
+        }
     }
 
     /// <summary>Undoes <see cref="Merge"/>.</summary>

@@ -39,6 +39,9 @@ public sealed class Composition : Adapter
     /// <summary>What gives the weights.</summary>
     public Mixer Mixer { get; }
 
+    /// <summary>Whether the updates go with the composition, because nobody else holds their modules.</summary>
+    internal bool OwnsParts { get; set; }
+
     /// <inheritdoc/>
     public override int Column { get; }
 
@@ -64,6 +67,14 @@ public sealed class Composition : Adapter
         var weights = Weights();
         var present = Enumerable.Range(0, Parts.Count).Where(n => Parts[n] is not null).ToArray();
         return NanoLora.Nn.Factors.Cat([.. present.Select(n => Parts[n]!.Factors())], present.Select(n => weights[n]).ToArray());
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        base.Dispose();
+        if (!OwnsParts) return;
+        foreach (var part in Parts) part?.Dispose();
     }
 
     internal static Tensor Constant(Backend backend, ReadOnlySpan<float> values) => backend.Main.From(values, new Shape(values.Length));

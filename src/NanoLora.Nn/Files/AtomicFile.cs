@@ -1,13 +1,15 @@
-using System.Runtime.InteropServices;
 using System.Text;
 
 namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
-public static partial class AtomicFile
+/// <remarks>
+/// The temporary name of <c>x</c> is <c>.x.tmp</c>, and the file is held locked until it has its own. What a killed process has left under that name nobody
+/// holds; the next write of <c>x</c> takes its place, so there is never more than one. The names of a folder are the system's to flush: a power failure may
+/// bring back the file before, whole.
+/// </remarks>
+public static class AtomicFile
 {
-    private const int Buffer = 1 << 16;
-
     /// <summary>
     /// Writes <paramref name="path"/>, replacing a file that is there; when <paramref name="write"/> or the disk fails,
     /// the old file stays and nothing new is left.
@@ -16,64 +18,84 @@ public static partial class AtomicFile
     public static void Write(string path, Action<Stream> write)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        var full = Path.GetFullPath(path);
-        var folder = Path.GetDirectoryName(full);
-        if (folder is null || Directory.Exists(full)) throw new CheckpointException(path, "file", "this is a folder; name a file in it.");
-        if (!Directory.Exists(folder)) throw new CheckpointException(path, "folder", $"{folder} does not exist; create it first.");
-        var temporary = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
-        try
-        {
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, Buffer))
-            {
-                write(stream);
-                stream.Flush(flushToDisk: true);
-            }
-            File.Move(temporary, full, overwrite: true);
-            FlushFolder(folder);
-        }
-        catch (Exception e)
-        {
-            Remove(temporary);
-            if (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
-                throw new CheckpointException(path, "file", $"it cannot be written: {e.Message} Check the rights of the folder and the space on the disk.", e);
-            throw;
-        }
+        using var file = Stage(path, write);
+        Commit(file);
     }
 
     /// <summary>Writes a text file in UTF-8, as above.</summary>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
-    /// <summary>
-    /// Flushes the names in a folder to disk. Without it a power failure may bring the file before back, whole; so where the system has no such call
-    /// (Windows flushes names by itself), or the disk knows none, nothing is lost.
-    /// </summary>
-    internal static void FlushFolder(string folder)
+    /// <summary>As <see cref="Write"/>, unless the file is there already: then that one stays, also where another process is the first to write it.</summary>
+    /// <returns>Whether this write made the file.</returns>
+    /// <exception cref="CheckpointException">The folder is missing or cannot be written, or the disk is full.</exception>
+    public static bool WriteNew(string path, Action<Stream> write)
     {
-        if (OperatingSystem.IsWindows()) return;
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        using var file = Stage(path, write);
+        try { Commit(file, overwrite: false); }
+        catch (CheckpointException) when (File.Exists(path)) { return false; }
+        return true;
+    }
+
+    /// <summary>Deletes a file if it is there, and what a killed process has left of a write of it.</summary>
+    /// <exception cref="CheckpointException">It cannot be deleted.</exception>
+    public static void Delete(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
         try
         {
-            const int readOnly = 0;
-            var descriptor = OpenFolder(folder, readOnly);
-            if (descriptor < 0) return;
-            _ = FlushDescriptor(descriptor);
-            _ = CloseDescriptor(descriptor);
+            File.Delete(path);
+            StagedFile.RemoveLeft(StagedFile.TemporaryOf(Path.GetFullPath(path)));
         }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException) { }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException(path, "file", $"it cannot be deleted: {e.Message} Check the rights of the folder.", e);
+        }
     }
 
-    // .NET opens no folders.
-    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int OpenFolder(string path, int flags);
-
-    [LibraryImport("libc", EntryPoint = "fsync")]
-    private static partial int FlushDescriptor(int descriptor);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    private static partial int CloseDescriptor(int descriptor);
-
-    private static void Remove(string temporary)
+    /// <summary>
+    /// Writes files of a folder that belong together. Each is whole on the disk before the first takes its name, so a disk that is full leaves all as it was.
+    /// The last is the one without which the folder counts for nothing, such as a config: where it changes, the old one is taken away first and the new one
+    /// comes when the others are there. Whoever is killed on the way leaves the old files or the new ones, or none that count, and never some of both.
+    /// </summary>
+    /// <param name="folder">A folder that is there.</param>
+    /// <param name="files">Names and what to write, in this order.</param>
+    /// <exception cref="CheckpointException">The folder cannot be written, or the disk is full.</exception>
+    internal static void WriteTogether(string folder, params IReadOnlyList<(string Name, Action<Stream> Write)> files)
     {
-        try { File.Delete(temporary); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }   // the first error is the one to tell
+        var staged = new List<StagedFile>(files.Count);
+        try
+        {
+            foreach (var (name, write) in files) staged.Add(Stage(Path.Combine(folder, name), write));
+            if (files.Count > 1 && staged[^1].Changes) File.Delete(staged[^1].Path);
+            foreach (var file in staged) Commit(file);
+        }
+        catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
+        {
+            throw CannotBeWritten(folder, e);
+        }
+        finally
+        {
+            foreach (var file in staged) file.Dispose();
+        }
     }
+
+    private static StagedFile Stage(string path, Action<Stream> write)
+    {
+        var full = Path.GetFullPath(path);
+        var folder = Path.GetDirectoryName(full);
+        if (folder is null || Directory.Exists(full)) throw new CheckpointException(path, "file", "this is a folder; name a file in it.");
+        if (!Directory.Exists(folder)) throw new CheckpointException(path, "folder", $"{folder} does not exist; create it first.");
+        try { return new StagedFile(path, full, write); }
+        catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(path, e); }
+    }
+
+    private static void Commit(StagedFile file, bool overwrite = true)
+    {
+        try { file.Commit(overwrite); }
+        catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException)) { throw CannotBeWritten(file.Path, e); }
+    }
+
+    private static CheckpointException CannotBeWritten(string path, Exception e) =>
+        new(path, "file", $"it cannot be written: {e.Message} Check the rights of the folder and the space on the disk.", e);
 }

@@ -8,7 +8,7 @@ public static partial class PeftFolder
     private static readonly JsonWriterOptions Indented = new() { Indented = true, NewLine = "\n" };
 
     /// <summary>Writes a LoRA module as an adapter folder that PEFT loads: ranks and alphas of its updates, its head in modules_to_save.</summary>
-    /// <param name="folder">A new folder, an empty one, or an adapter folder, whose config and weights are replaced; what else lies in it stays.</param>
+    /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in it stays.</param>
     /// <param name="module">The module.</param>
     /// <param name="model">The model it belongs to, which gives the names.</param>
     /// <exception cref="CheckpointException">The folder is there and no adapter, or cannot be written; then all stays as it was.</exception>
@@ -29,7 +29,7 @@ public static partial class PeftFolder
     }
 
     /// <summary>Writes exact updates, such as those of a composition, as an adapter folder that PEFT loads: scale 1, each alpha its rank.</summary>
-    /// <param name="folder">A new folder, an empty one, or an adapter folder, whose config and weights are replaced; what else lies in it stays.</param>
+    /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in it stays.</param>
     /// <param name="updates">The update of each linear, by path, over the linear's full output.</param>
     /// <param name="head">The head, or null.</param>
     /// <param name="model">The model they belong to, which gives the names.</param>
@@ -76,11 +76,7 @@ public static partial class PeftFolder
             if (head.Labels.Count > 0) metadata[LabelsKey] = Json(json => Texts(json, head.Labels));
         }
         var config = Config(updates, rankStabilised, dropout, headName, model);
-        Replace(folder, temporary =>
-        {
-            SafetensorsWriter.Write(Path.Combine(temporary, Weights), tensors, metadata);
-            AtomicFile.Write(Path.Combine(temporary, PeftConfig.FileName), stream => stream.Write(Encoding.UTF8.GetBytes(config)));
-        });
+        Replace(folder, SafetensorsWriter.Content(Path.Combine(folder, Weights), tensors, metadata), stream => stream.Write(Encoding.UTF8.GetBytes(config)));
     }
 
     private static string Config(List<Update> updates, bool rankStabilised, float dropout, string? headName, Model model)
@@ -153,57 +149,36 @@ public static partial class PeftFolder
         json.WriteEndArray();
     }
 
-    // Nobody sees half a folder: it is written beside its place and renamed into it, and an old one comes back if that fails.
-    private static void Replace(string folder, Action<string> write)
+    // The config comes last, and makes the folder an adapter: nobody sees one's config beside another's weights.
+    private static void Replace(string folder, Action<Stream> weights, Action<Stream> config)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         var parent = Path.GetDirectoryName(full) ?? throw new CheckpointException(folder, "folder", "is the root of a disk; name a folder in it.");
         if (File.Exists(full)) throw new CheckpointException(folder, "folder", "is a file; name a folder.");
         var old = Directory.Exists(full);
-        if (old && !IsAdapter(full) && Directory.EnumerateFileSystemEntries(full).Any())
-            throw new CheckpointException(folder, "folder", $"is there and holds no {PeftConfig.FileName}; only an adapter folder is replaced. Name another one.");
+        if (old && !IsOurs(full))
+            throw new CheckpointException(folder, "folder",
+                $"is there and holds no {PeftConfig.FileName}; only an adapter folder is replaced. Name another one.");
         if (!Directory.Exists(parent)) throw new CheckpointException(folder, "folder", $"{parent} does not exist; create it first.");
-        var (temporary, aside) = (Path.Combine(parent, $".{Guid.NewGuid():N}.tmp"), Path.Combine(parent, $".{Guid.NewGuid():N}.old"));
         try
         {
-            Directory.CreateDirectory(temporary);
-            write(temporary);
-            if (old) Directory.Move(full, aside);
-            Directory.Move(temporary, full);
-            if (old) Retire(aside, full);
-            AtomicFile.FlushFolder(parent);
+            Directory.CreateDirectory(full);
+            AtomicFile.WriteTogether(folder, (Weights, weights), (PeftConfig.FileName, config));
+            File.Delete(Path.Combine(full, OldWeights));                        // nobody reads it beside the others
         }
         catch (Exception e)
         {
-            Undo(temporary, aside, full);
-            if (e is CheckpointException { Path: var at, Field: var field } && at.StartsWith(temporary, StringComparison.Ordinal))
-                throw new CheckpointException(folder + at[temporary.Length..], field, e.Message[$"{at}: {field}: ".Length..], e);   // by the name it was to have
+            if (!old && Directory.Exists(full) && !Directory.EnumerateFileSystemEntries(full).Any()) Directory.Delete(full);
             if (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
-                throw new CheckpointException(folder, "folder", $"it cannot be written: {e.Message} Check the rights of its parent and the space on the disk.", e);
+                throw new CheckpointException(folder, "folder",
+                    $"it cannot be written: {e.Message} Check the rights of its parent and the space on the disk.", e);
             throw;
         }
     }
 
-    // What is no part of the adapter, such as a model card, moves into the new folder.
-    private static void Retire(string aside, string full)
-    {
-        foreach (var path in Directory.GetFileSystemEntries(aside))
-        {
-            var name = Path.GetFileName(path);
-            if (name is Weights or OldWeights or PeftConfig.FileName) continue;
-            Directory.Move(path, Path.Combine(full, name));                     // moves files as well
-        }
-        Directory.Delete(aside, recursive: true);
-    }
-
-    private static void Undo(string temporary, string aside, string full)
-    {
-        try
-        {
-            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
-            if (Directory.Exists(aside) && !Directory.Exists(full)) Directory.Move(aside, full);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }   // the first error is the one to tell
-    }
+    // An adapter, one that is being trained, or what a killed process has left of one.
+    private static bool IsOurs(string folder) =>
+        IsAdapter(folder) || File.Exists(Path.Combine(folder, Weights)) || File.Exists(Path.Combine(folder, TrainingState.FileName))
+        || Directory.EnumerateFileSystemEntries(folder).All(static path => Path.GetFileName(path) is ['.', .., '.', 't', 'm', 'p']);
 }

@@ -38,9 +38,15 @@ public static class SafetensorsWriter
     public static void Write(string path, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(tensors);
+        AtomicFile.Write(path, Content(path, tensors, metadata));
+    }
+
+    /// <summary>The content of a file as <see cref="Write"/> writes it: checked now, written when it is asked for.</summary>
+    internal static Action<Stream> Content(string path, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata)
+    {
         var planned = Plan(path, tensors);
         var header = Header(path, planned, metadata);
-        AtomicFile.Write(path, stream =>
+        return stream =>
         {
             stream.Write(header);
             foreach (var (source, _, length) in planned)
@@ -51,7 +57,7 @@ public static class SafetensorsWriter
                     throw new CheckpointException(path, source.Name,
                         $"{Describe(source)} has {length} bytes, {stream.Position - begin} were written; write exactly its elements.");
             }
-        });
+        };
     }
 
     private static List<(TensorSource Source, byte[] Name, long Length)> Plan(string path, IReadOnlyList<TensorSource> tensors)

@@ -67,6 +67,12 @@ public static class TensorFiles
     public static void SaveWeights(this Model model, string path, Func<string, Shape, Shape>? fileShape = null)
     {
         ArgumentNullException.ThrowIfNull(model);
+        AtomicFile.Write(path, WeightsOf(model, path, fileShape));
+    }
+
+    /// <summary>What <see cref="SaveWeights"/> writes.</summary>
+    internal static Action<Stream> WeightsOf(Model model, string path, Func<string, Shape, Shape>? fileShape)
+    {
         foreach (var (at, linear) in model.Linears())
         {
             if (linear.Adapter is not null)
@@ -79,7 +85,7 @@ public static class TensorFiles
                 ?? throw new InvalidOperationException($"{path}: the family of {model.Source} has no name for {at}.");
             sources.Add(Source(name, parameter.Value, fileShape?.Invoke(at, parameter.Shape) ?? parameter.Shape));
         }
-        SafetensorsWriter.Write(path, sources, new Dictionary<string, string> { ["format"] = "pt" });
+        return SafetensorsWriter.Content(path, sources, new Dictionary<string, string> { ["format"] = "pt" });
     }
 
     private static Shape ShapeOf(Checkpoint checkpoint, TensorEntry entry)

@@ -2,76 +2,6 @@ using System.Diagnostics;
 
 namespace NanoLora.Nn;
 
-/// <summary>How <see cref="Trainer.Fit(Classifier, IDataset, FitOptions)"/> trains.</summary>
-public sealed record FitOptions
-{
-    /// <summary>Passes over the data; overruled by <see cref="Steps"/>.</summary>
-    public int Epochs { get; init; } = 20;
-
-    /// <summary>Steps of the optimiser, or null to count in epochs.</summary>
-    public int? Steps { get; init; }
-
-    /// <summary>Samples in a batch.</summary>
-    public int BatchSize { get; init; } = 32;
-
-    /// <summary>Batches whose gradients add up before a step.</summary>
-    public int Accumulation { get; init; } = 1;
-
-    /// <summary>The rate of mixing weights.</summary>
-    public double MixingRate { get; init; } = 0.1;
-
-    /// <summary>The rate of the head.</summary>
-    public double HeadRate { get; init; } = 3e-3;
-
-    /// <summary>The rate of LoRA factors.</summary>
-    public double FactorRate { get; init; } = 3e-3;
-
-    /// <summary>The rate of all other parameters that train.</summary>
-    public double BaseRate { get; init; } = 3e-4;
-
-    /// <summary>Weight decay of matrices.</summary>
-    public double WeightDecay { get; init; }
-
-    /// <summary>Whether vectors (biases, norms, mixing weights) decay too.</summary>
-    public bool DecayVectors { get; init; }
-
-    /// <summary>AdamW's β₁.</summary>
-    public double Beta1 { get; init; } = 0.9;
-
-    /// <summary>AdamW's β₂.</summary>
-    public double Beta2 { get; init; } = 0.999;
-
-    /// <summary>The largest norm of all gradients together; null for no clipping.</summary>
-    public float? Clip { get; init; } = 1;
-
-    /// <summary>The curve of the rates.</summary>
-    public ScheduleKind Schedule { get; init; } = ScheduleKind.Cosine;
-
-    /// <summary>For the cosines; half a cycle, or one for restarts, if not given.</summary>
-    public double? Cycles { get; init; }
-
-    /// <summary>Steps of warm-up.</summary>
-    public int Warmup { get; init; }
-
-    /// <summary>The share of the target that is spread over all classes.</summary>
-    public float LabelSmoothing { get; init; }
-
-    /// <summary>Of the order of samples, dropout and augmentation.</summary>
-    public ulong Seed { get; init; }
-
-    /// <summary>Whether the data may be augmented.</summary>
-    public bool Augment { get; init; } = true;
-
-    /// <summary>Told after every step.</summary>
-    public Action<FitProgress>? Progress { get; init; }
-
-    /// <summary>Ends the training after the current step.</summary>
-    public CancellationToken Cancellation { get; init; }
-
-    /// <summary>Where to begin, from <see cref="TrainingState.Load"/>; null for the start.</summary>
-    public TrainingState? Resume { get; init; }
-}
-
 /// <summary>One step of training.</summary>
 /// <param name="Step">From 1.</param>
 /// <param name="Steps">How many are planned.</param>
@@ -81,7 +11,7 @@ public sealed record FitOptions
 public readonly record struct FitProgress(int Step, int Steps, float Loss, double Rate, double GradientNorm);
 
 /// <summary>How a training went.</summary>
-/// <param name="Steps">Every step.</param>
+/// <param name="Steps">Every step; of a training that went on from a state, those since.</param>
 /// <param name="Completed">False if it was cancelled.</param>
 /// <param name="Seconds">How long it took.</param>
 /// <param name="TrainedCount">The number of trained values.</param>
@@ -100,10 +30,12 @@ public static class Trainer
     /// </summary>
     /// <exception cref="NonFiniteException">Names the operation that first gave a NaN or an infinity.</exception>
     /// <exception cref="InvalidOperationException">Nothing trains.</exception>
+    /// <exception cref="CheckpointException">The state to go on from is that of another training: what differs is named.</exception>
     public static History Fit(Classifier model, IDataset data, FitOptions? options = null)
     {
         options ??= new();
         if (data.Count == 0) throw new ArgumentException($"Trainer: {data.Name} has no samples.");
+        if (options.CheckpointEvery < 1) throw new ArgumentException($"Trainer: a checkpoint every {options.CheckpointEvery} steps; it must be 1 at least.");
         if (options.BatchSize < 1 || options.Accumulation < 1) throw new ArgumentException($"Trainer: batches of {options.BatchSize}, {options.Accumulation} of them a step; both must be 1 at least.");
         if (model.Head is null || !model.Labels.SequenceEqual(data.Classes)) Heads.NearestMean(model, data);
         var trained = Groups(model, options);
@@ -115,15 +47,18 @@ public static class Trainer
         var steps = options.Steps ?? Math.Max(1, options.Epochs * perEpoch / options.Accumulation);
         var schedule = new Schedule(options.Schedule, steps, options.Warmup, options.Cycles ?? (options.Schedule == ScheduleKind.CosineRestarts ? 1 : 0.5));
         var sampler = new Sampler(data.Count, batchSize, options.Seed);
+        var run = new Lazy<IReadOnlyList<KeyValuePair<string, string>>>(() => TrainingRun.Describe(model, data, options, schedule));
         var (history, clock, first) = (new List<FitProgress>(steps), Stopwatch.StartNew(), 0);
-        if (options.Resume is { } state) first = state.Restore(optimiser, options.Seed);
+        if (options.Resume is { } state) first = state.Restore(optimiser, run.Value);
+        var checkpoints = new Checkpoints(options);
         var (seed, streams, training, checks) = (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite);
         (workspace.Seed, workspace.Training) = (options.Seed, true);
         try
         {
             for (var step = first; step < steps; step++)
             {
-                if (options.Cancellation.IsCancellationRequested) return End(TrainingState.Of(optimiser, step, options.Seed));
+                if (options.Cancellation.IsCancellationRequested) return End(TrainingState.Of(optimiser, step, run.Value));
+                if (checkpoints.IsDue(step)) checkpoints.Take(TrainingState.Of(optimiser, step, run.Value));
                 var loss = Gradients(step, check: false);
                 var norm = optimiser.GradientNorm();
                 if (!float.IsFinite(loss) || !double.IsFinite(norm))

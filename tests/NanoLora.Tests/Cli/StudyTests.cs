@@ -39,7 +39,15 @@ public sealed class MadeUpStudyPlan : IDisposable
 
     public CliRun Run(string folder = "out", params string[] more) => CliRun.Of(["study", PlanPath, "--out", At(folder), .. more]);
 
-    public Results Results(string folder = "out") => NanoLora.Experiments.Results.LoadJson(At(folder, "results.json"));
+    /// <summary>What a study left, the mixing weights of every cell included.</summary>
+    public Results Results(string folder = "out")
+    {
+        var results = NanoLora.Experiments.Results.LoadJson(At(folder, "results.json"));
+        var kept = new StudyFolder(At(folder));
+        var cells = Directory.GetFiles(At(folder, "cells")).SelectMany(f => kept.CellsOf(Path.GetFileNameWithoutExtension(f)));
+        var byKey = cells.ToDictionary(c => (c.Task, c.Arm, c.Shots, c.Draw, c.Training));
+        return results with { Cells = [.. results.Cells.Select(c => byKey[(c.Task, c.Arm, c.Shots, c.Draw, c.Training)])] };
+    }
 
     /// <summary>All that must not depend on who did it, when and in which order.</summary>
     public static IEnumerable<string> Bits(Results results) =>
@@ -78,8 +86,20 @@ public class StudyTests
         var again = study.Run("out", "--report");
         Assert.True(again.Code == 0, again.Error);
         Assert.Equal(MadeUpStudyPlan.Bits(results), MadeUpStudyPlan.Bits(study.Results()));
-        Assert.Contains("</html>", report);
+        Assert.Equal(Undated(report), Undated(File.ReadAllText(study.At("out", "report.html"))));
+
+        // From plan and raw tables alone, elsewhere.
+        Directory.CreateDirectory(study.At("elsewhere"));
+        foreach (var table in (string[])["results.csv", "weights.csv", "similarities.csv"]) File.Copy(study.At("out", table), study.At("elsewhere", table));
+        Directory.Delete(study.At("base"), recursive: true);
+        var made = study.Run("made", "--tables", study.At("elsewhere"));
+        Assert.True(made.Code == 0, made.Error);
+        Assert.Equal(again.Out[again.Out.IndexOf('─')..again.Out.IndexOf("report:", StringComparison.Ordinal)], made.Out[made.Out.IndexOf('─')..made.Out.IndexOf("report:", StringComparison.Ordinal)]);
+        foreach (var table in (string[])["results.csv", "weights.csv", "similarities.csv"])
+            Assert.Equal(File.ReadAllText(study.At("out", table)), File.ReadAllText(study.At("made", table)));
     }
+
+    private static string Undated(string report) => System.Text.RegularExpressions.Regex.Replace(report, "[0-9]{4}-[0-9]{2}-[0-9]{2}[^<]*", "");
 
     [Fact]
     public async Task Processes_share_the_work_and_the_bits_are_those_of_one()

@@ -51,4 +51,34 @@ public sealed class AttachTests : EngineTest
         using var model = Tiny.Model(Backend);
         Assert.Contains("rank 0 for blocks.0.attn.q", Assert.Throws<ArgumentException>(() => Attach.Lora(model, "*.attn.q", rank: 0)).Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void A_module_that_does_not_fit_is_attached_nowhere()
+    {
+        using var model = Tiny.Model(Backend);
+        using var module = Tiny.Module(model, "m", 1, static _ => (2, 5));
+        var more = new Dictionary<string, Lora>(module.Updates) { ["blocks.9.attn.q"] = module.Updates["blocks.0.attn.q"] };
+        var error = Assert.Throws<ArgumentException>(() => Attach.Module(model, new LoraModule("more", more)));
+        Assert.Contains("blocks.9.attn.q", error.Message, StringComparison.Ordinal);
+        Assert.All(model.Linears(), static linear => Assert.Null(linear.Value.Adapter));
+    }
+
+    [Fact]
+    public void Where_one_adapter_cannot_be_merged_none_is()
+    {
+        using var model = Tiny.Model(Backend);
+        Attach.Module(model, Tiny.Module(model, "m", 1, static _ => (2, 5)));
+        var before = Tiny.Values(model);
+        model.LinearAt("blocks.1.mlp.fc2").Adapter = new Unmergeable();
+        Assert.Throws<NotSupportedException>(() => Attach.Merge(model));
+        Assert.All(model.Linears(), static linear => Assert.False(linear.Value.IsMerged));
+        Assert.Equal(before, Tiny.Values(model));
+    }
+
+    private sealed class Unmergeable : Adapter
+    {
+        public override Tensor Apply(Linear host, Tensor x, Tensor y) => y;
+
+        public override Factors Factors() => throw new NotSupportedException("it has none.");
+    }
 }

@@ -88,7 +88,18 @@ public class FewShotTests
         Assert.Equal("Few-shot: Alphabet: class class 0 has 10 images by people outside the 10 of the test set; 11 shots need 11.", Message(ByPerson, 11));
         var lone = new ImageTask("Lone", DataFiles.Set("a", 2, 6, 1, groups: true), DataFiles.Set("b", 2, 4, 2, groups: true, firstGroup: 7), Pool.HeldOut);
         Assert.Contains("images by 10 people", Message(lone, 1));
-        Assert.Contains("0 shots", Message(ByImage, 0));
+        Assert.Contains("-1 shots", Message(ByImage, -1));
+    }
+
+    [Fact]
+    public void All_shots_are_all_images_that_the_draw_leaves()
+    {
+        var few = FewShot.Draw(ByPerson, 3, 1, 4);
+        var all = FewShot.Draw(ByPerson, FewShot.AllShots, 1, 4);
+        Assert.Equal(FewShot.MostShots(ByPerson, 1, 4) * ByPerson.Classes.Length, all.Support.Count);
+        Assert.Equal(ByPerson.All().Count, all.Support.Count + all.Test.Count);
+        Assert.Equal(few.Test.Pixels, all.Test.Pixels);
+        Assert.Equal(ByImage.Train.Count, FewShot.Draw(ByImage, FewShot.AllShots, 1, 0).Support.Count);
     }
 
     [Fact]

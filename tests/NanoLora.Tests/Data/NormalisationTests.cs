@@ -57,7 +57,8 @@ public class NormalisationTests
         Assert.Contains("channel 1 has the mean 0 and the deviation 0", Refused(() => _ = new Normalisation([0, 0], [1, 0])));
         Assert.Contains("channel 0 has the mean NaN", Refused(() => _ = new Normalisation(float.NaN, 1)));
         Assert.Contains("the rescale factor is 0", Refused(() => _ = new Normalisation(null, null, 0)));
-        Assert.Contains("does not fit means and deviations of 3 channels", Refused(() => new Normalisation([0, 0, 0], null).Apply(new byte[1], new(1, 1, 1), new float[1])));
+        Assert.Contains("does not fit means and deviations of 3 channels", Refused(() =>
+            new Normalisation([0, 0, 0], null).Apply(new byte[1], new(1, 1, 1), new float[1])));
         Assert.Contains("the target 0", Refused(() => Normalisation.None.Apply(new byte[1], new(1, 1, 1), [])));
     }
 }

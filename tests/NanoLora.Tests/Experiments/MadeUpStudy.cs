@@ -48,7 +48,7 @@ internal static class MadeUpStudy
                         }
                     }
                 }
-                if (!weights) continue;
+                if (!weights || tasks == 1) continue;                                            // one task has no modules of others to mix
                 float[][] rows = [.. Matrices.Select(_ => Array.ConvertAll(near, c => c is { } cka ? (float)Math.Exp(6 * (cka - 0.8) + 0.2 * numbers.Normal(at++)) : 0f))];
                 foreach (var row in rows)
                 {

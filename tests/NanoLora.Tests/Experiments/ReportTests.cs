@@ -137,7 +137,7 @@ public class ReportTests
     {
         // The made-up weights rise with similarity, so every task must show it, and the sentence must count them.
         var html = Report.Html(Wide);
-        var correlations = Regex.Matches(html, "ρ (&#43;|\\+)0\\.[6-9]\\d, p [^<]+");
+        var correlations = Regex.Matches(html, "ρ (&#43;|\\+)(0\\.[6-9]\\d|1\\.00), p [^<]+");
         Assert.Equal(30, correlations.Count);                                                      // ten tasks at three numbers of shots
         Assert.Contains("ρ is above 0 in 10 of them (sign test, p 0.002)", html, StringComparison.Ordinal);
     }

@@ -51,7 +51,8 @@ public class ResultsCsvTests
             Cells = [.. study.Cells.Select(c => c.Weights is null ? c : c with { Weights = [[0.5f + 0.1f * c.Draw, 0.3f, 0.2f], [0.25f, 0.7f, 0.05f]] })],
         };
         var (modules, matrices, weights) = ResultsCsv.ReadWeights(ResultsCsv.Weights(study));
-        Assert.Equal((study.Modules, study.Matrices), (modules, matrices));
+        Assert.Equal(study.Modules, modules);
+        Assert.Equal(study.Matrices, matrices);
         Assert.Equal([(1, 5), (5, 5)], weights.Select(w => (w.Shots, w.Runs)));
         Assert.Equal(0.7f, weights[0].Weights[0][0], 1e-6f);                                       // 0.5 + 0.1 (0 + 1 + 2 + 3 + 4) / 5
         Assert.Equal([0.25f, 0.7f, 0.05f], weights[1].Weights[1]);

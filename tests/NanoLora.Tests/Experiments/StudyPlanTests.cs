@@ -28,13 +28,13 @@ public class StudyPlanTests
     public void Every_kind_of_arm_and_task_can_be_written_and_comes_back()
     {
         var plan = Plan("""
-            "heldOut": ["mine"], "tasks": ["a", { "name": "mine", "images": "photos", "invert": true }], "shots": [2, "all"], "overlaps": "leave-out",
+            "heldOut": ["mine"], "tasks": ["a", { "name": "mine", "images": "photos", "invert": true, "testShare": 0.5 }], "shots": [2, "all"], "overlaps": "leave-out",
             "arms": ["learned", "uniform-double", "best-module", { "name": "u3", "method": "uniform", "scale": 3, "label": "uniform × 3" },
                      { "name": "free", "method": "learned", "scale": "free", "weights": "block", "rates": [0.01, 0.2] },
                      { "name": "learned-global", "rates": [0.5] }, { "name": "f", "method": "full-finetune", "from": "uniform" },
                      { "name": "r", "method": "uniform", "modules": "random" }]
             """);
-        Assert.Equal(new TaskSpec("mine", "photos", Invert: true), plan.Tasks[1]);
+        Assert.Equal(new TaskSpec("mine", "photos", Invert: true, TestShare: 0.5), plan.Tasks[1]);
         Assert.Equal([2, Cell.AllShots], plan.Shots);
         Assert.Equal(Overlaps.LeaveOut, plan.Overlaps);
         Assert.Equal((3f, "uniform × 3"), (plan.Arms[3].Scale, plan.Arms[3].Label));

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using NanoLora.Experiments.Verification;
 using NanoLora.Nn;
 
@@ -47,52 +46,4 @@ public sealed class FullDiskTests
 
     private static SortedDictionary<string, string> Contents(string folder) =>
         new(Directory.GetFiles(folder).ToDictionary(static f => Path.GetFileName(f), static f => Convert.ToHexString(File.ReadAllBytes(f))), StringComparer.Ordinal);
-
-    /// <summary>A test that needs a small disk of its own, and is skipped by name where none can be had.</summary>
-    [AttributeUsage(AttributeTargets.Method)]
-    private sealed class FullDiskFactAttribute : FactAttribute
-    {
-        public FullDiskFactAttribute() => Skip = SmallDisk.Missing;
-    }
-
-    /// <summary>A disk of 64 KiB in memory.</summary>
-    private sealed class SmallDisk : IDisposable
-    {
-        /// <summary>Why there can be none, or null.</summary>
-        public static string? Missing { get; } = Try();
-
-        public SmallDisk()
-        {
-            Folder = Directory.CreateTempSubdirectory("nanolora-disk-").FullName;
-            if (Run("mount", "-t", "tmpfs", "-o", "size=64k", "nanolora-test", Folder) is { } error) throw new InvalidOperationException(error);
-        }
-
-        public string Folder { get; }
-
-        public void Dispose()
-        {
-            if (Run("umount", Folder) is { } error) throw new InvalidOperationException(error);
-            Directory.Delete(Folder);
-        }
-
-        private static string? Try()
-        {
-            if (!OperatingSystem.IsLinux() || !Environment.IsPrivilegedProcess) return "a small disk is made with Linux's tmpfs, by root";
-            try
-            {
-                new SmallDisk().Dispose();
-                return null;
-            }
-            catch (InvalidOperationException e) { return $"no small disk can be mounted here: {e.Message}"; }
-        }
-
-        // Null, or what the command says.
-        private static string? Run(string command, params string[] arguments)
-        {
-            using var process = Process.Start(new ProcessStartInfo(command, arguments) { RedirectStandardError = true })!;
-            var error = process.StandardError.ReadToEnd();
-            process.WaitForExit();
-            return process.ExitCode == 0 ? null : $"{command}: {error.Trim()}";
-        }
-    }
 }

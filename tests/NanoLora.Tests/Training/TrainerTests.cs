@@ -114,17 +114,6 @@ public class TrainerTests : EngineTest
     }
 
     [Fact]
-    public void A_state_of_another_training_is_refused()
-    {
-        using var cancellation = new CancellationTokenSource();
-        cancellation.Cancel();
-        _ = Fit(Backend, Short with { Cancellation = cancellation.Token }, out var broken);
-        var seed = Assert.Throws<CheckpointException>(() => Fit(Backend, Short with { Resume = broken.State, Seed = 10 }, out _));
-        Assert.Equal("seed", seed.Field);
-        Assert.Throws<CheckpointException>(() => Fit(Backend, Short with { Resume = broken.State }, out _, rank: 2));
-    }
-
-    [Fact]
     public void Same_seed_same_bits_for_any_number_of_threads()
     {
         float[]? want = null;
