@@ -64,7 +64,8 @@ public sealed class AtomicFileTests : IDisposable
         {
             Assert.Equal(("w1", "c1"), (File.ReadAllText(At("weights")), File.ReadAllText(At("config"))));
             stream.Write("c2"u8);
-        }));
+        }
+        ));
         Assert.Equal(("w2", "c2"), (File.ReadAllText(At("weights")), File.ReadAllText(At("config"))));
         Assert.Throws<CheckpointException>(() => AtomicFile.WriteTogether(_folder, Text("weights", "w3"), ("config", _ => throw new IOException("full"))));
         Assert.Equal(("w2", "c2"), (File.ReadAllText(At("weights")), File.ReadAllText(At("config"))));
@@ -81,7 +82,8 @@ public sealed class AtomicFileTests : IDisposable
             stream.Write("c2"u8);
             File.Delete(At("b"));
             Directory.CreateDirectory(At("b"));                             // what cannot be replaced by a file
-        })));
+        }
+        )));
         Assert.False(File.Exists(At("config")));
         Assert.Equal("a2", File.ReadAllText(At("a")));
     }
