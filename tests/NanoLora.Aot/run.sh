@@ -47,7 +47,7 @@ program() {                                                 # NAME SOURCE: a pro
 }
 publish() {                                                 # NAME KIND OPTION...: into $work/NAME-KIND
   local name=$1 kind=$2; shift 2
-  dotnet publish -c Release "$work/$name" -o "$work/$name-$kind" --artifacts-path "$work/$name/$kind" -p:NanoLoraVersion="$version" -v q --nologo "$@" || fail "publish of $name, $kind"
+  dotnet publish -c Release "$work/$name" -o "$work/$name-$kind" --artifacts-path "$work/build/$name-$kind" -p:NanoLoraVersion="$version" -v q --nologo "$@" || fail "publish of $name, $kind"
 }
 
 echo "--- publish"

@@ -28,7 +28,10 @@ internal static class PretrainCommand
         command.SetAction(parsed => Run(session, parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(resume),
             options with
             {
-                Steps = parsed.GetValue(steps), BatchSize = parsed.GetValue(batch), Seed = parsed.GetValue(seed), CheckpointEvery = parsed.GetValue(every),
+                Steps = parsed.GetValue(steps),
+                BatchSize = parsed.GetValue(batch),
+                Seed = parsed.GetValue(seed),
+                CheckpointEvery = parsed.GetValue(every),
             }));
         return command;
     }

@@ -16,7 +16,7 @@ public static class StudyReport
         ResultsCsv.Save(Path.Combine(folder, WeightsName), ResultsCsv.Weights(results));
         ResultsCsv.Save(Path.Combine(folder, SimilaritiesName), ResultsCsv.Similarities(results));
         var report = Path.Combine(folder, "report.html");
-        if (results.Cells.Count > 0) Report.Save(results, report);
+        if (results.Cells.Count > 0) Report.Save(results, report, CellsName);
         return report;
     }
 

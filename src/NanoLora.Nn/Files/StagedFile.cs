@@ -8,6 +8,9 @@ internal sealed class StagedFile : IDisposable
 {
     private const int Buffer = 1 << 16, LongestName = 200;
 
+    private static readonly TimeSpan Forgotten = TimeSpan.FromHours(1);
+    private static readonly string Machine = $".{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Environment.MachineName)))[..8]}-";
+
     private readonly FileStream _stream;
     private readonly string _full, _temporary;
     private bool _committed;
@@ -19,6 +22,7 @@ internal sealed class StagedFile : IDisposable
     public StagedFile(string path, string full, Action<Stream> write)
     {
         (Path, _full) = (path, full);
+        RemoveLeft(full);
         (_stream, _temporary) = Create(full);
         try
         {
@@ -67,39 +71,40 @@ internal sealed class StagedFile : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
     }
 
-    /// <summary>The temporary name of a file: the same each time, so that what a killed process has left is found.</summary>
-    public static string TemporaryOf(string full)
+    /// <summary>Deletes what killed processes have left of writes of a file: what nobody holds. Locks of other machines may not show here: theirs stay an hour.</summary>
+    public static void RemoveLeft(string full)
+    {
+        var (folder, prefix) = Names(full);
+        foreach (var left in Directory.GetFiles(folder, prefix + ".*.tmp"))
+        {
+            if (!left.Contains(Machine, StringComparison.Ordinal) && DateTime.UtcNow - File.GetLastWriteTimeUtc(left) < Forgotten) continue;
+            try { new FileStream(left, FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose(); }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }    // its writer lives, or another has deleted it
+        }
+    }
+
+    // A new file is open for a moment before it is locked, and may be taken for one that was left: then another is made. Shared for deletion, which a rename is
+    // to some systems; the lock keeps others out all the same.
+    private static (FileStream Stream, string Temporary) Create(string full)
+    {
+        var (folder, prefix) = Names(full);
+        while (true)
+        {
+            var temporary = System.IO.Path.Combine(folder, $"{prefix}{Machine}{Guid.NewGuid():N}.tmp");
+            try
+            {
+                var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Delete, Buffer);
+                if (File.Exists(temporary)) return (stream, temporary);
+                stream.Dispose();
+            }
+            catch (IOException) when (File.Exists(temporary)) { }                             // its remover holds it now
+        }
+    }
+
+    private static (string Folder, string Prefix) Names(string full)
     {
         var name = System.IO.Path.GetFileName(full);
         if (Encoding.UTF8.GetByteCount(name) > LongestName) name = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(name)))[..32];
-        return System.IO.Path.Combine(System.IO.Path.GetDirectoryName(full)!, $".{name}.tmp");
+        return (System.IO.Path.GetDirectoryName(full)!, "." + name);
     }
-
-    /// <summary>Deletes a temporary file that nobody holds; says whether the name is free now.</summary>
-    public static bool RemoveLeft(string temporary)
-    {
-        try
-        {
-            new FileStream(temporary, FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose();
-            return true;
-        }
-        catch (FileNotFoundException) { return true; }
-        catch (IOException) { return false; }                                         // its writer lives
-    }
-
-    // Where another process is writing the same file now, a name that nobody else has.
-    private static (FileStream Stream, string Temporary) Create(string full)
-    {
-        var temporary = TemporaryOf(full);
-        if (!File.Exists(temporary) || RemoveLeft(temporary))
-        {
-            try { return (New(temporary), temporary); }
-            catch (IOException) when (File.Exists(temporary)) { }                     // it came first
-        }
-        temporary = $"{temporary[..^".tmp".Length]}.{Guid.NewGuid():N}.tmp";
-        return (New(temporary), temporary);
-    }
-
-    // Shared for deletion, which a rename is to some systems; the lock keeps others out all the same.
-    private static FileStream New(string path) => new(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Delete, Buffer);
 }

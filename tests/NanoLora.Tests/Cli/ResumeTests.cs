@@ -63,9 +63,9 @@ public class ResumeTests
         var state = Path.Combine(folder, TrainingState.FileName);
         Assert.Equal(130, CliRun.Interrupted(Train(models, folder)).Code);
         var kept = File.ReadAllBytes(state);
-        using (var stream = File.Create(filler))
+        using (var stream = new FileStream(filler, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
         {
-            try { while (true) { stream.Write(new byte[1024]); stream.Flush(); } }
+            try { while (true) stream.Write(new byte[1024]); }
             catch (IOException) { }
         }
 

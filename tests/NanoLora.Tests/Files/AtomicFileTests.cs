@@ -13,10 +13,14 @@ public sealed class AtomicFileTests : IDisposable
     [Fact]
     public void What_a_killed_writer_left_is_replaced_and_deleted_with_its_file()
     {
-        File.WriteAllText(At(".a.tmp"), "half");
-        File.WriteAllText(At(".b.tmp"), "half");
+        File.WriteAllText(At(".b.theirs.tmp"), "half");
+        var ours = "";
+        AtomicFile.Write(At("a"), _ => ours = Path.GetFileName(Directory.GetFiles(_folder, ".a.*.tmp").Single()));
+        foreach (var name in (string[])[ours, ".a.theirs.tmp", ".a.old.tmp"]) File.WriteAllText(At(name), "half");
+        File.SetLastWriteTimeUtc(At(".a.old.tmp"), DateTime.UtcNow.AddHours(-2));
         AtomicFile.WriteText(At("a"), "whole");
-        Assert.Equal([".b.tmp", "a"], Names());
+        Assert.Equal([".a.theirs.tmp", ".b.theirs.tmp", "a"], Names());
+        foreach (var name in (string[])[".a.theirs.tmp", ".b.theirs.tmp"]) File.SetLastWriteTimeUtc(At(name), DateTime.UtcNow.AddHours(-2));
         AtomicFile.Delete(At("b"));
         AtomicFile.Delete(At("a"));
         Assert.Empty(Names());
@@ -60,7 +64,8 @@ public sealed class AtomicFileTests : IDisposable
         {
             Assert.Equal(("w1", "c1"), (File.ReadAllText(At("weights")), File.ReadAllText(At("config"))));
             stream.Write("c2"u8);
-        }));
+        }
+        ));
         Assert.Equal(("w2", "c2"), (File.ReadAllText(At("weights")), File.ReadAllText(At("config"))));
         Assert.Throws<CheckpointException>(() => AtomicFile.WriteTogether(_folder, Text("weights", "w3"), ("config", _ => throw new IOException("full"))));
         Assert.Equal(("w2", "c2"), (File.ReadAllText(At("weights")), File.ReadAllText(At("config"))));
@@ -77,7 +82,8 @@ public sealed class AtomicFileTests : IDisposable
             stream.Write("c2"u8);
             File.Delete(At("b"));
             Directory.CreateDirectory(At("b"));                             // what cannot be replaced by a file
-        })));
+        }
+        )));
         Assert.False(File.Exists(At("config")));
         Assert.Equal("a2", File.ReadAllText(At("a")));
     }
