@@ -9,7 +9,7 @@ internal static class Replay
     {
         using var target = FuzzTarget.Create(reader);
         var (count, findings) = (0, 0);
-        foreach (var file in paths.SelectMany(p => Directory.Exists(p) ? Directory.GetFiles(p, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal) : (IEnumerable<string>)[p]))
+        foreach (var file in paths.SelectMany(Below))
         {
             count++;
             var before = Environment.CpuUsage.TotalTime;   // not the clock: a busy machine is no hang
@@ -30,4 +30,7 @@ internal static class Replay
         Console.WriteLine($"{reader}: {count} inputs, {findings} findings");
         return findings == 0 && count > 0 ? 0 : 1;
     }
+
+    private static IEnumerable<string> Below(string path) =>
+        Directory.Exists(path) ? Directory.GetFiles(path, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal) : [path];
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
+using System.Text;
 
 namespace NanoLora.Fuzz;
 
@@ -18,11 +19,19 @@ internal static class Seeds
         foreach (var folder in Directory.GetDirectories(Path.Combine(golden, "peft"))) Adapter(folder, corpus);
         foreach (var file in Directory.GetFiles(Path.Combine(vectors, "images", "decode", "files"))) Copy(file, corpus, "pictures");
         Arrays(corpus);
-        Put(corpus, "tables", "plain", "path,label\none.png,a\n"u8.ToArray());
-        Put(corpus, "tables", "all", "path,label,split,group\r\n\"one.png\",\"a, \"\"b\"\"\",train,me\r\none.png,b,test,you\r\n"u8.ToArray());
-        Put(corpus, "plans", "named", """{"title": "t", "model": "m", "tasks": ["omniglot/Balinese", "mnist"], "shots": [1, "all"], "arms": ["uniform", "learned"]}"""u8.ToArray());
-        Put(corpus, "plans", "own", """{"title": "t", "model": "m", "tasks": [{"name": "x", "images": "x.csv"}, {"name": "y", "images": "y", "invert": true}], "heldOut": ["y"], "overlaps": "leave-out", "arms": ["learned", {"name": "u3", "method": "uniform", "scale": 3}], "draws": 2, "seed": 7, "modules": {"rank": 4}, "settings": {"steps": 3}}"""u8.ToArray());
+        Text(corpus, "tables", "plain", "path,label\none.png,a\n");
+        Text(corpus, "tables", "all", "path,label,split,group\r\n\"one.png\",\"a, \"\"b\"\"\",train,me\r\none.png,b,test,you\r\n");
+        Text(corpus, "plans", "named", """
+            {"title": "t", "model": "m", "tasks": ["omniglot/Balinese", "mnist"], "shots": [1, "all"], "arms": ["uniform", "learned"]}
+            """);
+        Text(corpus, "plans", "own", """
+            {"title": "t", "model": "m", "tasks": [{"name": "x", "images": "x.csv"}, {"name": "y", "images": "y", "invert": true}], "heldOut": ["y"],
+             "overlaps": "leave-out", "arms": ["learned", {"name": "u3", "method": "uniform", "scale": 3}], "draws": 2, "seed": 7,
+             "modules": {"rank": 4}, "settings": {"steps": 3}}
+            """);
     }
+
+    private static void Text(string corpus, string reader, string name, string text) => Put(corpus, reader, name, Encoding.UTF8.GetBytes(text));
 
     private static void Copy(string file, string corpus, string reader) => Put(corpus, reader, Path.GetFileNameWithoutExtension(file), File.ReadAllBytes(file));
 
@@ -30,9 +39,11 @@ internal static class Seeds
     {
         var index = Path.Combine(folder, "model.safetensors.index.json");
         if (!File.Exists(index)) return;
-        var text = File.ReadAllText(index).Replace("model-00001-of-00002", "one", StringComparison.Ordinal).Replace("model-00002-of-00002", "two", StringComparison.Ordinal);
+        var text = File.ReadAllText(index)
+            .Replace("model-00001-of-00002", "one", StringComparison.Ordinal).Replace("model-00002-of-00002", "two", StringComparison.Ordinal);
         var shard = Path.Combine(folder, "model-00001-of-00002.safetensors");
-        Put(corpus, "safetensors", Path.GetFileName(folder), [.. System.Text.Encoding.UTF8.GetBytes(text), 0, .. File.Exists(shard) ? File.ReadAllBytes(shard) : []]);
+        byte[] one = File.Exists(shard) ? File.ReadAllBytes(shard) : [];
+        Put(corpus, "safetensors", Path.GetFileName(folder), [.. Encoding.UTF8.GetBytes(text), 0, .. one]);
     }
 
     private static void Adapter(string folder, string corpus)
@@ -63,7 +74,8 @@ internal static class Seeds
             var length = new byte[version == 1 ? 2 : 4];
             if (version == 1) BinaryPrimitives.WriteUInt16LittleEndian(length, (ushort)header.Length);
             else BinaryPrimitives.WriteUInt32LittleEndian(length, (uint)header.Length);
-            Put(corpus, "arrays", $"npy-{version}", [(byte)'n', 0x93, .. "NUMPY"u8, version, 0, .. length, .. System.Text.Encoding.ASCII.GetBytes(header), 1, 2, 3]);
+            byte[] npy = [0x93, .. "NUMPY"u8, version, 0, .. length, .. Encoding.ASCII.GetBytes(header), 1, 2, 3];
+            Put(corpus, "arrays", $"npy-{version}", [(byte)'n', .. npy]);
         }
     }
 

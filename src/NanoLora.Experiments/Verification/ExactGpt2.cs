@@ -2,7 +2,10 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>GPT-2 in double precision: learned positions, q, k and v of one matrix, the tanh form of GELU, an output layer tied to the embedding. Its file has weights as [in, out].</summary>
+/// <summary>
+/// GPT-2 in double precision: learned positions, q, k and v of one matrix, the tanh form of GELU, an output layer tied to the embedding. Its file has weights
+/// as [in, out].
+/// </summary>
 internal sealed class ExactGpt2 : ExactLanguageModel
 {
     internal ExactGpt2(string folder, Checkpoint file, Config config, Backend backend) : base(folder, file, config, backend)

@@ -61,14 +61,16 @@ internal abstract class ExactLanguageModel : Model
     private protected abstract double[] Logits(ReadOnlySpan<int> ids);
 
     /// <summary>A tensor of the file.</summary>
-    private protected double[] Value(string name) => _values.TryGetValue(name, out var values) ? values : throw new CheckpointException(Source, name, "is not in the file; the exact forward needs it.");
+    private protected double[] Value(string name) =>
+        _values.TryGetValue(name, out var values) ? values : throw new CheckpointException(Source, name, "is not in the file; the exact forward needs it.");
 
     /// <summary>Makes a linear part out of [out, in] and its bias, if the file has one, so that an adapter finds it.</summary>
     private protected void AddLinear(string name, int inputs, string? path = null)
     {
         var w = Value(name + ".weight");
         using var weight = Backend.Main.From(Array.ConvertAll(w, static v => (float)v), new Shape(w.Length / inputs, inputs));
-        using var bias = _values.TryGetValue(name + ".bias", out var b) ? Backend.Main.From(Array.ConvertAll(b, static v => (float)v), new Shape(b.Length)) : null;
+        var b = _values.GetValueOrDefault(name + ".bias");
+        using var bias = b is null ? null : Backend.Main.From(Array.ConvertAll(b, static v => (float)v), new Shape(b.Length));
         Names.Add(path ?? name, name);
         Part(path ?? name, new Linear(weight, bias));
     }
@@ -109,7 +111,9 @@ internal abstract class ExactLanguageModel : Model
         return y;
     }
 
-    /// <summary>y_t = Σ_{s ≤ t} p_ts v_s,   p_t = softmax over s of q_t · k_s / √d: head h of the H of q looks at head h / (H / K) of the K of k and v.</summary>
+    /// <summary>
+    /// y_t = Σ_{s ≤ t} p_ts v_s,   p_t = softmax over s of q_t · k_s / √d: head h of the H of q looks at head h / (H / K) of the K of k and v.
+    /// </summary>
     private protected double[] Attention(double[] q, double[] k, double[] v, int tokens)
     {
         int Q = q.Length / tokens, d = Q / H, KV = k.Length / tokens, group = Q / KV;   // columns of q, of a head, of k and v; heads of q to one of k
@@ -174,13 +178,15 @@ internal abstract class ExactLanguageModel : Model
 
         internal int Int(string name) => Setting(_json.RootElement, name).GetInt32();
 
-        internal double Number(string name, string? within = null) => Setting(within is null ? _json.RootElement : Setting(_json.RootElement, within, JsonValueKind.Object), name).GetDouble();
+        internal double Number(string name, string? within = null) =>
+            Setting(within is null ? _json.RootElement : Setting(_json.RootElement, within, JsonValueKind.Object), name).GetDouble();
 
         internal CheckpointException Error(string field, string message) => new(path, field, message);
 
         public void Dispose() => _json.Dispose();
 
         private JsonElement Setting(JsonElement parent, string name, JsonValueKind kind = JsonValueKind.Number) =>
-            parent.TryGetProperty(name, out var value) && value.ValueKind == kind ? value : throw Error(name, $"is missing or no {kind}; the exact forward needs it.");
+            parent.TryGetProperty(name, out var value) && value.ValueKind == kind ? value
+            : throw Error(name, $"is missing or no {kind}; the exact forward needs it.");
     }
 }

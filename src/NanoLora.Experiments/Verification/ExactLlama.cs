@@ -33,7 +33,8 @@ internal sealed class ExactLlama : ExactLanguageModel
         {
             var at = $"model.layers.{layer}.";
             var h = Norm(at + "input_layernorm", x);
-            double[] q = Turn(Linear(at + "self_attn.q_proj", h), ids.Length), k = Turn(Linear(at + "self_attn.k_proj", h), ids.Length), v = Linear(at + "self_attn.v_proj", h);
+            double[] q = Turn(Linear(at + "self_attn.q_proj", h), ids.Length), k = Turn(Linear(at + "self_attn.k_proj", h), ids.Length);
+            var v = Linear(at + "self_attn.v_proj", h);
             x = Sum(x, Linear(at + "self_attn.o_proj", Attention(q, k, v, ids.Length)));
             var m = Norm(at + "post_attention_layernorm", x);
             double[] gate = Linear(at + "mlp.gate_proj", m), up = Linear(at + "mlp.up_proj", m);

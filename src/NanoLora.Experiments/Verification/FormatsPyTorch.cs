@@ -68,7 +68,8 @@ internal sealed class FormatsPyTorch(GoldenFolder folder, VerifyOptions options,
         {
             if (!file.TryGet(want.Name, out var entry)) Deviates(want.Name, "is not in the file");
             else if (entry.DType != want.DType || !entry.Shape.SequenceEqual(want.Shape)) Deviates(want.Name, $"is {entry}, expected {want}");
-            else if (file.Bytes(entry).CommonPrefixLength(expected.Bytes(want)) is var same && same < want.Length) Deviates(want.Name, $"differs from byte {same} on");
+            else if (file.Bytes(entry).CommonPrefixLength(expected.Bytes(want)) is var same && same < want.Length)
+                Deviates(want.Name, $"differs from byte {same} on");
             else report.Pass(want.Name, $"{want.Length} bytes the same");
         }
         foreach (var entry in file.Entries) if (!expected.TryGet(entry.Name, out _)) Deviates(entry.Name, "is not expected in the file");
@@ -89,7 +90,8 @@ internal sealed class FormatsPyTorch(GoldenFolder folder, VerifyOptions options,
             Number($"Σ {golden.Name}", sum, golden.Value[0].GetDouble(), relative * magnitude);
             Number($"Σ² {golden.Name}", squares, golden.Value[1].GetDouble(), relative * squares);
         }
-        if (sums.EnumerateObject().Count() != file.Entries.Count) report.Fail($"the file has {file.Entries.Count} tensors where {sums.EnumerateObject().Count()} are expected");
+        var count = sums.EnumerateObject().Count();
+        if (count != file.Entries.Count) report.Fail($"the file has {file.Entries.Count} tensors where {count} are expected");
     }
 
     private void Number(string name, double got, double want, double tolerance) =>

@@ -39,7 +39,8 @@ internal readonly record struct FormatsReading(CheckpointException? Refusal, Exc
     {
         var verdict = folder.Field(@case, "verdict", JsonValueKind.String).GetString()!;
         var about = @case.TryGetProperty("about", out var text) ? $" ({text.GetString()})" : "";
-        if (verdict is not ("load" or "error" or "either" or "support")) throw folder.Error("verdict", $"\"{verdict}\" is none of load, error, either, support.");
+        if (verdict is not ("load" or "error" or "either" or "support"))
+            throw folder.Error("verdict", $"\"{verdict}\" is none of load, error, either, support.");
         var size = File.Exists(place) ? new FileInfo(place).Length : 0;
         if (Wrong is not null) report.Fail($"{Wrong.GetType().Name} where only a refusal may come{about}: {OneLine(Wrong.Message)}");
         else if (Allocated > size + MostAllocated) report.Fail($"{Allocated} bytes were allocated for a file of {size}{about}");

@@ -44,7 +44,8 @@ internal sealed class FormatsSafetensors(GoldenFolder folder, GoldenReport repor
     {
         var shape = folder.Field(golden, "shape", JsonValueKind.Array).EnumerateArray().Select(static n => n.GetInt64());
         if (!entry.Shape.SequenceEqual(shape)) return $"is [{string.Join(", ", entry.Shape)}], expected [{string.Join(", ", shape)}]";
-        if (golden.TryGetProperty("dtype", out var dtype) && dtype.GetString() is var type && type != entry.DType.FileName()) return $"is {entry.DType.FileName()}, expected {type}";
+        if (golden.TryGetProperty("dtype", out var dtype) && dtype.GetString() is var type && type != entry.DType.FileName())
+            return $"is {entry.DType.FileName()}, expected {type}";
         if (!golden.TryGetProperty("bytes_hex_first", out var hex)) return null;
         var bytes = Convert.ToHexStringLower(file.Bytes(entry)[..(int)Math.Min(entry.Length, hex.GetString()!.Length / 2)]);
         return bytes == hex.GetString() ? null : $"begins with the bytes {bytes}, expected {hex.GetString()}";
@@ -53,12 +54,18 @@ internal sealed class FormatsSafetensors(GoldenFolder folder, GoldenReport repor
     // As floats where there is such a form; as integers where floats do not hold them; by the bytes, compared above, where the refusal names the type.
     private void Values(Checkpoint file, TensorEntry entry, JsonElement golden)
     {
-        var want = golden.TryGetProperty("values_first", out var values) && values.ValueKind == JsonValueKind.Array ? [.. values.EnumerateArray().Select(Number)] : Array.Empty<double>();
+        var given = golden.TryGetProperty("values_first", out var values) && values.ValueKind == JsonValueKind.Array;
+        double[] want = given ? [.. values.EnumerateArray().Select(Number)] : [];
+        var name = Name(entry.Name);
         if (Floats(file, entry, out var floats) is not { } refusal)
-            report.Tensor(Name(entry.Name), new Shape(want.Length), Comparison.Of(floats.AsSpan(0, Math.Min(want.Length, floats.Length)), Array.ConvertAll(want, static v => (float)v), 0));
-        else if (!refusal.Contains(entry.DType.FileName(), StringComparison.Ordinal)) report.Fail($"{Name(entry.Name)}: the refusal does not name the type: {FormatsReading.OneLine(refusal)}");
-        else if (IsInteger(entry.DType) && Integers(file, entry, want) is { } deviation) report.Tensor(Name(entry.Name), default, Comparison.Fail(deviation));
-        else report.Pass(Name(entry.Name), $"its bytes; as floats refused: {FormatsReading.OneLine(refusal[(file.Path.Length + 2)..])}");
+        {
+            var got = floats.AsSpan(0, Math.Min(want.Length, floats.Length));
+            report.Floats(name, new Shape(want.Length), got, Array.ConvertAll(want, static v => (float)v), absolute: 0);
+        }
+        else if (!refusal.Contains(entry.DType.FileName(), StringComparison.Ordinal))
+            report.Fail($"{name}: the refusal does not name the type: {FormatsReading.OneLine(refusal)}");
+        else if (IsInteger(entry.DType) && Integers(file, entry, want) is { } deviation) report.Tensor(name, default, Comparison.Fail(deviation));
+        else report.Pass(name, $"its bytes; as floats refused: {FormatsReading.OneLine(refusal[(file.Path.Length + 2)..])}");
     }
 
     private static string? Floats(Checkpoint file, TensorEntry entry, out float[] floats)
@@ -82,9 +89,12 @@ internal sealed class FormatsSafetensors(GoldenFolder folder, GoldenReport repor
 
     private void Metadata(Checkpoint file, JsonElement golden)
     {
-        var want = golden.ValueKind == JsonValueKind.Object ? golden.EnumerateObject().ToDictionary(static p => p.Name, static p => p.Value.GetString()!, StringComparer.Ordinal) : [];
+        var want = golden.ValueKind == JsonValueKind.Object ? golden.EnumerateObject().ToDictionary(static p => p.Name, static p => p.Value.GetString()!) : [];
         foreach (var (key, value) in want)
-            if (!file.Metadata.TryGetValue(key, out var got) || got != value) report.Fail($"metadata \"{FormatsReading.OneLine(key)}\" is \"{FormatsReading.OneLine(got ?? "missing")}\"");
+        {
+            if (file.Metadata.TryGetValue(key, out var got) && got == value) continue;
+            report.Fail($"metadata \"{FormatsReading.OneLine(key)}\" is \"{FormatsReading.OneLine(got ?? "missing")}\"");
+        }
         if (want.Count != file.Metadata.Count) report.Fail($"{file.Metadata.Count} metadata where {want.Count} are expected");
     }
 

@@ -76,7 +76,7 @@ public sealed unsafe partial class PyTorchFile
     private sealed class Walk(PyTorchFile file)
     {
         private const int MaxDepth = 64, MaxName = 4096;
-        private const int FreeVisits = 1 << 12, FreeText = 1 << 18, TextPerByte = 64;   // values may be shared, so a small file can show many: one a byte is plenty
+        private const int FreeVisits = 1 << 12, FreeText = 1 << 18, TextPerByte = 64;   // values may be shared, so a small file can show many
         private const long MaxExpanded = 64 << 20;   // bytes of views that show more than their storage holds (stride 0), all together
 
         private readonly long _mostVisits = FreeVisits + file._file.Length, _mostText = FreeText + TextPerByte * file._file.Length;
@@ -92,7 +92,8 @@ public sealed unsafe partial class PyTorchFile
             var name = path.Length == 0 ? "." : path;
             if (depth > MaxDepth) throw file.Error(Short(name), $"is nested more than {MaxDepth} deep, or contains itself; save the tensors in a flat dict.");
             if (++_visits > _mostVisits)
-                throw file.Error(Short(name), $"is beyond the first {_mostVisits} values, in a file of {file._file.Length} bytes; save the tensors in a dict of their own.");
+                throw file.Error(Short(name),
+                    $"is beyond the first {_mostVisits} values, in a file of {file._file.Length} bytes; save the tensors in a dict of their own.");
             if (path.Length > MaxName) throw file.Error(Short(name), $"the name is longer than {MaxName} characters; rename it.");
             Count(path);
             switch (value)
@@ -109,7 +110,8 @@ public sealed unsafe partial class PyTorchFile
             void Count(string text)
             {
                 if ((_text += text.Length) > _mostText)
-                    throw file.Error(Short(name), $"names and texts of the file are longer than {_mostText} characters; save the tensors in a dict of their own.");
+                    throw file.Error(Short(name),
+                        $"names and texts of the file are longer than {_mostText} characters; save the tensors in a dict of their own.");
             }
         }
 

@@ -60,7 +60,8 @@ public sealed class PeftTarget : CheckpointTarget
         {
             for (var layer = 0; layer < 2; layer++)
             {
-                foreach (var name in (ReadOnlySpan<string>)["q_proj", "k_proj", "v_proj", "o_proj"]) Add($"model.layers.{layer}.self_attn.{name}", Width, Width);
+                foreach (var name in (ReadOnlySpan<string>)["q_proj", "k_proj", "v_proj", "o_proj"])
+                    Add($"model.layers.{layer}.self_attn.{name}", Width, Width);
                 Add($"model.layers.{layer}.mlp.gate_proj", Inner, Width);
                 Add($"model.layers.{layer}.mlp.up_proj", Inner, Width);
                 Add($"model.layers.{layer}.mlp.down_proj", Width, Inner);

@@ -22,7 +22,8 @@ public sealed class PicturesTarget : FuzzTarget
     protected override void Read()
     {
         var picture = Pictures.Read(_path);
-        if (picture.Width < 1 || picture.Height < 1 || picture.Channels is < 1 or > 4 || picture.Pixels.Length != picture.Width * picture.Height * picture.Channels)
+        var values = picture.Width * picture.Height * picture.Channels;
+        if (picture.Width < 1 || picture.Height < 1 || picture.Channels is < 1 or > 4 || picture.Pixels.Length != values)
             throw new FindingException($"{picture.Pixels.Length} values for {picture.Width} x {picture.Height} pixels of {picture.Channels}");
         if (picture.Pixels.Length < 1 << 16) _ = picture.As(3);
     }

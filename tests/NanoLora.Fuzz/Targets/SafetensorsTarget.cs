@@ -18,7 +18,8 @@ public sealed class SafetensorsTarget : CheckpointTarget
         var (two, outside) = (Path.Combine(Folder, "two.safetensors"), Path.Combine(Path.GetDirectoryName(Folder)!, "outside.safetensors"));
         SafetensorsWriter.Write(two, [new("b", [2], new float[] { 1, 2 })]);
         SafetensorsWriter.Write(outside, [new(Outside, [1], new float[1])]);
-        _others = [two, outside, .. ((string[])["model.safetensors", "model.safetensors.index.json", "one.safetensors"]).Select(name => Path.Combine(Folder, name))];
+        string[] written = ["model.safetensors", "model.safetensors.index.json", "one.safetensors"];
+        _others = [two, outside, .. written.Select(name => Path.Combine(Folder, name))];
     }
 
     /// <inheritdoc/>

@@ -44,6 +44,6 @@ public sealed class FullDiskTests
         Assert.NotEmpty(again.Updates);
     }
 
-    private static SortedDictionary<string, string> Contents(string folder) =>
-        new(Directory.GetFiles(folder).ToDictionary(static f => Path.GetFileName(f), static f => Convert.ToHexString(File.ReadAllBytes(f))), StringComparer.Ordinal);
+    private static string[] Contents(string folder) =>
+        [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(static f => $"{Path.GetFileName(f)}: {Convert.ToHexString(File.ReadAllBytes(f))}")];
 }

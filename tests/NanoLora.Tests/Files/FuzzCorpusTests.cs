@@ -3,7 +3,9 @@ using NanoLora.Fuzz;
 
 namespace NanoLora.Tests.Files;
 
-/// <summary>Every input that the fuzzer found worth keeping, read again: none makes a reader do what it must not. How they were found: tests/NanoLora.Fuzz.</summary>
+/// <summary>
+/// Every input that the fuzzer found worth keeping, read again: none makes a reader do what it must not. How they were found: tests/NanoLora.Fuzz.
+/// </summary>
 public class FuzzCorpusTests
 {
     public static TheoryData<string> Readers => [.. FuzzTarget.Names];

@@ -3,7 +3,9 @@ using NanoLora.Experiments.Verification;
 
 namespace NanoLora.Tests.Files;
 
-/// <summary>Weight files of the reference libraries, good and bad, run by the verifier that <c>nanolora verify</c> is; and that it sees what is wrong.</summary>
+/// <summary>
+/// Weight files of the reference libraries, good and bad, run by the verifier that <c>nanolora verify</c> is; and that it sees what is wrong.
+/// </summary>
 public class GoldenFormatsTests : EngineTest
 {
     [Theory]
@@ -29,8 +31,9 @@ public class GoldenFormatsTests : EngineTest
     public void SeesWhatIsWrong(string format, string list, string key, string name, string field, string value, string words)
     {
         using var copy = new Models.TemporaryFolder();
-        foreach (var folder in Directory.GetDirectories(GoldenFormats.Folder(format))) Directory.CreateSymbolicLink(Path.Combine(copy.Path, Path.GetFileName(folder)), folder);
-        foreach (var file in Directory.GetFiles(GoldenFormats.Folder(format))) File.Copy(file, Path.Combine(copy.Path, Path.GetFileName(file)));
+        var golden = GoldenFormats.Folder(format);
+        foreach (var folder in Directory.GetDirectories(golden)) Directory.CreateSymbolicLink(Path.Combine(copy.Path, Path.GetFileName(folder)), folder);
+        foreach (var file in Directory.GetFiles(golden)) File.Copy(file, Path.Combine(copy.Path, Path.GetFileName(file)));
         var path = Path.Combine(copy.Path, "golden.json");
         var json = JsonNode.Parse(File.ReadAllText(path))!;
         json[list]!.AsArray().Single(c => (string)c![key]! == name)![field] = JsonNode.Parse(value);

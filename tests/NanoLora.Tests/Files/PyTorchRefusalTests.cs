@@ -3,7 +3,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Files;
 
-/// <summary>What refusals of PyTorch files say, and what small files cannot make the reader do; that they are refused is for <see cref="GoldenFormatsTests"/>.</summary>
+/// <summary>
+/// What refusals of PyTorch files say, and what small files cannot make the reader do; that they are refused is for <see cref="GoldenFormatsTests"/>.
+/// </summary>
 public class PyTorchRefusalTests
 {
     private const string Format = "pytorch";
