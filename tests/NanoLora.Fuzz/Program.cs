@@ -12,7 +12,7 @@ switch (args)
         {
             using var memory = new MemoryStream();
             stream.CopyTo(memory);
-            (target ??= FuzzTarget.Create(reader)).Run(memory.ToArray());
+            (target ??= FuzzTarget.Create(reader, Replay.MostTime)).Run(memory.ToArray());
         });
         target?.Dispose();
         return 0;

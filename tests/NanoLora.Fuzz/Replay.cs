@@ -3,21 +3,19 @@ namespace NanoLora.Fuzz;
 /// <summary>Inputs once each, without a fuzzer.</summary>
 internal static class Replay
 {
-    private static readonly TimeSpan TooLong = TimeSpan.FromSeconds(2);
+    /// <summary>More than this is a finding.</summary>
+    public static readonly TimeSpan MostTime = TimeSpan.FromSeconds(2);
 
     public static int Run(string reader, string[] paths)
     {
-        using var target = FuzzTarget.Create(reader);
+        using var target = FuzzTarget.Create(reader, MostTime);
         var (count, findings) = (0, 0);
         foreach (var file in paths.SelectMany(Below))
         {
             count++;
-            var before = Environment.CpuUsage.TotalTime;   // not the clock: a busy machine is no hang
             try
             {
                 target.Run(File.ReadAllBytes(file));
-                var took = Environment.CpuUsage.TotalTime - before;
-                if (took > TooLong) throw new FindingException($"took {took.TotalSeconds:0.0} s: {target.Outcome}");
                 if (paths.Length == 1 && !Directory.Exists(paths[0])) Console.WriteLine(target.Outcome);
             }
             catch (FindingException e)

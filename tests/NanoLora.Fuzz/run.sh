@@ -33,10 +33,11 @@ main() {   # whole before it starts: the file may change while it runs for hours
   # The first inputs: the project's corpus, or what an earlier run in this folder has reached.
   input=$here/corpus/$reader
   [ -d "$work/out/default/queue" ] && input=-
-  export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=60000 AFL_HANG_TMOUT=2000
+  export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=60000 AFL_HANG_TMOUT=60000
   TMPDIR=$(mktemp -d -p "$([ -d /dev/shm ] && echo /dev/shm || echo "$work")"); export TMPDIR; trap 'rm -rf "$TMPDIR"' EXIT   # in memory where there is such a place
   export DOTNET_gcConcurrent=0 DOTNET_GCHeapHardLimit=0x20000000   # 512 MiB: more is a finding
-  afl-fuzz -i "$input" -o "$work/out" -t 2000 -m none -G 8192 -x "$here/dictionaries/$reader.dict" -V "$seconds" \
+  # 60 s of the clock are a hang for good, even on a busy machine; the target itself looks for more than 2 s of work.
+  afl-fuzz -i "$input" -o "$work/out" -t 60000 -m none -G 8192 -x "$here/dictionaries/$reader.dict" -V "$seconds" \
     -- dotnet "$work/bin/NanoLora.Fuzz.dll" fuzz "$reader" > "$work/afl.log" 2>&1
   code=$?
   unset DOTNET_GCHeapHardLimit
@@ -49,7 +50,7 @@ main() {   # whole before it starts: the file may change while it runs for hours
 
   findings=$(find "$work/out/default/crashes" "$work/out/default/hangs" -type f -name 'id*' 2> /dev/null)
   [ -z "$findings" ] && exit 0
-  # Each again without the fuzzer: a machine that was busy for two seconds is no hang.
+  # Each again without the fuzzer, which shows what went wrong.
   mapfile -t files <<< "$findings"
   dotnet "$plain/NanoLora.Fuzz.dll" replay "$reader" "${files[@]}" && { echo "fuzz $reader: none of them repeats"; exit 0; }
   echo "fuzz $reader: FINDINGS in $work/out/default" >&2

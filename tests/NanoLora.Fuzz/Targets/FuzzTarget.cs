@@ -33,19 +33,24 @@ public abstract class FuzzTarget : IDisposable
     /// <summary>Bytes that it may allocate for each byte of the input.</summary>
     protected virtual long AllocationPerByte => 512;
 
+    /// <summary>
+    /// The most time a reader may take, of the process and not of the clock, for a busy machine is no hang; null where other threads are at work too.
+    /// </summary>
+    public TimeSpan? MostTime { get; init; }
+
     /// <summary>What the last run did, for a person.</summary>
     public string Outcome { get; private set; } = "";
 
     /// <summary>The target of that name.</summary>
-    public static FuzzTarget Create(string name) => name switch
+    public static FuzzTarget Create(string name, TimeSpan? mostTime = null) => name switch
     {
-        "safetensors" => new SafetensorsTarget(),
-        "pytorch" => new PyTorchTarget(),
-        "peft" => new PeftTarget(),
-        "arrays" => new ArraysTarget(),
-        "pictures" => new PicturesTarget(),
-        "tables" => new TablesTarget(),
-        "plans" => new PlansTarget(),
+        "safetensors" => new SafetensorsTarget { MostTime = mostTime },
+        "pytorch" => new PyTorchTarget { MostTime = mostTime },
+        "peft" => new PeftTarget { MostTime = mostTime },
+        "arrays" => new ArraysTarget { MostTime = mostTime },
+        "pictures" => new PicturesTarget { MostTime = mostTime },
+        "tables" => new TablesTarget { MostTime = mostTime },
+        "plans" => new PlansTarget { MostTime = mostTime },
         _ => throw new ArgumentException($"{name}: there is no such reader; there are {string.Join(", ", Names)}."),
     };
 
@@ -55,12 +60,13 @@ public abstract class FuzzTarget : IDisposable
     {
         ArgumentNullException.ThrowIfNull(input);
         foreach (var file in Write(input)) _expected.Add(file);
-        var before = GC.GetAllocatedBytesForCurrentThread();
+        var (allocated, time) = (GC.GetAllocatedBytesForCurrentThread(), Environment.CpuUsage.TotalTime);
         var refusal = Refusal();
-        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        (allocated, time) = (GC.GetAllocatedBytesForCurrentThread() - allocated, Environment.CpuUsage.TotalTime - time);
         Outcome = $"{(refusal is null ? "loads" : refusal.Message)} [{allocated} bytes allocated]";
         var limit = AllocationFloor + AllocationPerByte * input.Length;
         if (allocated > limit) throw new FindingException($"{allocated} bytes allocated for an input of {input.Length}, more than {limit}: {Outcome}");
+        if (time > MostTime) throw new FindingException($"took {time.TotalSeconds:0.0} s: {Outcome}");
         foreach (var entry in Directory.EnumerateFileSystemEntries(_root, "*", SearchOption.AllDirectories))
             if (entry != Folder && !_expected.Contains(entry)) throw new FindingException($"{entry} was not there before");
         Clean();
