@@ -1,3 +1,5 @@
+using NanoLora.Data;
+
 namespace NanoLora.Cli;
 
 /// <summary>The folder of bundled models: nano-vit with its modules, the held-out task, and the list of what they have seen.</summary>
@@ -41,7 +43,7 @@ internal sealed record BundledModels(string Folder)
         if (files.Length == 0) throw new CommandException($"{folder} has no task file; make it with nanolora bundle.");
         if (name is null) return files.Length == 1 ? files[0] : throw new CommandException($"{folder} has several tasks: {known}; name one with --task.");
         if (File.Exists(name)) return name;
-        return files.FirstOrDefault(f => Path.GetFileNameWithoutExtension(f) == Printable.FileName(name))
+        return files.FirstOrDefault(f => Path.GetFileNameWithoutExtension(f) == TaskFile.BaseName(name))
             ?? throw new CommandException($"\"{name}\" is not a task in {folder}; known are {known}.");
     }
 

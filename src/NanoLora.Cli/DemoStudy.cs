@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using NanoLora.Data;
 using NanoLora.Experiments;
 using NanoLora.Models;
@@ -118,9 +117,7 @@ internal sealed class DemoStudy
     // Results of other weights are not to be mixed in.
     private static string Digest(BundledModels models)
     {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var folder in (string[])[models.Model, .. Directory.GetDirectories(models.Modules).Order(StringComparer.Ordinal)])
-            foreach (var file in Directory.GetFiles(folder, "*.safetensors").Order(StringComparer.Ordinal)) hash.AppendData(File.ReadAllBytes(file));
-        return $"SHA-256 {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
+        string[] folders = [models.Model, .. Directory.GetDirectories(models.Modules).Order(StringComparer.Ordinal)];
+        return $"SHA-256 {StudyFolder.Digest(folders.SelectMany(f => Directory.GetFiles(f, "*.safetensors").Order(StringComparer.Ordinal)))}";
     }
 }

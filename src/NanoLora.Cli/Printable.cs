@@ -30,16 +30,4 @@ internal static class Printable
         while (size >= 999.95 && unit < 4) (size, unit) = (size / 1000, unit + 1);
         return string.Create(CultureInfo.InvariantCulture, $"{size:0.0} {"BkMGT"[unit]}B");
     }
-
-    /// <summary>A name as a file or folder name: lower case, words joined by hyphens.</summary>
-    public static string FileName(string name)
-    {
-        var file = new StringBuilder(name.Length);
-        foreach (var c in name.ToLowerInvariant())
-        {
-            if (char.IsLetterOrDigit(c)) file.Append(c);
-            else if (file.Length > 0 && file[^1] != '-') file.Append('-');
-        }
-        return file.ToString().TrimEnd('-') is { Length: > 0 } made ? made : "task";
-    }
 }

@@ -83,6 +83,7 @@ internal sealed class Tool(Session session)
           nanolora demo                         the comparison on a held-out task with the bundled model and modules, in about a minute
           nanolora inspect models/nano-vit      what is in a model, an adapter or a weight file
           nanolora compose --help               to mix modules of your own
+          nanolora study --help                 to compare on many tasks, yours among them
 
         All commands: nanolora --help. One of them: nanolora COMMAND --help.
         """;

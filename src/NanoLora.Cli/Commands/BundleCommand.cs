@@ -22,7 +22,7 @@ internal static class BundleCommand
             var folder = OutputFolder.Prepare(parsed.GetValue(output)!);
             var tasks = OutputFolder.Prepare(Path.Combine(folder, "tasks"));
             var study = StudyData.Load(parsed.GetValue(data)!);
-            var task = Path.Combine(tasks, $"{Printable.FileName(study.HeldOut.Name)}.safetensors");
+            var task = Path.Combine(tasks, $"{TaskFile.BaseName(study.HeldOut.Name)}.safetensors");
             var pools = Path.Combine(folder, "pools.safetensors");
             TaskFile.Write(task, study.HeldOut);
             PoolHashes.Write(pools, study.Pretraining, study.Upstream);

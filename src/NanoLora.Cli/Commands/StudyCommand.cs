@@ -28,10 +28,13 @@ internal static class StudyCommand
             var (file, folder) = (parsed.GetValue(plan)!, parsed.GetValue(output)!);
             if (!File.Exists(file)) throw new CommandException($"{file}: there is no such file; name a plan.");
             var read = StudyPlan.Read(file);
-            OutputFolder.Prepare(folder);
-            if (parsed.GetValue(tables) is not { } from) return Run(session, read, folder, parsed.GetValue(data), parsed.GetValue(threads), parsed.GetValue(report));
-            Show(session, StudyReport.FromTables(read, from), folder);
-            return 0;
+            if (parsed.GetValue(tables) is { } from)
+            {
+                var results = StudyReport.FromTables(read, from);
+                Show(session, results, OutputFolder.Prepare(folder));
+                return 0;
+            }
+            return Run(session, read, folder, parsed.GetValue(data), parsed.GetValue(threads), parsed.GetValue(report));
         });
         return command;
     }
@@ -41,9 +44,10 @@ internal static class StudyCommand
         data ??= plan.Data is { } own ? plan.Resolve(own) : null;
         var options = new UserTaskOptions { Note = line => session.Note($"{Printable.Of(line)}"), Cancellation = session.Cancellation };
         var tasks = StudyTasks.Load(plan, Processor(plan), data, options);
-        var study = new Study(plan, tasks, folder, Tool.Version);
+        var study = new Study(plan, tasks, OutputFolder.Prepare(folder), Tool.Version);
 
-        session.Say($"{plan.Title}: {(plan.HeldOutNames() is [var one] ? $"{one} held out" : $"{plan.HeldOutNames().Count} tasks held out in turn")}, {study.Cells:N0} cells");
+        var heldOut = plan.HeldOutNames() is [var one] ? $"{one} held out" : $"{plan.HeldOutNames().Count} tasks held out in turn";
+        session.Say($"{plan.Title}: {heldOut}, {study.Cells:N0} cells");
         if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} images that the base has seen");
         else session.Say($"pools: the plan names no \"pools\", so the tasks were not held against what the base has seen");
         if (tasks.LeftOut > 0) session.Say($"pools: {tasks.LeftOut:N0} images were left out, because another task or the base has them");

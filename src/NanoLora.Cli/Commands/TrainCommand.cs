@@ -75,7 +75,7 @@ internal static class TrainCommand
             OutputFolder.Prepare(folder);
             foreach (var task in UserTask.Sources(data).Where(t => t.Pool == Pool.Upstream))
             {
-                var target = Path.Combine(folder, Printable.FileName(task.Name));
+                var target = Path.Combine(folder, TaskFile.BaseName(task.Name));
                 if (resume && IsDone(target)) session.Note($"{target} is done");
                 else if (Train(processor => ModelImages.Fit(task, processor), target, inverted: false) is var code && code != 0) return code;
             }

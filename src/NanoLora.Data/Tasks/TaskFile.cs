@@ -15,6 +15,18 @@ public static class TaskFile
 {
     private const string Format = "nanolora.task.1";
 
+    /// <summary>A task's name as that of a file or folder: lower case, words joined by hyphens.</summary>
+    public static string BaseName(string task)
+    {
+        var name = new StringBuilder(task.Length);
+        foreach (var c in task.ToLowerInvariant())
+        {
+            if (char.IsLetterOrDigit(c)) name.Append(c);
+            else if (name.Length > 0 && name[^1] != '-') name.Append('-');
+        }
+        return name.ToString().TrimEnd('-') is { Length: > 0 } made ? made : "task";
+    }
+
     /// <summary>Writes a task, under a temporary name first.</summary>
     /// <exception cref="CheckpointException">The file cannot be written.</exception>
     public static void Write(string path, ImageTask task)

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using NanoLora.Data;
 using NanoLora.Nn;
 
 namespace NanoLora.Experiments;
@@ -44,7 +45,7 @@ public sealed class StudyFolder
     public string In(params ReadOnlySpan<string> parts) => System.IO.Path.Combine([Path, .. parts]);
 
     /// <summary>The module of a task.</summary>
-    public string ModuleFolder(int training, string task) => In("modules", $"training-{training}", FileName(task));
+    public string ModuleFolder(int training, string task) => In("modules", $"training-{training}", TaskFile.BaseName(task));
 
     /// <summary>Whether the module of a task is there: its config comes last.</summary>
     public bool HasModule(int training, string task) => File.Exists(System.IO.Path.Combine(ModuleFolder(training, task), "adapter_config.json"));
@@ -82,18 +83,6 @@ public sealed class StudyFolder
 
     /// <summary>Keeps similarities.</summary>
     internal void Save(string job, Similarity similarity) => AtomicFile.WriteText(In("similarity", job + ".json"), JsonSerializer.Serialize(similarity, StudyJson.Default.Similarity));
-
-    /// <summary>A task's name as that of a file: lower case, words joined by hyphens.</summary>
-    public static string FileName(string task)
-    {
-        var name = new StringBuilder(task.Length);
-        foreach (var c in task.ToLowerInvariant())
-        {
-            if (char.IsLetterOrDigit(c)) name.Append(c);
-            else if (name.Length > 0 && name[^1] != '-') name.Append('-');
-        }
-        return name.ToString().TrimEnd('-') is { Length: > 0 } made ? made : "task";
-    }
 
     /// <summary>Names some files by their content: 16 hexadecimal digits.</summary>
     public static string Digest(IEnumerable<string> files)

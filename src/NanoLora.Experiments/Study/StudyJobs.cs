@@ -9,14 +9,14 @@ namespace NanoLora.Experiments;
 internal abstract record StudyJob(string Name, string Task, int? Training);
 
 /// <summary>Trains the module of a task.</summary>
-internal sealed record ModuleJob(string Task, int Of) : StudyJob($"module-{StudyFolder.FileName(Task)}-training-{Of}", Task, Of);
+internal sealed record ModuleJob(string Task, int Of) : StudyJob($"module-{TaskFile.BaseName(Task)}-training-{Of}", Task, Of);
 
 /// <summary>Measures how near the modules are to a held-out task.</summary>
-internal sealed record SimilarityJob(string Task, int Of) : StudyJob($"{StudyFolder.FileName(Task)}-training-{Of}", Task, Of);
+internal sealed record SimilarityJob(string Task, int Of) : StudyJob($"{TaskFile.BaseName(Task)}-training-{Of}", Task, Of);
 
 /// <summary>All cells of a held-out task that share a draw and a training.</summary>
 internal sealed record CellsJob(string Task, int Draw, int? Of, IReadOnlyList<CellKey> Keys)
-    : StudyJob($"{StudyFolder.FileName(Task)}-draw-{Draw}{(Of is { } training ? $"-training-{training}" : "")}", Task, Of);
+    : StudyJob($"{TaskFile.BaseName(Task)}-draw-{Draw}{(Of is { } training ? $"-training-{training}" : "")}", Task, Of);
 
 /// <summary>What there is to do for a plan.</summary>
 internal static class StudyJobs

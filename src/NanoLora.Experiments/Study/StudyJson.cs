@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using NanoLora.Nn;
 
 namespace NanoLora.Experiments;
@@ -14,7 +15,29 @@ namespace NanoLora.Experiments;
 [JsonSerializable(typeof(StudyStamp))]
 [JsonSerializable(typeof(JobCells))]
 [JsonSerializable(typeof(Similarity))]
-internal sealed partial class StudyJson : JsonSerializerContext;
+internal sealed partial class StudyJson : JsonSerializerContext
+{
+    /// <summary>What is wrong, in the words of a plan: the reader's own speak of types.</summary>
+    public static string InWords(JsonException error)
+    {
+        var message = error.Message.Split(" Path: ")[0];
+        if (message.Contains("could not be mapped", StringComparison.Ordinal)) return $"there is no such field; known are {string.Join(", ", Known(error.Path))}.";
+        if (message.Contains("missing required", StringComparison.Ordinal)) return $"missing: {message[(message.LastIndexOf(':') + 1)..].Trim(' ', '.')}.";
+        if (!message.Contains("could not be converted to", StringComparison.Ordinal)) return message;
+        return message.Contains("Int", StringComparison.Ordinal) ? "a whole number is expected." : message.Contains("Double", StringComparison.Ordinal) ? "a number is expected."
+            : message.Contains("String", StringComparison.Ordinal) ? "a text is expected." : "a value of another kind is expected.";
+    }
+
+    private static IEnumerable<string> Known(string? path)
+    {
+        var within = path ?? "";
+        var type = within.StartsWith("$.modules.", StringComparison.Ordinal) ? (JsonTypeInfo)Default.ModulePlan
+            : within.StartsWith("$.settings.", StringComparison.Ordinal) ? Default.ArmSettings
+            : within.StartsWith("$.rates", StringComparison.Ordinal) && within.Contains("].", StringComparison.Ordinal) ? Default.RatesOfTasks
+            : Default.StudyPlan;
+        return type.Properties.Select(p => p.Name);
+    }
+}
 
 // Whole numbers, or "all".
 internal sealed class ShotsJson : JsonConverter<IReadOnlyList<int>>

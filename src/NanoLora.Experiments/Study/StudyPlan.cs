@@ -97,7 +97,7 @@ public sealed record StudyPlan
         catch (JsonException error)
         {
             var line = error.LineNumber is { } number ? $" (line {number + 1})" : "";
-            throw new InvalidDataException($"{source}{line}: {Field(error.Path)}{error.Message.Split(" Path: ")[0]}", error);
+            throw new InvalidDataException($"{source}{line}: {Field(error.Path)}{StudyJson.InWords(error)}", error);
         }
     }
 
@@ -111,7 +111,7 @@ public sealed record StudyPlan
     {
         if (Tasks.Count == 0) throw Error("tasks", "the list is empty; name at least one task.");
         Once("tasks", Tasks.Select(t => t.Name));
-        if (Tasks.GroupBy(t => StudyFolder.FileName(t.Name)).FirstOrDefault(g => g.Count() > 1) is { } same)
+        if (Tasks.GroupBy(t => TaskFile.BaseName(t.Name)).FirstOrDefault(g => g.Count() > 1) is { } same)
             throw Error("tasks", $"{string.Join(" and ", same.Select(t => $"\"{t.Name}\""))} would share the file name {same.Key}; rename one.");
         foreach (var name in HeldOut ?? [])
             if (Tasks.All(t => t.Name != name)) throw Error("heldOut", $"\"{name}\" is not one of the tasks; they are {string.Join(", ", Tasks.Select(t => t.Name))}.");

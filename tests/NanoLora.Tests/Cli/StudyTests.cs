@@ -175,7 +175,7 @@ public class StudyTests
         using var study = new MadeUpStudyPlan("\"linear-probe\", \"learned\"");
         study.Edit(old, by);
         Fails(study.Run(), error);
-        Assert.False(File.Exists(study.At("out", "study.json")));
+        Assert.False(Directory.Exists(study.At("out")));
     }
 
     [Fact]

@@ -52,7 +52,7 @@ public class StudyPlanTests
     [Theory]
     [InlineData("null", "plan.json: ", "null")]
     [InlineData("{", "plan.json (line 1): ", "")]
-    [InlineData("""{ "title": "t", "tasks": ["a", "b"] }""", "plan.json", "model")]
+    [InlineData("""{ "title": "t", "tasks": ["a", "b"] }""", "plan.json", "missing: 'model'")]
     [InlineData("""{ "title": "t", "model": "m", "tasks": [] }""", "tasks: ", "at least one")]
     [InlineData("""{ "title": "t", "model": "m", "tasks": ["a", "a"] }""", "tasks: ", "\"a\" is there twice")]
     [InlineData("""{ "title": "t", "model": "m", "tasks": ["a b", "a-b"] }""", "tasks: ", "share the file name a-b")]
@@ -66,8 +66,10 @@ public class StudyPlanTests
     }
 
     [Theory]
-    [InlineData(""" "shotz": [1] """, "shotz", "")]
-    [InlineData(""" "draws": "ten" """, "draws: ", "")]
+    [InlineData(""" "shotz": [1] """, "shotz: ", "there is no such field; known are title, model, tasks")]
+    [InlineData(""" "modules": { "stepz": 1 } """, "modules.stepz: ", "known are folder, pattern, rank")]
+    [InlineData(""" "rates": [{ "heldOut": ["a"], "arms": {}, "x": 1 }] """, "rates[0].x: ", "known are heldOut, arms")]
+    [InlineData(""" "draws": "ten" """, "draws: ", "a whole number is expected")]
     [InlineData(""" "draws": 0 """, "draws: ", "1 to 1000")]
     [InlineData(""" "shots": [0] """, "shots", "from 1 on")]
     [InlineData(""" "shots": [1, 1] """, "shots: ", "\"1\" is there twice")]
