@@ -35,7 +35,7 @@ internal sealed partial class StudyJson : JsonSerializerContext
             : within.StartsWith("$.settings.", StringComparison.Ordinal) ? Default.ArmSettings
             : within.StartsWith("$.rates", StringComparison.Ordinal) && within.Contains("].", StringComparison.Ordinal) ? Default.RatesOfTasks
             : Default.StudyPlan;
-        return type.Properties.Select(p => p.Name);
+        return type.Properties.Where(p => p.Get is not null || p.Set is not null).Select(p => p.Name);      // not those that are ignored
     }
 }
 

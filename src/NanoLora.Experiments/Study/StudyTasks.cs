@@ -21,7 +21,7 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
     public static StudyTasks Load(StudyPlan plan, ImageProcessor processor, string? data, UserTaskOptions? options = null)
     {
         var sources = new Lazy<IReadOnlyList<ImageTask>>(() => data is not null ? UserTask.Sources(data)
-            : throw new InvalidDataException($"{plan.Source}: data: tasks that are only named are read from a folder of raw image sets; name it."));
+            : throw new InvalidDataException($"{plan.Source}: data: tasks that are only named are read from a folder of raw image sets; name it here or with --data."));
         var tasks = plan.Tasks.Select(Read).ToList();
         var before = tasks.Sum(t => t.Train.Count + t.Test.Count);
         if (plan.Overlaps == Overlaps.LeaveOut) tasks = Pools.Separate(tasks, eachItsOwn: true);

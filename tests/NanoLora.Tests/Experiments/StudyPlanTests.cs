@@ -66,7 +66,7 @@ public class StudyPlanTests
     }
 
     [Theory]
-    [InlineData(""" "shotz": [1] """, "shotz: ", "there is no such field; known are title, model, tasks")]
+    [InlineData(""" "shotz": [1] """, "shotz: ", "known are title, model, tasks, heldOut, data, pools, overlaps, shots, draws, trainings, seed, modules, settings, arms, rates.")]
     [InlineData(""" "modules": { "stepz": 1 } """, "modules.stepz: ", "known are folder, pattern, rank")]
     [InlineData(""" "rates": [{ "heldOut": ["a"], "arms": {}, "x": 1 }] """, "rates[0].x: ", "known are heldOut, arms")]
     [InlineData(""" "draws": "ten" """, "draws: ", "a whole number is expected")]
