@@ -3,7 +3,7 @@
 using BenchmarkDotNet.Attributes;
 using NanoLora.Models;
 using NanoLora.Nn;
-using NanoLora.Tests.Ops;
+using NanoLora.Experiments;
 
 namespace NanoLora.Benchmarks;
 

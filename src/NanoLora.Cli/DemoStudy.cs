@@ -14,14 +14,14 @@ internal sealed class DemoStudy
     private readonly Protocol _protocol;
     private readonly ImageTask _task;
     private readonly ArmKit _kit;
-    private readonly string _model;
+    private readonly string _model, _device;
     private readonly IReadOnlyList<string> _modules, _matrices;
     private readonly IReadOnlyList<Fact> _settings;
 
     /// <summary>Reads base, modules and task, and makes sure that they fit and that every draw can be made.</summary>
-    public DemoStudy(BundledModels models, string taskFile, Protocol protocol)
+    public DemoStudy(BundledModels models, string taskFile, Protocol protocol, string device)
     {
-        _protocol = protocol;
+        (_protocol, _device) = (protocol, device);
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(models.Model, backend);
         var processor = model.Processor();
@@ -38,7 +38,7 @@ internal sealed class DemoStudy
         _matrices = [.. mixture.Compositions.Select(c => c.Key)];
         mixture.Detach();
         foreach (var module in modules) module.Dispose();
-        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(), new("arms", string.Join(", ", protocol.Arms.Select(a => a.Name)))];
+        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(), new("arms", string.Join(", ", protocol.Arms.Select(a => a.Name))), .. Devices.Facts(device)];
     }
 
     /// <summary>The number of the base's parameters.</summary>
@@ -88,7 +88,7 @@ internal sealed class DemoStudy
         var saved = TimeProvider.System.GetTimestamp();
         using (var progress = session.Progress("demo", Total - done.Count))
         {
-            return Of(FewShotStudy.Run(_protocol, _task, _kit, done, Finished, session.Cancellation));
+            return Of(FewShotStudy.Run(_protocol, _task, _kit, done, Finished, Devices.Workers(_device), session.Cancellation));
 
             void Finished(Cell cell)
             {

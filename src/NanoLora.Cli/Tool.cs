@@ -61,6 +61,7 @@ internal sealed class Tool(Session session)
             PretrainCommand.Create(session),
             BundleCommand.Create(session),
             VerifyCommand.Create(session),
+            DoctorCommand.Create(session),
         };
         root.SetAction(_ =>
         {
@@ -84,6 +85,7 @@ internal sealed class Tool(Session session)
           nanolora inspect models/nano-vit      what is in a model, an adapter or a weight file
           nanolora compose --help               to mix modules of your own
           nanolora study --help                 to compare on many tasks, yours among them
+          nanolora doctor                       what this machine has, and whether it computes rightly
 
         All commands: nanolora --help. One of them: nanolora COMMAND --help.
         """;
@@ -99,7 +101,7 @@ internal sealed class Tool(Session session)
         }
         var trace = Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 } and not "0";
         var expected = error is CommandException or IOException or UnauthorizedAccessException or ArgumentException or InvalidDataException
-            or InvalidOperationException or NotSupportedException or NonFiniteException;
+            or InvalidOperationException or NotSupportedException or NonFiniteException or GpuException or DeviceMemoryException;
         session.Error.WriteLine(expected ? $"{name}: {Message(error)}"
             : $"{name}: unexpected {error.GetType().Name}: {Message(error)}{(trace ? "" : $" (set {TraceVariable}=1 for the stack trace)")}");
         if (trace) session.Error.WriteLine(error);

@@ -32,7 +32,13 @@ public sealed record ArmKit(string ModelFolder, IReadOnlyList<string> ModuleFold
 public static class Arms
 {
     /// <summary>Trains and tests one cell.</summary>
-    public static Cell Run(CellKey key, Protocol protocol, FewShotDraw draw, ArmKit kit, Backend backend)
+    /// <param name="key">Which.</param>
+    /// <param name="protocol">The settings.</param>
+    /// <param name="draw">What to learn from and what to test on.</param>
+    /// <param name="kit">Makes base and modules.</param>
+    /// <param name="backend">Where.</param>
+    /// <param name="step">Told of each step of training.</param>
+    public static Cell Run(CellKey key, Protocol protocol, FewShotDraw draw, ArmKit kit, Backend backend, Action<FitProgress>? step = null)
     {
         Pools.Check(draw);
         var arm = key.Arm;
@@ -109,7 +115,7 @@ public static class Arms
             return new()
             {
                 Steps = protocol.StepsAt(key.Shots), BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = rate, BaseRate = rate, MixingRate = rate,
-                Seed = Seed(key, protocol), Augment = false,
+                Seed = Seed(key, protocol), Augment = false, Progress = step,
             };
         }
     }

@@ -114,16 +114,19 @@ public static class FewShotStudy
     /// <param name="kit">Makes base and modules on a backend.</param>
     /// <param name="done">Cells from an earlier run.</param>
     /// <param name="finished">Told of each cell as it is done.</param>
+    /// <param name="workers">Who runs them; the processor's cores if not given.</param>
     /// <param name="cancellation">Ends the run after the cells that are under way.</param>
-    public static IReadOnlyList<Cell> Run(Protocol protocol, ImageTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null, CancellationToken cancellation = default)
+    public static IReadOnlyList<Cell> Run(Protocol protocol, ImageTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null,
+        Workers? workers = null, CancellationToken cancellation = default)
     {
+        workers ??= Workers.Cores();
         var cells = done.ToDictionary(c => (c.Arm, c.Shots, c.Draw));
         var open = new Queue<CellKey>(Plan(protocol).Where(key => !cells.ContainsKey(Name(key))));
         var gate = new Lock();
         Exception? failure = null;
-        var workers = Enumerable.Range(0, Math.Max(1, Math.Min(Environment.ProcessorCount, open.Count))).Select(_ => new Thread(Work) { IsBackground = true }).ToList();
-        foreach (var worker in workers) worker.Start();
-        foreach (var worker in workers) worker.Join();
+        var threads = Enumerable.Range(0, Math.Max(1, Math.Min(workers.Count, open.Count))).Select(_ => new Thread(Work) { IsBackground = true }).ToList();
+        foreach (var thread in threads) thread.Start();
+        foreach (var thread in threads) thread.Join();
         if (failure is not null) throw new InvalidOperationException(failure.Message, failure);
         return [.. Plan(protocol).Select(Name).Where(cells.ContainsKey).Select(name => cells[name])];
 
@@ -133,7 +136,7 @@ public static class FewShotStudy
         {
             try
             {
-                using var backend = new CpuBackend(threads: 1);
+                using var backend = workers.Open();
                 while (true)
                 {
                     CellKey key;

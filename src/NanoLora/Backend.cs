@@ -48,6 +48,16 @@ public abstract partial class Backend : IDisposable
     /// <summary>Whether x holds neither NaN nor infinity.</summary>
     public abstract bool AllFinite(Tensor x);
 
+    /// <summary>Waits until all that was asked for is done; only a device works behind the caller's back.</summary>
+    public virtual void Synchronize() { }
+
     /// <summary>Frees the pool. Tensors that are still held free their blocks when they are disposed.</summary>
     public abstract void Dispose();
+}
+
+/// <summary>A device has no memory left for a tensor.</summary>
+public sealed class DeviceMemoryException : Exception
+{
+    /// <summary>What was asked for and what is free.</summary>
+    public DeviceMemoryException(string message, Exception? inner = null) : base(message, inner) { }
 }

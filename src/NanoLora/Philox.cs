@@ -26,7 +26,7 @@ public readonly struct Philox(ulong seed, ulong stream)
     }
 
     /// <summary>Number <paramref name="index"/> as a float in [0, 1): the upper 24 bits.</summary>
-    public float Uniform(ulong index) => (Bits(index) >> 8) * (1f / (1 << 24));
+    public float Uniform(ulong index) => (int)(Bits(index) >> 8) * (1f / (1 << 24));
 
     /// <summary>Number <paramref name="index"/> as an integer in [0, <paramref name="n"/>), by multiplication.</summary>
     public int Below(ulong index, int n) => (int)(((ulong)Bits(index) * (uint)n) >> 32);

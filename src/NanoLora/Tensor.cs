@@ -56,7 +56,11 @@ public sealed partial class Tensor : IDisposable
     internal int KeptFrom { get; set; }
 
     /// <summary>A new tensor beside this one, contents undefined.</summary>
-    internal Tensor New(Shape shape, DType dtype = DType.F32) => Workspace.New(shape, dtype);
+    internal Tensor New(Shape shape, DType dtype = DType.F32, [CallerMemberName] string op = "")
+    {
+        try { return Workspace.New(shape, dtype); }
+        catch (DeviceMemoryException error) { throw new DeviceMemoryException($"{op}: no memory for {shape}: {error.Message}", error); }
+    }
 
     /// <summary>Ends an operation: notes the step of the tape that made this tensor (or none), and checks the values while a step is replayed in search of a NaN.</summary>
     internal Tensor By(Node? node, [CallerMemberName] string op = "")
@@ -79,7 +83,8 @@ public sealed partial class Tensor : IDisposable
     /// <summary>As <see cref="Alias()"/>, under another shape of as many elements.</summary>
     internal Tensor Reshaped(Shape shape) => Alias(shape, 0);
 
-    private Tensor Alias(Shape shape, int offset) => new(Workspace, Storage, shape, DType, _offset + offset);
+    /// <summary>As <see cref="Alias()"/>, of elements from <paramref name="offset"/> on.</summary>
+    internal Tensor Alias(Shape shape, int offset) => new(Workspace, Storage, shape, DType, _offset + offset);
 
     /// <summary>This tensor for the operations of another workspace of the same backend: storage and gradient are shared, scope and tape are that workspace's.</summary>
     public Tensor In(Workspace workspace)

@@ -21,6 +21,7 @@ internal static class ComposeCommand
         public int Steps { get; init; }
         public ulong Seed { get; init; }
         public bool Export { get; init; }
+        public string Device { get; init; } = Devices.Cpu;
     }
 
     public static Command Create(Session session)
@@ -39,19 +40,20 @@ internal static class ComposeCommand
         var steps = Inputs.Whole("--steps", "Steps of the optimiser.", new Protocol().Steps);
         var seed = Inputs.Seed("Of the draw and the order of samples.");
         var export = Inputs.Switch("--export", "Write an ordinary PEFT adapter, the exact sum, instead of a composition that refers to its modules.");
+        var device = Devices.Option();
         var command = new ToolCommand("compose", "Mixes LoRA modules of one base.", """
             W = W0 + sum of w_n s_n B_n A_n over the modules n. Base and modules stay as they are; what trains is one weight per module and matrix, and the head
             of the new task.
             """, "nanolora compose models/nano-vit models/nano-vit/modules --out mix",
             "nanolora compose models/nano-vit models/nano-vit/modules --method learned --task photos --shots 5 --out mix2",
             "nanolora compose models/nano-vit a b c --method learned --task mine.safetensors --all --export --out adapter")
-        { model, modules, output, method, scale, task, data, invert, share, shots, draw, all, steps, seed, export };
+        { model, modules, output, method, scale, task, data, invert, share, shots, draw, all, steps, seed, export, device };
         command.SetAction(parsed => Run(session, Checked(new Request(parsed.GetValue(model)!, parsed.GetValue(modules)!, parsed.GetValue(output)!)
         {
             Method = parsed.GetValue(method)!, Scale = parsed.GetValue(scale),
             Task = parsed.GetValue(task) is { } text ? new(text, parsed.GetValue(data), parsed.GetValue(invert), parsed.GetValue(share)) : null,
             Shots = parsed.GetValue(shots), Draw = parsed.GetValue(draw), All = parsed.GetValue(all), Steps = parsed.GetValue(steps),
-            Seed = parsed.GetValue(seed), Export = parsed.GetValue(export),
+            Seed = parsed.GetValue(seed), Export = parsed.GetValue(export), Device = parsed.GetValue(device)!,
         })));
         return command;
     }
@@ -75,7 +77,7 @@ internal static class ComposeCommand
         else OutputFolder.Prepare(request.Output);
         if (!request.Export && File.Exists(Path.Combine(request.Output, Adapters.PeftConfig)))
             throw new CommandException($"{request.Output} is an adapter folder; name another for the composition.");
-        using var backend = new CpuBackend();
+        using var backend = Devices.Open(request.Device);
         using var model = Vit.Load(request.Model, backend);
         var modules = Adapters.Load(model, request.Modules);
         try

@@ -18,13 +18,14 @@ internal static class DemoCommand
         var seed = Inputs.Seed("Of draws, orders and starts.");
         var models = Inputs.Text("--models", "DIR", "The folder of bundled models; looked for upwards from here and from the tool if not given.");
         var task = Inputs.Text("--task", "TASK", "A task file, or the name of one of the bundled tasks; not needed where there is one.");
+        var device = Devices.Option();
         var resume = Inputs.Switch("--resume", "Go on with an interrupted demo in the same folder.");
         var command = new ToolCommand("demo", "Runs the comparison on a held-out task with the bundled model and modules.", """
             Learns a task that neither the base nor the modules have seen, from a few images per class, in seven ways: linear probes on pixels and on
             features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random modules. Ends with
             a table, one sentence that says what was found, and a report.
             """, "nanolora demo", "nanolora demo --shots 1,2,5 --draws 10 --out longer", "nanolora demo --resume              after Ctrl-C or a kill")
-        { output, shots, draws, steps, arms, seed, models, task, resume };
+        { output, shots, draws, steps, arms, seed, models, task, device, resume };
         command.SetAction(parsed => Run(session, protocol with
         {
             Shots = parsed.GetValue(shots)!.Values,
@@ -32,13 +33,13 @@ internal static class DemoCommand
             Steps = parsed.GetValue(steps),
             Seed = parsed.GetValue(seed),
             Arms = Named(parsed.GetValue(arms)),
-        }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(resume)));
+        }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(device)!, parsed.GetValue(resume)));
         return command;
     }
 
     private const int MostDraws = 1000;
 
-    private static int Run(Session session, Protocol protocol, string folder, string? modelsFolder, string? taskName, bool resume)
+    private static int Run(Session session, Protocol protocol, string folder, string? modelsFolder, string? taskName, string device, bool resume)
     {
         if (protocol.Draws > MostDraws) throw new UsageException($"--draws: {protocol.Draws} is more than {MostDraws}, which would take hours.");
         OutputFolder.Prepare(folder);
@@ -46,7 +47,7 @@ internal static class DemoCommand
         var models = BundledModels.Find(modelsFolder);
         var taskFile = models.Task(taskName);
         var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, TaskFile.Read(taskFile));
-        var study = new DemoStudy(models, taskFile, protocol);
+        var study = new DemoStudy(models, taskFile, protocol, device);
         var done = resume ? study.Done(folder) : [];
 
         var task = study.Task;

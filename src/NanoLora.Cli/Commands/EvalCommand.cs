@@ -20,6 +20,7 @@ internal static class EvalCommand
         var shots = Inputs.Whole("--shots", "Images per class of --probe.", 5);
         var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: those to take for what compose trained with --shots.", 0);
         var seed = Inputs.Seed("Of the draw.");
+        var device = Devices.Option();
         var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", """
             Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as by train and
             compose: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
@@ -28,12 +29,12 @@ internal static class EvalCommand
             "nanolora eval models/nano-vit --adapter mine --task photos",
             "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
             "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
-        { model, adapter, task, data, invert, share, probe, shots, draw, seed };
+        { model, adapter, task, data, invert, share, probe, shots, draw, seed, device };
         command.SetAction(parsed =>
         {
             if (!parsed.GetValue(probe) && parsed.GetValue(draw) is null && parsed.GetResult(shots) is { Implicit: false })
                 throw new UsageException("--shots goes with --probe or --draw.");
-            using var backend = new CpuBackend();
+            using var backend = Devices.Open(parsed.GetValue(device)!);
             using var base_ = Vit.Load(parsed.GetValue(model)!, backend);
             if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
             var processor = base_.Processor();

@@ -19,20 +19,23 @@ internal static class PredictCommand
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var invert = TaskInput.InvertOption();
         var top = Inputs.Whole("--top", "How many classes to show.", 5);
+        var device = Devices.Option();
         var command = new ToolCommand("predict", "Names images.", """
             A line each, with the most probable classes and their probabilities in percent. Pictures of any size, gray or in colour, are brought into the form
             that the model's files ask for: its size, its channels, its image_mean and image_std.
             """, "nanolora predict models/nano-vit drawing.png", "nanolora predict my-vit --adapter mine photo.jpg",
             "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
-        { model, images, adapter, invert, top };
+        { model, images, adapter, invert, top, device };
         command.SetAction(parsed =>
-            Run(session, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top), parsed.GetValue(invert)));
+        {
+            using var backend = Devices.Open(parsed.GetValue(device)!);
+            return Run(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top), parsed.GetValue(invert));
+        });
         return command;
     }
 
-    private static int Run(Session session, string folder, string? adapter, string[] inputs, int top, bool invert)
+    private static int Run(Session session, Backend backend, string folder, string? adapter, string[] inputs, int top, bool invert)
     {
-        using var backend = new CpuBackend();
         using var model = Vit.Load(folder, backend);
         if (adapter is not null) Adapters.Attach(model, adapter);
         if (model.Head is null) throw new CommandException($"{folder} has no head; give an adapter that has one.");

@@ -17,6 +17,7 @@ internal static class PretrainCommand
         var steps = Inputs.Whole("--steps", "Steps of the optimiser.", options.Steps);
         var batch = Inputs.Whole("--batch", "Images in a batch.", options.BatchSize);
         var seed = Inputs.Seed("Of the start, the draws and their augmentation.");
+        var device = Devices.Option();
         var every = ResumableTraining.EveryOption();
         var resume = Inputs.Switch("--resume", "Go on with a training in the same folder that was interrupted or killed.");
         var command = new ToolCommand("pretrain", "Trains the base model from raw images.", """
@@ -24,8 +25,8 @@ internal static class PretrainCommand
             has too are left out. The state of the training is kept in the folder until it is done: however it ends, the same command with --resume goes on, to
             the same bits.
             """, "nanolora pretrain --data data --out models/nano-vit", "nanolora pretrain --data data --out models/nano-vit --resume")
-        { data, output, steps, batch, seed, every, resume };
-        command.SetAction(parsed => Run(session, parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(resume),
+        { data, output, steps, batch, seed, device, every, resume };
+        command.SetAction(parsed => Run(session, parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(device)!, parsed.GetValue(resume),
             options with
             {
                 Steps = parsed.GetValue(steps),
@@ -36,14 +37,14 @@ internal static class PretrainCommand
         return command;
     }
 
-    private static int Run(Session session, string dataFolder, string folder, bool resume, PretrainOptions options)
+    private static int Run(Session session, string dataFolder, string folder, string device, bool resume, PretrainOptions options)
     {
         OutputFolder.Prepare(folder);
-        var training = new ResumableTraining(session, folder, [new("training", "pretrain"), .. Chosen(options)]);
+        var training = new ResumableTraining(session, folder, [new("training", "pretrain"), .. Chosen(options), .. Devices.Facts(device)]);
         var state = training.Begin(resume);
         var data = StudyData.Load(dataFolder);
         training.Resumed(state, options.Steps);
-        using var backend = new CpuBackend();
+        using var backend = Devices.Open(device);
         var progress = session.Progress("pretrain", options.Steps - (state?.Step ?? 0));
         var (model, history, accuracy) = Pretraining.Run(data.Mixture(), options with
         {

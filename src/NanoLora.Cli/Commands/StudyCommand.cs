@@ -14,6 +14,7 @@ internal static class StudyCommand
         var output = Inputs.Required("--out", "DIR", "Where the study keeps what it has done, and where results.json, results.csv and report.html go.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for tasks given by name; the plan's own if not given.");
         var threads = Inputs.Whole("--threads", "How many cells run side by side, one thread each.", Environment.ProcessorCount);
+        var device = Devices.Option();
         var report = Inputs.Switch("--report", "Only write the report of what has been done so far.");
         var tables = Inputs.Text("--tables", "DIR", "Only write the report, from the raw tables of an earlier study: results.csv, weights.csv and similarities.csv.");
         var command = new ToolCommand("study", "Compares ways to learn a task over many tasks, each held out in turn.", """
@@ -22,7 +23,7 @@ internal static class StudyCommand
             PLAN and --out share the work, on one machine or on many that share a folder.
             """, "nanolora study plan.json --out study --data data", "nanolora study plan.json --out study --report          of what is done so far",
             "nanolora study plan.json --out again --tables study")
-        { plan, output, data, threads, report, tables };
+        { plan, output, data, threads, device, report, tables };
         command.SetAction(parsed =>
         {
             var (file, folder) = (parsed.GetValue(plan)!, parsed.GetValue(output)!);
@@ -34,24 +35,24 @@ internal static class StudyCommand
                 Show(session, results, OutputFolder.Prepare(folder));
                 return 0;
             }
-            return Run(session, read, folder, parsed.GetValue(data), parsed.GetValue(threads), parsed.GetValue(report));
+            return Run(session, read, folder, parsed.GetValue(data), parsed.GetValue(threads), parsed.GetValue(device)!, parsed.GetValue(report));
         });
         return command;
     }
 
-    private static int Run(Session session, StudyPlan plan, string folder, string? data, int threads, bool reportOnly)
+    private static int Run(Session session, StudyPlan plan, string folder, string? data, int threads, string device, bool reportOnly)
     {
         data ??= plan.Data is { } own ? plan.Resolve(own) : null;
         var options = new UserTaskOptions { Note = line => session.Note($"{Printable.Of(line)}"), Cancellation = session.Cancellation };
         var tasks = StudyTasks.Load(plan, Processor(plan), data, options);
-        var study = new Study(plan, tasks, OutputFolder.Prepare(folder), Tool.Version);
+        var study = new Study(plan, tasks, OutputFolder.Prepare(folder), Tool.Version, Devices.Workers(device, threads));
 
         var heldOut = plan.HeldOutNames() is [var one] ? $"{one} held out" : $"{plan.HeldOutNames().Count} tasks held out in turn";
         session.Say($"{plan.Title}: {heldOut}, {study.Cells:N0} cells");
         if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} images that the base has seen");
         else session.Say($"pools: the plan names no \"pools\", so the tasks were not held against what the base has seen");
         if (tasks.LeftOut > 0) session.Say($"pools: {tasks.LeftOut:N0} images were left out, because another task or the base has them");
-        var complete = reportOnly || Work(session, study, threads);
+        var complete = reportOnly || Work(session, study);
 
         var results = study.Results(Machine.Facts());
         if (results.Cells.Count < study.Cells) session.Say($"{results.Cells.Count:N0} of {study.Cells:N0} cells are done");
@@ -72,7 +73,7 @@ internal static class StudyCommand
         session.Say($"report: {Path.GetFullPath(report)}");
     }
 
-    private static bool Work(Session session, Study study, int threads)
+    private static bool Work(Session session, Study study)
     {
         var done = study.Done();
         if (done == study.Total) return true;
@@ -80,7 +81,7 @@ internal static class StudyCommand
         using var progress = session.Progress("study", study.Total - done);
         var shown = done;
         var gate = new Lock();
-        return study.Run(threads, (now, note) =>
+        return study.Run((now, note) =>
         {
             lock (gate)
             {

@@ -29,6 +29,7 @@ internal static class TrainCommand
         var rate = Inputs.Number("--rate", string.Create(CultureInfo.InvariantCulture, $"AdamW's rate for A and B; {options.Rate} if not given."));
         var dropout = Inputs.Number("--dropout", "The share of the input of A that training drops; 0 if not given.", 0, 1);
         var seed = Inputs.Seed("Of the start and the order of samples.");
+        var device = Devices.Option();
         var every = ResumableTraining.EveryOption();
         var resume = Inputs.Switch("--resume", "Go on with a training in the same folder that was interrupted or killed.");
         var command = new ToolCommand("train", "Trains a LoRA module on a task.", """
@@ -39,7 +40,7 @@ internal static class TrainCommand
             "nanolora train models/nano-vit --task photos --out mine",
             "nanolora train models/nano-vit --task train-images.idx.gz,train-labels.idx.gz --rank 8 --out mine",
             "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules")
-        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, every, resume };
+        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, device, every, resume };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(all) == (parsed.GetValue(task) is not null)) throw new UsageException("give either --task or --all-upstream.");
@@ -58,7 +59,7 @@ internal static class TrainCommand
                 Seed = parsed.GetValue(seed),
                 CheckpointEvery = parsed.GetValue(every),
             };
-            var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(resume));
+            var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(device)!, parsed.GetValue(resume));
             var (folder, source) = (parsed.GetValue(output)!, parsed.GetValue(data));
             return parsed.GetValue(task) is not { } one ? trainer.TrainAll(source!, folder)
                 : trainer.Train(new TaskInput(one, source, parsed.GetValue(invert), parsed.GetValue(share)), folder);
@@ -67,7 +68,7 @@ internal static class TrainCommand
     }
 
     /// <summary>The trainings of one command.</summary>
-    private sealed class ModuleTraining(Session session, string modelFolder, ModuleOptions options, bool resume)
+    private sealed class ModuleTraining(Session session, string modelFolder, ModuleOptions options, string device, bool resume)
     {
         /// <summary>Every upstream task; those whose folder is done already are passed over by --resume.</summary>
         public int TrainAll(string data, string folder)
@@ -89,7 +90,7 @@ internal static class TrainCommand
         {
             using var left = OutputFolder.NotLeftEmpty(folder);
             OutputFolder.PrepareAdapter(folder);
-            using var backend = new CpuBackend();
+            using var backend = Devices.Open(device);
             using var model = Vit.Load(modelFolder, backend);
             var processor = model.Processor();
             var task = read(processor);
@@ -132,6 +133,7 @@ internal static class TrainCommand
             new("alpha", Text(options.Alpha ?? options.Rank)), new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"),
             new("batch", $"{options.BatchSize}"), new("rate", Text(options.Rate)), new("seed", $"{options.Seed}"),
             .. inverted ? [new Fact("images", "inverted")] : Array.Empty<Fact>(),
+            .. Devices.Facts(device),
         ];
 
         // A training goes on with the images it began with, or not at all.

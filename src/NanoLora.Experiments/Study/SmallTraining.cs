@@ -9,9 +9,9 @@ namespace NanoLora.Experiments;
 public static class SmallTraining
 {
     /// <summary>The hash of the trained weights and logits: 16 hexadecimal digits, the same wherever a study's cells have the same bits.</summary>
-    public static string Bits()
+    public static string Bits(Workers? workers = null)
     {
-        using var backend = new CpuBackend(threads: 1);
+        using var backend = (workers ?? Workers.Cores(1)).Open();
         var config = new VitConfig { ImageSize = 14, PatchSize = 7, Channels = 1, HiddenSize = 24, Layers = 2, Heads = 2, IntermediateSize = 56, Labels = ["a", "b", "c"] };
         using var model = Vit.Create(config, backend, seed: 7);
         model.Train();

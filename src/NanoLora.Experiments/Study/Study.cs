@@ -19,6 +19,7 @@ public sealed class Study
     private readonly string[] _modules;
     private readonly IReadOnlyList<StudyJob> _jobs;
     private readonly Normalisation _normalisation;
+    private readonly Workers _workers;
     private readonly HashSet<string> _done = [];
     private readonly Lock _gate = new();
 
@@ -27,10 +28,11 @@ public sealed class Study
     /// <param name="tasks">The plan's tasks, from <see cref="StudyTasks.Load"/>.</param>
     /// <param name="folder">Where results go.</param>
     /// <param name="version">The version of the program.</param>
+    /// <param name="workers">Who does the work; the processor's cores if not given.</param>
     /// <exception cref="InvalidDataException">The folder belongs to another study, or modules and tasks do not fit.</exception>
-    public Study(StudyPlan plan, StudyTasks tasks, string folder, string version)
+    public Study(StudyPlan plan, StudyTasks tasks, string folder, string version, Workers? workers = null)
     {
-        (_plan, _folder, _tasks) = (plan, new StudyFolder(folder), tasks.Tasks.ToDictionary(t => t.Name));
+        (_plan, _folder, _tasks, _workers) = (plan, new StudyFolder(folder), tasks.Tasks.ToDictionary(t => t.Name), workers ?? Workers.Cores());
         var model = plan.Resolve(plan.Model);
         using (var backend = new CpuBackend(threads: 1))
         using (var vit = Vit.Load(model, backend))
@@ -40,7 +42,7 @@ public sealed class Study
         }
         IEnumerable<string> weights = Weights(model);
         if (plan.Modules.Folder is { } given) weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(Weights));
-        _folder.Join(new(version, SmallTraining.Bits(), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()), StudyFolder.Digest(weights)), plan);
+        _folder.Join(new(version, SmallTraining.Bits(_workers), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()), StudyFolder.Digest(weights)), plan);
         _jobs = [.. StudyJobs.Modules(plan), .. StudyJobs.Similarities(plan), .. StudyJobs.Cells(plan, _tasks)];
         Total = _jobs.Sum(Units);
     }
@@ -58,18 +60,17 @@ public sealed class Study
     }
 
     /// <summary>Works until all is done or <paramref name="cancellation"/> comes.</summary>
-    /// <param name="threads">How many jobs run side by side, one thread each.</param>
     /// <param name="advanced">Told how many units are done now, by whomever, and of what was done last.</param>
     /// <param name="cancellation">Ends the work after the cells that are under way.</param>
     /// <returns>Whether all is done.</returns>
-    public bool Run(int threads, Action<long, string>? advanced = null, CancellationToken cancellation = default)
+    public bool Run(Action<long, string>? advanced = null, CancellationToken cancellation = default)
     {
         using var claims = new Claims(_folder.ClaimsFolder);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Exception? failure = null;
-        var workers = Enumerable.Range(0, Math.Max(1, threads)).Select(_ => new Thread(Work) { IsBackground = true }).ToList();
-        foreach (var worker in workers) worker.Start();
-        foreach (var worker in workers) worker.Join();
+        var threads = Enumerable.Range(0, _workers.Count).Select(_ => new Thread(Work) { IsBackground = true }).ToList();
+        foreach (var thread in threads) thread.Start();
+        foreach (var thread in threads) thread.Join();
         if (failure is not null) throw new InvalidOperationException(failure.Message, failure);
         return _jobs.All(IsDoneNow);
 
@@ -77,7 +78,7 @@ public sealed class Study
         {
             try
             {
-                using var backend = new CpuBackend(threads: 1);
+                using var backend = _workers.Open();
                 while (!stop.IsCancellationRequested)
                 {
                     if (Next(claims) is { } next)
@@ -157,7 +158,7 @@ public sealed class Study
         _ => 2,
     };
 
-    private void Do(StudyJob job, CpuBackend backend, Action<string> note, Claim claim, CancellationToken cancellation)
+    private void Do(StudyJob job, Backend backend, Action<string> note, Claim claim, CancellationToken cancellation)
     {
         switch (job)
         {
@@ -171,7 +172,7 @@ public sealed class Study
         }
     }
 
-    private void TrainModule(ModuleJob job, CpuBackend backend, CancellationToken cancellation)
+    private void TrainModule(ModuleJob job, Backend backend, CancellationToken cancellation)
     {
         using var model = Vit.Load(_plan.Resolve(_plan.Model), backend);
         var seed = _plan.Seed + (ulong)job.Of;
@@ -182,7 +183,7 @@ public sealed class Study
         PeftFolder.Save(folder, module, model);                                        // where another process was as quick, its bits are the same
     }
 
-    private void RunCells(CellsJob job, CpuBackend backend, Action<string> note, Claim claim, CancellationToken cancellation)
+    private void RunCells(CellsJob job, Backend backend, Action<string> note, Claim claim, CancellationToken cancellation)
     {
         var task = _tasks[job.Task];
         var (names, folders) = UpstreamOf(job);

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace NanoLora.Nn;
 
 /// <summary>What an optimiser needs to know of one parameter.</summary>
@@ -15,6 +17,7 @@ public sealed class AdamW : IDisposable
 {
     private readonly IReadOnlyList<Trained> _parameters;
     private readonly Tensor[] _m, _v;
+    private readonly List<Tensor> _gradients = [];
     private readonly double _beta1, _beta2, _eps;
 
     /// <summary>An optimiser whose moments start at zero.</summary>
@@ -43,12 +46,9 @@ public sealed class AdamW : IDisposable
     /// <summary>The norm of all gradients together.</summary>
     public double GradientNorm()
     {
-        var sum = 0.0;
-        foreach (var trained in _parameters)
-        {
-            if (trained.Parameter.Gradient is { } gradient) sum += gradient.Backend.SquaredNorm(gradient);
-        }
-        return Math.Sqrt(sum);
+        _gradients.Clear();
+        foreach (var trained in _parameters) if (trained.Parameter.Gradient is { } gradient) _gradients.Add(gradient);
+        return _gradients.Count == 0 ? 0 : Math.Sqrt(_gradients[0].Backend.SquaredNorm(CollectionsMarshal.AsSpan(_gradients)));
     }
 
     /// <summary>Moves every parameter that has a gradient.</summary>

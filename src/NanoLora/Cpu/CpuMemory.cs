@@ -32,7 +32,6 @@ internal sealed class CpuStorage : Storage
 /// </summary>
 internal sealed unsafe class CpuPool(Backend backend) : IDisposable
 {
-    private const int Smallest = 8;                                   // log2 of the smallest block
     private readonly Stack<CpuStorage>[] _free = NewClasses();
     private readonly Lock _lock = new();
     private bool _closed;
@@ -43,7 +42,7 @@ internal sealed unsafe class CpuPool(Backend backend) : IDisposable
 
     internal CpuStorage Take(long bytes)
     {
-        var (sizeClass, size) = Class(bytes);
+        var (sizeClass, size) = SizeClasses.Of(bytes);
         lock (_lock)
         {
             if (_free[sizeClass].TryPop(out var block))
@@ -89,19 +88,9 @@ internal sealed unsafe class CpuPool(Backend backend) : IDisposable
         }
     }
 
-    /// <summary>Class 4e + s holds 2^(e + Smallest) (1 + s / 4) bytes.</summary>
-    private static (int SizeClass, long Size) Class(long bytes)
-    {
-        var n = (ulong)Math.Max(bytes, 1L << Smallest);
-        var e = BitOperations.Log2(n);
-        var step = (1ul << e) / 4;
-        var s = (int)((n - (1ul << e) + step - 1) / step);
-        return (4 * (e - Smallest) + s, (long)((1ul << e) + (ulong)s * step));
-    }
-
     private static Stack<CpuStorage>[] NewClasses()
     {
-        var classes = new Stack<CpuStorage>[4 * 40];
+        var classes = new Stack<CpuStorage>[SizeClasses.Count];
         for (var i = 0; i < classes.Length; i++) classes[i] = new Stack<CpuStorage>();
         return classes;
     }

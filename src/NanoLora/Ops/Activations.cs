@@ -134,7 +134,7 @@ public readonly struct Relu : IUnary
 {
     public static bool SlopeOfOutput => true;
     public static float Forward(float x) => x < 0 ? 0 : x;
-    public static float Slope(float x) => x > 0 ? 1 : 0;
+    public static float Slope(float x) => x > 0 ? 1f : 0f;
     public static Vector<float> Forward(Vector<float> x) => Vector.ConditionalSelect(Vector.LessThan(x, default), default, x);
     public static Vector<float> Slope(Vector<float> x) => Vector.ConditionalSelect(Vector.GreaterThan(x, default), Vector<float>.One, default);
 }
@@ -225,7 +225,7 @@ public readonly struct Square : IUnary
 public readonly struct Abs : IUnary
 {
     public static float Forward(float x) => MathF.Abs(x);
-    public static float Slope(float x) => x > 0 ? 1 : x < 0 ? -1 : 0;
+    public static float Slope(float x) => x > 0 ? 1f : x < 0 ? -1f : 0f;
     public static Vector<float> Forward(Vector<float> x) => Vector.Abs(x);
     public static Vector<float> Slope(Vector<float> x) => Vector.ConditionalSelect(Vector.GreaterThan(x, default), Vector<float>.One,
         Vector.ConditionalSelect(Vector.LessThan(x, default), -Vector<float>.One, default));
@@ -263,7 +263,7 @@ public readonly struct Erf : IUnary
 public readonly struct Clamp01 : IUnary
 {
     public static float Forward(float x) => x < 0 ? 0 : x > 1 ? 1 : x;
-    public static float Slope(float x) => x >= 0 && x <= 1 ? 1 : 0;
+    public static float Slope(float x) => x >= 0 && x <= 1 ? 1f : 0f;
     public static Vector<float> Forward(Vector<float> x) => Vector.Min(Vector.Max(x, default), Vector<float>.One);
     public static Vector<float> Slope(Vector<float> x) => Vector.ConditionalSelect(
         Vector.BitwiseAnd(Vector.GreaterThanOrEqual(x, default), Vector.LessThanOrEqual(x, Vector<float>.One)), Vector<float>.One, default);

@@ -21,7 +21,15 @@ namespace NanoLora;
 /// <param name="GradientScale">Multiplies the gradient first.</param>
 /// <param name="Decoupled">AdamW: decay shrinks the parameter. False is Adam: decay is part of the gradient.</param>
 public readonly record struct AdamWStep(int Step, double LearningRate, double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8,
-    double WeightDecay = 0.01, float GradientScale = 1, bool Decoupled = true);
+    double WeightDecay = 0.01, float GradientScale = 1, bool Decoupled = true)
+{
+    internal static void Check(Tensor parameter, Tensor gradient, Tensor m, Tensor v, Tensor? largest)
+    {
+        var count = parameter.Count;
+        if (gradient.Count != count || m.Count != count || v.Count != count || (largest is not null && largest.Count != count))
+            throw new ArgumentException($"AdamW: a gradient {gradient.Shape} and moments {m.Shape} and {v.Shape} for a parameter {parameter.Shape}.");
+    }
+}
 
 /// <summary>The numbers of one step of stochastic gradient descent.</summary>
 /// <param name="First">Whether it is the buffer's first step: it then becomes the gradient.</param>
@@ -32,7 +40,14 @@ public readonly record struct AdamWStep(int Step, double LearningRate, double Be
 /// <param name="WeightDecay">λ, added to the gradient as λ θ.</param>
 /// <param name="GradientScale">Multiplies the gradient first.</param>
 public readonly record struct SgdStep(bool First, double LearningRate, double Momentum = 0, double Dampening = 0, bool Nesterov = false,
-    double WeightDecay = 0, float GradientScale = 1);
+    double WeightDecay = 0, float GradientScale = 1)
+{
+    internal static void Check(Tensor parameter, Tensor gradient, Tensor? buffer, in SgdStep step)
+    {
+        if (gradient.Count != parameter.Count || (buffer is not null && buffer.Count != parameter.Count) || (buffer is null && step.Momentum != 0))
+            throw new ArgumentException($"Sgd: gradient {gradient.Shape} and buffer {buffer?.Shape} for {parameter.Shape}; momentum wants a buffer.");
+    }
+}
 
 public abstract partial class Backend
 {
@@ -44,6 +59,14 @@ public abstract partial class Backend
 
     /// <summary>Σ x², in double precision and a fixed order.</summary>
     public abstract double SquaredNorm(Tensor x);
+
+    /// <summary>Σ x² over all of several tensors, read back at once.</summary>
+    public virtual double SquaredNorm(ReadOnlySpan<Tensor> tensors)
+    {
+        var sum = 0.0;
+        foreach (var x in tensors) sum += SquaredNorm(x);
+        return sum;
+    }
 }
 
 public partial class CpuBackend
@@ -51,17 +74,14 @@ public partial class CpuBackend
     /// <inheritdoc/>
     public override void AdamW(Tensor parameter, Tensor gradient, Tensor m, Tensor v, Tensor? largest, in AdamWStep step)
     {
-        var count = parameter.Count;
-        if (gradient.Count != count || m.Count != count || v.Count != count || (largest is not null && largest.Count != count))
-            throw new ArgumentException($"AdamW: a gradient {gradient.Shape} and moments {m.Shape} and {v.Shape} for a parameter {parameter.Shape}.");
+        AdamWStep.Check(parameter, gradient, m, v, largest);
         Chunks(parameter.Count, new AdamWJob(parameter, gradient, m, v, largest, step));
     }
 
     /// <inheritdoc/>
     public override void Sgd(Tensor parameter, Tensor gradient, Tensor? buffer, in SgdStep step)
     {
-        if (gradient.Count != parameter.Count || (buffer is not null && buffer.Count != parameter.Count) || (buffer is null && step.Momentum != 0))
-            throw new ArgumentException($"Sgd: gradient {gradient.Shape} and buffer {buffer?.Shape} for {parameter.Shape}; momentum wants a buffer.");
+        SgdStep.Check(parameter, gradient, buffer, step);
         Chunks(parameter.Count, new SgdJob(parameter, gradient, buffer, step));
     }
 

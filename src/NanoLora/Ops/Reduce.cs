@@ -158,7 +158,7 @@ public readonly struct IsEqual : IBinary
 {
     public static (bool, bool) SlopeANeeds => (false, false);
     public static (bool, bool) SlopeBNeeds => (false, false);
-    public static float Forward(float a, float b) => a == b ? 1 : 0;
+    public static float Forward(float a, float b) => a == b ? 1f : 0f;
     public static float SlopeA(float a, float b) => 0;
     public static float SlopeB(float a, float b) => 0;
     public static Vector<float> Forward(Vector<float> a, Vector<float> b) => Vector.ConditionalSelect(Vector.Equals(a, b), Vector<float>.One, default);

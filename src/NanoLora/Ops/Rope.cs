@@ -82,18 +82,7 @@ public partial class CpuBackend
     {
         public void Run(int start, int end)
         {
-            var f = frequencies.Inverse;
-            for (var row = start; row < end; row++)
-            {
-                var n = positions.Ints()[row];
-                var cos = table.Row(row)[..f.Length];
-                var sin = table.Row(row)[f.Length..];
-                for (var j = 0; j < f.Length; j++)
-                {
-                    var (s, c) = Math.SinCos(n * (double)f[j]);
-                    (cos[j], sin[j]) = ((float)(c * frequencies.Factor), (float)(s * frequencies.Factor));
-                }
-            }
+            for (var row = start; row < end; row++) frequencies.Angles(positions.Ints()[row], table.Row(row));
         }
     }
 

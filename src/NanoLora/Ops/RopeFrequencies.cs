@@ -33,6 +33,16 @@ public sealed class RopeFrequencies
     /// <summary>How many elements of a head turn: two for each frequency.</summary>
     public int Rotary => 2 * _inverse.Length;
 
+    /// <summary>A row of the table: factor cos (n f) | factor sin (n f).</summary>
+    internal void Angles(int n, Span<float> row)
+    {
+        for (var j = 0; j < _inverse.Length; j++)
+        {
+            var (sin, cos) = Math.SinCos(n * (double)_inverse[j]);
+            (row[j], row[_inverse.Length + j]) = ((float)(cos * Factor), (float)(sin * Factor));
+        }
+    }
+
     /// <summary>f_j = θ^(-2j / r)</summary>
     /// <param name="rotary">r, how many elements of a head turn.</param>
     /// <param name="theta">θ</param>

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using NanoLora.Experiments;
 using NanoLora.Tests.Cpu;
 
 namespace NanoLora.Tests.Ops;
@@ -33,7 +34,7 @@ public class OpTableTests : EngineTest
         foreach (var shapes in row.Shapes)
         {
             var values = row.Fill(shapes);
-            var (y, shape, _) = Run(Backend, row, shapes, values, null);
+            var (y, shape, _) = row.On(Backend, shapes, values, null);
             var want = row.Reference(Dense(values, shapes));
             Assert.Equal(want.Shape, shape);
             for (var i = 0; i < y.Length; i++) Near(want.Values[i], y[i], row.Tolerance, $"{name} of {Describe(shapes)}, element {i}");
@@ -49,7 +50,7 @@ public class OpTableTests : EngineTest
         {
             var values = row.Fill(shapes, seed: 2);
             var dy = Normal(row.Reference(Dense(values, shapes)).Values.Length, seed: 3);
-            var (_, _, gradients) = Run(Backend, row, shapes, values, dy);
+            var gradients = row.On(Backend, shapes, values, dy).Gradients;
             for (var n = 0; n < row.Inputs.Length; n++)
             {
                 if (!row.Inputs[n].Trains) continue;
@@ -68,17 +69,17 @@ public class OpTableTests : EngineTest
         var shapes = row.Shapes[^1];
         var values = row.Fill(shapes);
         var dy = row.HasGradient ? Normal(row.Reference(Dense(values, shapes)).Values.Length, seed: 3) : null;
-        (float[] Y, int[] Shape, float[]?[] Gradients)? first = null;
+        OpResult? first = null;
         foreach (var threads in (int[])[1, 2, 3, 8])
         {
             using var backend = new CpuBackend(threads);
-            var now = Run(backend, row, shapes, values, dy);
+            var now = row.On(backend, shapes, values, dy);
             Assert.Equal(0, backend.LiveBlocks);
             first ??= now;
-            Assert.True(SameBits(first.Value.Y, now.Y), $"{name}: the output depends on the number of threads ({threads}).");
+            Assert.True(SameBits(first.Values, now.Values), $"{name}: the output depends on the number of threads ({threads}).");
             for (var n = 0; n < values.Length; n++)
             {
-                Assert.True(SameBits(first.Value.Gradients[n], now.Gradients[n]), $"{name}: the gradient of input {n} depends on the number of threads ({threads}).");
+                Assert.True(SameBits(first.Gradients[n], now.Gradients[n]), $"{name}: the gradient of input {n} depends on the number of threads ({threads}).");
             }
         }
     }
@@ -95,8 +96,8 @@ public class OpTableTests : EngineTest
             var dy = row.HasGradient ? Normal(row.Reference(Dense(values, shapes)).Values.Length, seed: 3) : null;
             using var ordinary = new CpuBackend(1);
             using var guarded = new CpuBackend(1, Guarded);
-            var (want, got) = (Run(ordinary, row, shapes, values, dy), Run(guarded, row, shapes, values, dy));
-            Assert.True(SameBits(want.Y, got.Y), $"{name} of {Describe(shapes)}: the output depends on where the tensors lie.");
+            var (want, got) = (row.On(ordinary, shapes, values, dy), row.On(guarded, shapes, values, dy));
+            Assert.True(SameBits(want.Values, got.Values), $"{name} of {Describe(shapes)}: the output depends on where the tensors lie.");
             for (var n = 0; n < values.Length; n++) Assert.True(SameBits(want.Gradients[n], got.Gradients[n]), $"{name}: the gradient of input {n} depends on where the tensors lie.");
         }
 
@@ -154,29 +155,6 @@ public class OpTableTests : EngineTest
 
     [Fact]
     public void Names_are_unique() => Assert.Equal(OpTable.Rows.Count, OpTable.Rows.Select(static row => row.Name).Distinct().Count());
-
-    private static (float[] Y, int[] Shape, float[]?[] Gradients) Run(CpuBackend backend, OpRow row, int[][] shapes, float[][] values, float[]? dy)
-    {
-        var parameters = new List<Parameter>();
-        var gradients = new float[]?[values.Length];
-        try
-        {
-            using var scope = backend.Scope();
-            var inputs = row.Load(backend.Main, shapes, values, parameters);
-            var y = row.Run(inputs);
-            var result = y.ToArray();
-            if (dy is not null)
-            {
-                y.Backward(backend.Main.From(dy, y.Shape));
-                for (var n = 0; n < inputs.Length; n++) gradients[n] = parameters.Find(p => ReferenceEquals(p.Value, inputs[n]))?.Gradient?.ToArray();
-            }
-            return (result, y.Shape.Sizes.ToArray(), gradients);
-        }
-        finally
-        {
-            parameters.ForEach(static parameter => parameter.Dispose());
-        }
-    }
 
     private static void EachElement(OpRow row, int[][] shapes, float[][] values, float[] dy, int n, float[] gradient)
     {

@@ -9,7 +9,7 @@ namespace NanoLora.Tests.Readme;
 [Collection("current folder")]
 public sealed class ReadmeTests : IDisposable
 {
-    private static readonly string Root = RepositoryRoot();
+    private static readonly string Root = RepositoryRoot.Folder;
     private readonly string _before = Directory.GetCurrentDirectory();
     private readonly string _folder = Directory.CreateTempSubdirectory("nanolora-readme-").FullName;
 
@@ -91,15 +91,6 @@ public sealed class ReadmeTests : IDisposable
         Assert.True(start >= 0, $"README.md has no section \"{title}\".");
         var end = page.IndexOf("\n## ", start, StringComparison.Ordinal);
         return page[start..(end < 0 ? page.Length : end)];
-    }
-
-    private static string RepositoryRoot()
-    {
-        for (var at = new DirectoryInfo(AppContext.BaseDirectory); at is not null; at = at.Parent)
-        {
-            if (File.Exists(Path.Combine(at.FullName, "NanoLora.sln"))) return at.FullName;
-        }
-        throw new InvalidOperationException("NanoLora.sln was not found above the tests.");
     }
 }
 

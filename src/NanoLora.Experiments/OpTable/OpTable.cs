@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace NanoLora.Tests.Ops;
+namespace NanoLora.Experiments;
 
 // One row per operation of the engine. A row gives parity with a double-precision reference, a gradient check by finite differences, the scalar body
 // against the vector body, equal bits for any number of threads, and a line of the benchmarks, which link this folder's OpTable files: no test framework here.
@@ -57,6 +57,30 @@ public sealed record OpRow(string Method, string Setting, Input[] Inputs, int[][
         return values;
     }
 
+    /// <summary>A case on a backend, forward and, with a gradient of the output, backward.</summary>
+    public OpResult On(Backend backend, int[][] shapes, float[][] values, float[]? dy)
+    {
+        var parameters = new List<Parameter>();
+        var gradients = new float[]?[values.Length];
+        try
+        {
+            using var scope = backend.Scope();
+            var inputs = Load(backend.Main, shapes, values, parameters);
+            var y = Run(inputs);
+            var result = y.ToArray();
+            if (dy is not null)
+            {
+                y.Backward(backend.Main.From(dy, y.Shape));
+                for (var n = 0; n < inputs.Length; n++) gradients[n] = parameters.Find(p => ReferenceEquals(p.Value, inputs[n]))?.Gradient?.ToArray();
+            }
+            return new(result, y.Shape.Sizes.ToArray(), gradients);
+        }
+        finally
+        {
+            parameters.ForEach(static parameter => parameter.Dispose());
+        }
+    }
+
     /// <summary>The inputs of a case on a workspace; those that train are parameters, which the caller disposes.</summary>
     public Tensor[] Load(Workspace workspace, int[][] shapes, float[][] values, List<Parameter> parameters)
     {
@@ -76,6 +100,12 @@ public sealed record OpRow(string Method, string Setting, Input[] Inputs, int[][
         return inputs;
     }
 }
+
+/// <summary>What an operation gave.</summary>
+/// <param name="Values">The output.</param>
+/// <param name="Shape">Its shape.</param>
+/// <param name="Gradients">The gradient of each input that trains; null for others.</param>
+public sealed record OpResult(float[] Values, int[] Shape, float[]?[] Gradients);
 
 /// <summary>An elementwise operation's struct, seen without its type: each function as scalar and as vector.</summary>
 public interface IBodies

@@ -1,4 +1,4 @@
-namespace NanoLora.Tests.Ops;
+namespace NanoLora.Experiments;
 
 /// <summary>A double-precision array for references: an index function away from any formula.</summary>
 public sealed class Dense

@@ -1,4 +1,4 @@
-namespace NanoLora.Tests.Ops;
+namespace NanoLora.Experiments;
 
 public static partial class OpTable
 {
