@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a folder that runs on a Linux machine with nothing but a GPU's driver: gpu-bundle.sh [FOLDER]
-# In it: nanolora-gpu (one file, the runtime in it), the bundled models, reference vectors, and torch_bench.py for the comparison.
+# In it: nanolora-gpu (one file, the runtime in it), the bundled models, some reference vectors, and torch_bench.py for the comparison.
 #   ./nanolora-gpu check    op table, reference models, 50 steps of training against the processor
 #   ./nanolora-gpu bench    products, memory, attention, training steps; beside PyTorch where python3 has it
 set -euo pipefail
@@ -13,7 +13,9 @@ rm -f "$folder"/*.pdb "$folder"/*.xml
 cp "$here/NanoLora.GpuBundle/torch_bench.py" "$folder/"
 cp -r "$here/../models/nano-vit/." "$folder/models/nano-vit/"
 cp -r "$here/../models/tasks" "$folder/models/tasks"
-for vectors in ops models training; do cp -r "$here/../tests/NanoLora.Tests/Golden/$vectors" "$folder/golden/$vectors"; done
+for vectors in training models/vit; do
+  mkdir -p "$folder/golden/$(dirname "$vectors")"; cp -r "$here/../tests/NanoLora.Tests/Golden/$vectors" "$folder/golden/$vectors"
+done
 size=$(du -sm "$folder" | cut -f1)
 echo "$folder: $size MB"
 [ "$size" -lt 45 ] || { echo "gpu-bundle: more than 45 MB" >&2; exit 1; }

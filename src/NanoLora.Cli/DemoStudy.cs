@@ -86,9 +86,10 @@ internal sealed class DemoStudy
     {
         var cells = done.ToList();
         var saved = TimeProvider.System.GetTimestamp();
+        var workers = Devices.Workers(_device);
         using (var progress = session.Progress("demo", Total - done.Count))
         {
-            return Of(FewShotStudy.Run(_protocol, _task, _kit, done, Finished, Devices.Workers(_device), session.Cancellation));
+            return Of(FewShotStudy.Run(_protocol, _task, _kit, done, Finished, workers, session.Cancellation));
 
             void Finished(Cell cell)
             {

@@ -18,12 +18,26 @@ internal static class Devices
     public static Backend Open(string name)
     {
         if (name == Cpu) return new CpuBackend();
-        try { return new GpuBackend(name); }
+        try { return new GpuBackend(Find(name)); }
         catch (GpuException error) { throw new CommandException($"--device: {error.Message}", error); }
     }
 
     /// <summary>Who runs the cells of a study: a thread a core, or one for a device, which is busy with one cell.</summary>
-    public static Workers Workers(string name, int threads = 0) => name == Cpu ? Experiments.Workers.Cores(threads) : new(1, () => Open(name));
+    /// <exception cref="CommandException">There is no such device.</exception>
+    public static Workers Workers(string name, int threads = 0)
+    {
+        if (name == Cpu) return Experiments.Workers.Cores(threads);
+        var device = Find(name);
+        return new(1, () => Open(device.Id));
+    }
+
+    /// <summary>The device of a name.</summary>
+    /// <exception cref="CommandException">There is no such device.</exception>
+    public static GpuDevice Find(string name)
+    {
+        try { return GpuDevice.Find(name); }
+        catch (GpuException error) { throw new CommandException($"--device: {error.Message}", error); }
+    }
 
     /// <summary>What goes into settings and cards: a device that is not the processor, since it has other bits.</summary>
     public static IReadOnlyList<Fact> Facts(string name) => name == Cpu ? [] : [new("device", name)];

@@ -42,7 +42,7 @@ public sealed record GpuDevice(string Name, GpuKind Kind, int Index, long Memory
     public static IReadOnlyList<GpuDevice> All()
     {
         using var context = GpuContext.Create(interpreter: false);
-        return [.. Of(context).Select(static d => d.Device)];
+        return [.. Of(context).Select(static d => d.Device).Where(static d => d.Kind != GpuKind.Interpreter)];   // which ILGPU adds where there is nothing else
     }
 
     /// <summary>The interpreter of ILGPU, with two threads a group: slow, for tests of small shapes.</summary>

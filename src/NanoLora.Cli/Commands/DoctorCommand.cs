@@ -62,7 +62,7 @@ internal static class DoctorCommand
         var use = Use(devices);
         Say($"{"--device gpu",-12} {use}");
 
-        IReadOnlyList<GpuDevice> chosen = device is null ? devices : device == Devices.Cpu ? [] : [Named(device)];
+        IReadOnlyList<GpuDevice> chosen = device is null ? devices : device == Devices.Cpu ? [] : [Devices.Find(device)];
         var results = new List<Checked>();
         if (device == Devices.Cpu) results.Add(Check(session, cpu, Devices.Cpu, models, quiet));
         foreach (var one in chosen)
@@ -80,12 +80,6 @@ internal static class DoctorCommand
         [var only] => $"would use {only.Id}, the only one",
         [var best, ..] => $"would use {best.Id}: CUDA comes before OpenCL, GPUs before processors; name another to use it",
     };
-
-    private static GpuDevice Named(string name)
-    {
-        try { return GpuDevice.Find(name); }
-        catch (GpuException error) { throw new CommandException($"--device: {error.Message}", error); }
-    }
 
     private static Checked Check(Session session, Backend backend, string id, string? modelsFolder, bool quiet)
     {
