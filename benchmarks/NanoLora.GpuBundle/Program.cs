@@ -30,9 +30,11 @@ internal static class Program
             {
                 case "check": return Check(device, output);
                 case "bench": return Bench(device, output, quick: args.Contains("--quick"));
+                case "traffic": return Traffic(device);
                 default:
                     Console.Error.WriteLine("""
                         nanolora-gpu check [--device NAME] [--out FILE.json]             the op table, reference models and training against the processor
+                        nanolora-gpu traffic [--device NAME]                             kernels and bytes that a step of ViT-B/16, batch 64, asks for
                         nanolora-gpu bench [--device NAME] [--out FILE.json] [--quick]   speed; beside PyTorch where python3 has it
                         """);
                     return 2;
@@ -110,6 +112,36 @@ internal static class Program
         }
         if (output is not null) File.WriteAllText(output, JsonSerializer.Serialize(new { device.Description, date = DateTimeOffset.UtcNow, torch.Who, firstStepSeconds = firstStep, rows }, s_json));
         return 0;
+    }
+
+    // What a step asks for does not depend on the device, so any will do: the memory of a GPU has to move at least this much. One or two blocks and images are
+    // counted; both numbers go with blocks and with images in straight lines, a + b blocks + c images + d blocks images, which gives the whole.
+    private static int Traffic(string name)
+    {
+        using var device = new GpuBackend(name);
+        foreach (var method in (string[])["inference", "lora", "learned", "full"])
+        {
+            var (one, twoBlocks, twoImages, both) = (Count(1, 1), Count(2, 1), Count(1, 2), Count(2, 2));
+            var kernels = Whole(one.Kernels, twoBlocks.Kernels, twoImages.Kernels, both.Kernels);
+            var bytes = Whole(one.Bytes, twoBlocks.Bytes, twoImages.Bytes, both.Bytes);
+            Console.WriteLine($"{method,-10} {kernels,6:N0} kernels, {bytes / 1e9,6:0.0} GB");
+
+            (double Kernels, double Bytes) Count(int blocks, int batch)
+            {
+                using var step = new VitStep(device, Works.Base with { Layers = blocks }, batch, method);
+                step.Run();
+                var (launches, operands) = (device.Launches, device.OperandBytes);
+                step.Run();
+                return (device.Launches - launches, device.OperandBytes - operands);
+            }
+        }
+        return 0;
+
+        static double Whole(double one, double twoBlocks, double twoImages, double twoOfBoth)
+        {
+            const int blocks = 12, batch = 64;
+            return one + (blocks - 1) * (twoBlocks - one) + (batch - 1) * (twoImages - one) + (blocks - 1) * (batch - 1) * (twoOfBoth - twoBlocks - twoImages + one);
+        }
     }
 
     private static double FirstStep(string name)

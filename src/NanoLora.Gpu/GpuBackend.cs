@@ -61,6 +61,12 @@ public sealed partial class GpuBackend : Backend
     /// <inheritdoc/>
     public override long ReservedBytes => _pool.ReservedBytes;
 
+    /// <summary>Kernels that were asked for so far.</summary>
+    internal long Launches => _launch.Launches;
+
+    /// <summary>Bytes of all operands and results of kernels and copies so far, each counted once a kernel: what the device's memory moves at least.</summary>
+    internal long OperandBytes { get; private set; }
+
     /// <inheritdoc/>
     public override Storage Allocate(long bytes) => _pool.Take(bytes);
 
@@ -145,6 +151,7 @@ public sealed partial class GpuBackend : Backend
         if (x.Storage is not GpuStorage storage || storage.Backend != this)
             throw new InvalidOperationException($"{Name} was given a tensor {x.Shape} of {x.Backend.Name}; copy it over first.");
         if (writes) storage.ClearMirror();
+        OperandBytes += (long)x.Count * x.DType.Bytes();
         return storage;
     }
 

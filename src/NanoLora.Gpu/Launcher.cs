@@ -20,6 +20,9 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     private Context? _compiler;
     private MethodInfo? _last;
 
+    /// <summary>Kernels that were asked for.</summary>
+    public long Launches { get; private set; }
+
     /// <summary>Threads of a group where rows or elements are shared out: enough to hide memory on a GPU, few where threads are a loop.</summary>
     public int GroupSize { get; } = LargestPower(Math.Min(device.Kind switch { GpuKind.Interpreter => 2, GpuKind.OpenClCpu => 64, _ => Tree.Most }, accelerator.MaxNumThreadsPerGroup));
 
@@ -41,6 +44,7 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     private TLauncher Loaded<TLauncher>(Delegate kernel) where TLauncher : Delegate
     {
         accelerator.Bind();
+        Launches++;
         var method = _last = kernel.Method;
         if (_loaded.TryGetValue(kernel, out var launcher)) return (TLauncher)launcher;
         try

@@ -33,7 +33,7 @@ cache=${NUGET_PACKAGES:-$HOME/.nuget/packages}
 if [ -d "$cache" ]; then export NUGET_FALLBACK_PACKAGES=$cache; fi
 
 echo "--- pack $version"
-for project in NanoLora NanoLora.Nn NanoLora.Models NanoLora.Data; do
+for project in NanoLora NanoLora.Gpu NanoLora.Nn NanoLora.Models NanoLora.Data; do
   dotnet pack -c Release "$root/src/$project" -o "$work/feed" -p:Version="$version" --artifacts-path "$work/pack" -v q --nologo || fail "pack of $project"
   for kind in nupkg snupkg; do [ -s "$work/feed/$project.$version.$kind" ] || fail "$project.$version.$kind is not there"; done
 done

@@ -12,6 +12,9 @@ internal static class DoctorCommand
 {
     private const int Steps = 8;
 
+    // What is written as the check goes on; JSON is written at its end.
+    private enum Shown { Nothing, Wrong, Everything }
+
     /// <summary>What was found; the JSON of the command.</summary>
     private sealed record Diagnosis(string Version, IReadOnlyList<Fact> Machine, string Cpu, double CpuGemmGflops, double CpuBandwidth, IReadOnlyList<GpuDevice> Devices, string Use, IReadOnlyList<Checked> Checked)
     {
@@ -25,6 +28,7 @@ internal static class DoctorCommand
     {
         var device = Inputs.Text("--device", "NAME", "Check this one: gpu, cuda, opencl or a name; every device that is found if not given.");
         var json = Inputs.Switch("--json", "Write JSON.");
+        var list = Inputs.Switch("--list", "Show every check, not only those that went wrong.");
         var kernels = Inputs.Text("--kernels", "DIR", "Only write every GPU kernel there, as PTX and as OpenCL C, to read or to assemble; needs no device.");
         var models = Inputs.Text("--models", "DIR", "The folder of bundled models, for the check of training; looked for upwards from here and from the tool if not given.");
         var command = new ToolCommand("doctor", "Shows what this machine has, and checks that it computes rightly.", """
@@ -32,11 +36,11 @@ internal static class DoctorCommand
             double precision, some steps of training against the processor, and how fast products and memory are. Exit code 1: the device that --device names is
             not there, or something is wrong.
             """, "nanolora doctor", "nanolora doctor --device cuda --json", "nanolora doctor --kernels kernels")
-        { device, json, kernels, models };
+        { device, json, list, kernels, models };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(kernels) is { } folder) return WriteKernels(session, folder);
-            var found = Examine(session, parsed.GetValue(device), parsed.GetValue(models), parsed.GetValue(json));
+            var found = Examine(session, parsed.GetValue(device), parsed.GetValue(models), parsed.GetValue(json) ? Shown.Nothing : parsed.GetValue(list) ? Shown.Everything : Shown.Wrong);
             if (parsed.GetValue(json)) session.Out.WriteLine(JsonSerializer.Serialize(found, JsonOptions));
             return found.Healthy ? 0 : 1;
         });
@@ -45,9 +49,9 @@ internal static class DoctorCommand
 
     private static readonly JsonSerializerOptions JsonOptions = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
-    private static Diagnosis Examine(Session session, string? device, string? models, bool quiet)
+    private static Diagnosis Examine(Session session, string? device, string? models, Shown shown)
     {
-        void Say(FormattableString line) { if (!quiet) session.Say(line); }
+        void Say(FormattableString line) { if (shown != Shown.Nothing) session.Say(line); }
 
         var machine = Machine.Facts();
         foreach (var fact in machine) Say($"{fact.Name,-12} {fact.Value}");
@@ -64,11 +68,11 @@ internal static class DoctorCommand
 
         IReadOnlyList<GpuDevice> chosen = device is null ? devices : device == Devices.Cpu ? [] : [Devices.Find(device)];
         var results = new List<Checked>();
-        if (device == Devices.Cpu) results.Add(Check(session, cpu, Devices.Cpu, models, quiet));
+        if (device == Devices.Cpu) results.Add(Check(session, cpu, Devices.Cpu, models, shown));
         foreach (var one in chosen)
         {
             using var backend = Devices.Open(one.Id);
-            results.Add(Check(session, backend, one.Id, models, quiet));
+            results.Add(Check(session, backend, one.Id, models, shown));
         }
         return new(Tool.Version, machine, cpu.Description, gemm, bandwidth, devices, use, results);
     }
@@ -81,8 +85,9 @@ internal static class DoctorCommand
         [var best, ..] => $"would use {best.Id}: CUDA comes before OpenCL, GPUs before processors; name another to use it",
     };
 
-    private static Checked Check(Session session, Backend backend, string id, string? modelsFolder, bool quiet)
+    private static Checked Check(Session session, Backend backend, string id, string? modelsFolder, Shown shown)
     {
+        var quiet = shown == Shown.Nothing;
         if (!quiet) session.Out.WriteLine();
         if (!quiet) session.Say($"checking {id}");
         var clock = Stopwatch.StartNew();
@@ -91,7 +96,7 @@ internal static class DoctorCommand
         {
             session.Cancellation.ThrowIfCancellationRequested();
             findings.Add(finding);
-            if (!finding.Ok && !quiet) session.Say($"  WRONG {finding.Name}: {finding.Found}");
+            if (shown == Shown.Everything || (!finding.Ok && !quiet)) session.Say($"  {(finding.Ok ? "ok   " : "WRONG")} {finding.Name}: {finding.Found}");
         }
         var (gemm, bandwidth) = (DeviceCheck.GemmSpeed(backend), DeviceCheck.Bandwidth(backend));
         if (!quiet)
