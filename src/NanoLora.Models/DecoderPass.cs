@@ -17,14 +17,17 @@ internal sealed class DecoderPass
         (_cache, _tokens) = (cache, tokens.Shape[1]);
         var end = start + _tokens;
         if (cache is not null && (cache.Sizes != model.Sizes || cache.Batch != batch))
-            throw new ArgumentException($"{model.Source}: a cache of {cache.Batch} texts and another model's sizes does not fit tokens {tokens.Shape}; make it with NewCache.");
+            throw new ArgumentException($"{model.Source}: a cache of {cache.Batch} texts{(cache.Sizes == model.Sizes ? "" : " and another model's sizes")} "
+                + $"does not fit tokens {tokens.Shape}; make it with NewCache.");
         if (cache is not null && end > cache.Capacity)
             throw new ArgumentException($"{model.Source}: {_tokens} tokens after {start} do not fit a cache of {cache.Capacity}; make a larger one.");
-        if (padding.Length > 0 && padding.Length != batch) throw new ArgumentException($"{model.Source}: padding of {padding.Length} rows for tokens {tokens.Shape}.");
+        if (padding.Length > 0 && padding.Length != batch)
+            throw new ArgumentException($"{model.Source}: padding of {padding.Length} rows for tokens {tokens.Shape}.");
         var least = padding.Length > 0 ? end : 0;
         foreach (var count in padding)
         {
-            if (count < 0 || count >= end) throw new ArgumentException($"{model.Source}: {count} of {end} tokens are padding; every row needs one that is none.");
+            if (count < 0 || count >= end)
+                throw new ArgumentException($"{model.Source}: {count} of {end} tokens are padding; every row needs one that is none.");
             least = Math.Min(least, count);
         }
         Length = end - least;

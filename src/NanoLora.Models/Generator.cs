@@ -22,7 +22,8 @@ public static class Generator
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(workspace);
         ArgumentNullException.ThrowIfNull(prompts);
-        if (prompts.Count == 0 || newTokens < 1) throw new ArgumentException($"Generator: {newTokens} new tokens for {prompts.Count} prompts; both must be 1 at least.");
+        if (prompts.Count == 0 || newTokens < 1)
+            throw new ArgumentException($"Generator: {newTokens} new tokens for {prompts.Count} prompts; both must be 1 at least.");
         var width = prompts.Max(static p => p.Length);
         var padding = new int[prompts.Count];
         var texts = new List<int>[prompts.Count];                                      // padding, prompt, and what was added

@@ -32,9 +32,20 @@ public sealed class Gpt2 : LanguageModel
         if (node.Bool("add_cross_attention", false)) throw node.Error("add_cross_attention", "attention to another text is not supported.");
         int width = node.Int("n_embd", 768), heads = node.Int("n_head", 12);
         if (width % heads != 0) throw node.Error("n_head", $"a width of {width} does not divide into {heads} heads.");
-        var config = new Gpt2Config(node.Int("vocab_size", 50257), width, node.Int("n_layer", 12, max: 4096), heads, node.Int("n_inner", checked(4 * width), max: 1 << 26),
-            node.Int("n_positions", 1024), TextFile.Activation(node, "activation_function", "gelu_new"), node.Float("layer_norm_epsilon", 1e-5f),
-            node.Bool("tie_word_embeddings", true), node.Bool("scale_attn_weights", true), node.Bool("scale_attn_by_inverse_layer_idx", false));
+        var config = new Gpt2Config
+        {
+            Vocabulary = node.Int("vocab_size", 50257),
+            HiddenSize = width,
+            Layers = node.Int("n_layer", 12, max: 4096),
+            Heads = heads,
+            IntermediateSize = node.Int("n_inner", 4 * width, max: 1 << 26),
+            MaxPositions = node.Int("n_positions", 1024),
+            Activation = TextFile.Activation(node, "activation_function", "gelu_new"),
+            Eps = node.Float("layer_norm_epsilon", 1e-5f),
+            TiedHead = node.Bool("tie_word_embeddings", true),
+            Scaled = node.Bool("scale_attn_weights", true),
+            ScaledByLayer = node.Bool("scale_attn_by_inverse_layer_idx", false),
+        };
         var names = NamesWith(file.Prefixes("transformer.", "wte.weight"));
         return file.Build(names, config.TiedHead, w => new Gpt2(config, w, names, file.Path) { Json = node }, Turned);
     }
@@ -49,8 +60,9 @@ public sealed class Gpt2 : LanguageModel
     {
         var map = new NameMap();
         foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[
-            ("embed", "wte"), ("position", "wpe"), ("blocks.{n}.norm1", "h.{n}.ln_1"), ("blocks.{n}.attn.qkv", "h.{n}.attn.c_attn"), ("blocks.{n}.attn.o", "h.{n}.attn.c_proj"),
-            ("blocks.{n}.norm2", "h.{n}.ln_2"), ("blocks.{n}.mlp.fc1", "h.{n}.mlp.c_fc"), ("blocks.{n}.mlp.fc2", "h.{n}.mlp.c_proj"), ("norm", "ln_f")])
+            ("embed", "wte"), ("position", "wpe"), ("norm", "ln_f"),
+            ("blocks.{n}.norm1", "h.{n}.ln_1"), ("blocks.{n}.attn.qkv", "h.{n}.attn.c_attn"), ("blocks.{n}.attn.o", "h.{n}.attn.c_proj"),
+            ("blocks.{n}.norm2", "h.{n}.ln_2"), ("blocks.{n}.mlp.fc1", "h.{n}.mlp.c_fc"), ("blocks.{n}.mlp.fc2", "h.{n}.mlp.c_proj")])
         {
             map.Add(ours, Array.ConvertAll(prefixes, prefix => prefix + theirs));
         }
@@ -67,8 +79,24 @@ public sealed class Gpt2 : LanguageModel
 }
 
 /// <summary>What a <see cref="Gpt2"/> is made of.</summary>
-internal sealed record Gpt2Config(int Vocabulary, int HiddenSize, int Layers, int Heads, int IntermediateSize, int MaxPositions, Activation Activation, float Eps,
-    bool TiedHead, bool Scaled, bool ScaledByLayer);
+internal sealed record Gpt2Config
+{
+    public required int Vocabulary { get; init; }
+    public required int HiddenSize { get; init; }
+    public required int Layers { get; init; }
+    public required int Heads { get; init; }
+    public required int IntermediateSize { get; init; }
+    public required int MaxPositions { get; init; }
+    public required Activation Activation { get; init; }
+    public required float Eps { get; init; }
+    public required bool TiedHead { get; init; }
+
+    /// <summary>Whether scores are divided by √(head size).</summary>
+    public required bool Scaled { get; init; }
+
+    /// <summary>Whether scores are divided by the layer's number, from 1.</summary>
+    public required bool ScaledByLayer { get; init; }
+}
 
 /// <summary>A block of a <see cref="Gpt2"/>.</summary>
 internal sealed class Gpt2Block : Module

@@ -2,7 +2,8 @@ using NanoLora.Nn;
 
 namespace NanoLora.Models;
 
-// x = E[token];   for each block   x += o(attention(turn(q), turn(k), v)) + fc2(f(fc1(norm₂ x))),   q | k | v of each head in turn = qkv(norm₁ x);   logits = head(norm x)
+// x = E[token];   for each block   x += o(attention(turn(q), turn(k), v)) + fc2(f(fc1(norm₂ x)));   logits = head(norm x)
+//                                  q | k | v of the first head, of the second, … = qkv(norm₁ x)
 //
 // Black et al. 2022, and Pythia. Both branches read the same x; with use_parallel_residual false the second reads what the first has left. A part of each
 // head turns.
@@ -33,9 +34,21 @@ public sealed class GptNeoX : LanguageModel
         var node = file.Json;
         int width = node.Int("hidden_size", 6144), heads = node.Int("num_attention_heads", 64);
         if (width % heads != 0) throw node.Error("num_attention_heads", $"a width of {width} does not divide into {heads} heads.");
-        var config = new GptNeoXConfig(node.Int("vocab_size", 50432), width, node.Int("num_hidden_layers", 44, max: 4096), heads, node.Int("intermediate_size", 24576),
-            node.Int("max_position_embeddings", 2048), TextFile.Activation(node, "hidden_act", "gelu"), node.Float("layer_norm_eps", 1e-5f),
-            RotaryFile.Read(node, width / heads, part: 0.25f), node.Bool("tie_word_embeddings", false), node.Bool("use_parallel_residual", true), node.Bool("attention_bias", true));
+        var config = new GptNeoXConfig
+        {
+            Vocabulary = node.Int("vocab_size", 50432),
+            HiddenSize = width,
+            Layers = node.Int("num_hidden_layers", 44, max: 4096),
+            Heads = heads,
+            IntermediateSize = node.Int("intermediate_size", 24576),
+            MaxPositions = node.Int("max_position_embeddings", 2048),
+            Activation = TextFile.Activation(node, "hidden_act", "gelu"),
+            Eps = node.Float("layer_norm_eps", 1e-5f),
+            Rotary = RotaryFile.Read(node, width / heads, part: 0.25f),
+            TiedHead = node.Bool("tie_word_embeddings", false),
+            Parallel = node.Bool("use_parallel_residual", true),
+            AttentionBias = node.Bool("attention_bias", true),
+        };
         var names = NamesWith(file.Prefixes("gpt_neox.", "embed_in.weight"));
         return file.Build(names, config.TiedHead, w => new GptNeoX(config, w, names, file.Path) { Json = node });
     }
@@ -47,9 +60,10 @@ public sealed class GptNeoX : LanguageModel
     {
         var map = new NameMap();
         foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[
-            ("embed", "embed_in"), ("blocks.{n}.norm1", "layers.{n}.input_layernorm"), ("blocks.{n}.attn.qkv", "layers.{n}.attention.query_key_value"),
+            ("embed", "embed_in"), ("norm", "final_layer_norm"),
+            ("blocks.{n}.norm1", "layers.{n}.input_layernorm"), ("blocks.{n}.attn.qkv", "layers.{n}.attention.query_key_value"),
             ("blocks.{n}.attn.o", "layers.{n}.attention.dense"), ("blocks.{n}.norm2", "layers.{n}.post_attention_layernorm"),
-            ("blocks.{n}.mlp.fc1", "layers.{n}.mlp.dense_h_to_4h"), ("blocks.{n}.mlp.fc2", "layers.{n}.mlp.dense_4h_to_h"), ("norm", "final_layer_norm")])
+            ("blocks.{n}.mlp.fc1", "layers.{n}.mlp.dense_h_to_4h"), ("blocks.{n}.mlp.fc2", "layers.{n}.mlp.dense_4h_to_h")])
         {
             map.Add(ours, Array.ConvertAll(prefixes, prefix => prefix + theirs));
         }
@@ -71,8 +85,21 @@ public sealed class GptNeoX : LanguageModel
 }
 
 /// <summary>What a <see cref="GptNeoX"/> is made of.</summary>
-internal sealed record GptNeoXConfig(int Vocabulary, int HiddenSize, int Layers, int Heads, int IntermediateSize, int MaxPositions, Activation Activation, float Eps,
-    RotaryConfig Rotary, bool TiedHead, bool Parallel, bool AttentionBias);
+internal sealed record GptNeoXConfig
+{
+    public required int Vocabulary { get; init; }
+    public required int HiddenSize { get; init; }
+    public required int Layers { get; init; }
+    public required int Heads { get; init; }
+    public required int IntermediateSize { get; init; }
+    public required int MaxPositions { get; init; }
+    public required Activation Activation { get; init; }
+    public required float Eps { get; init; }
+    public required RotaryConfig Rotary { get; init; }
+    public required bool TiedHead { get; init; }
+    public required bool Parallel { get; init; }
+    public required bool AttentionBias { get; init; }
+}
 
 /// <summary>A block of a <see cref="GptNeoX"/>.</summary>
 internal sealed class GptNeoXBlock : Module

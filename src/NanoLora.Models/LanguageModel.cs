@@ -70,9 +70,11 @@ public abstract class LanguageModel : Model
     /// <exception cref="ArgumentException">Not [B, T], longer than the model's position table, or an id that is none of its tokens.</exception>
     public override Tensor Forward(Tensor inputs) => Forward(inputs, padding: []);
 
-    /// <summary>The logits [B, T, V] of whole texts, the first <paramref name="padding"/> tokens of each row being none: positions count after them.</summary>
+    /// <summary>The logits [B, T, V] of whole texts, the first tokens of each row being padding: positions count after them.</summary>
     /// <param name="tokens">I32 [B, T]</param>
-    /// <param name="padding">How many tokens at the beginning of each row are padding, fewer than T; none at all for no padding. Logits there mean nothing.</param>
+    /// <param name="padding">
+    /// How many tokens at the beginning of each row are padding, fewer than T; none at all for no padding. Logits there mean nothing.
+    /// </param>
     /// <exception cref="ArgumentException">As <see cref="Forward(Tensor)"/>, or another number of rows, or a row of nothing but padding.</exception>
     public Tensor Forward(Tensor tokens, params ReadOnlySpan<int> padding)
     {
@@ -81,7 +83,9 @@ public abstract class LanguageModel : Model
         return scope.Keep(Logits(Hidden(tokens, new DecoderPass(this, tokens, null, padding))));
     }
 
-    /// <summary>The logits [B, T, V] of the next T tokens of texts whose keys and values are in the cache; those of these tokens go there, too. No gradients.</summary>
+    /// <summary>
+    /// The logits [B, T, V] of the next T tokens of texts whose keys and values are in the cache; those of these tokens go there, too. No gradients.
+    /// </summary>
     /// <exception cref="ArgumentException">As <see cref="Forward(Tensor)"/>, or a cache of another model or batch, or without so much room.</exception>
     public Tensor Forward(Tensor tokens, KeyValueCache cache)
     {

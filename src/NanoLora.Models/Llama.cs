@@ -61,10 +61,13 @@ public sealed class Llama : LanguageModel
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(backend);
-        return new Llama(config.Checked("a new Llama"), new RandomWeights(backend, seed), LlamaFile.Names(["model.", ""], config.PostNorms), "a new Llama");
+        const string source = "a new Llama";
+        return new Llama(config.Checked(source), new RandomWeights(backend, seed), LlamaFile.Names(["model.", ""], config.PostNorms), source);
     }
 
-    /// <summary>Reads a checkpoint of llama2.c (version 0, with a header of seven numbers), whose weights are F32; it can be saved as an ordinary folder.</summary>
+    /// <summary>
+    /// Reads a checkpoint of llama2.c (version 0, with a header of seven numbers), whose weights are F32; it can be saved as an ordinary folder.
+    /// </summary>
     /// <param name="path">The .bin file.</param>
     /// <param name="backend">Where the weights are put.</param>
     /// <exception cref="CheckpointException">The file is missing, or its length is not what its header says.</exception>
@@ -86,7 +89,7 @@ public sealed class Llama : LanguageModel
     /// <inheritdoc/>
     internal override bool Outgrows(int before, int after) => _rotary.Changes(before, after);
 
-    private protected override void Describe(Utf8JsonWriter json) => LlamaFile.Describe(json, Config);
+    private protected override void Describe(Utf8JsonWriter json) => NanoLlama.Describe(json, Config);
 
     private protected override Tensor Embed(Tensor tokens, DecoderPass pass)
     {

@@ -96,7 +96,8 @@ public sealed record LlamaConfig
         var c = this with { KeyHeads = KeyHeads == 0 ? Heads : KeyHeads, HeadSize = HeadSize == 0 && Heads > 0 ? HiddenSize / Heads : HeadSize };
         foreach (var (name, value) in (ReadOnlySpan<(string, int)>)[
             (nameof(Vocabulary), c.Vocabulary), (nameof(HiddenSize), c.HiddenSize), (nameof(Layers), c.Layers), (nameof(Heads), c.Heads),
-            (nameof(KeyHeads), c.KeyHeads), (nameof(HeadSize), c.HeadSize), (nameof(IntermediateSize), c.IntermediateSize), (nameof(MaxPositions), c.MaxPositions)])
+            (nameof(KeyHeads), c.KeyHeads), (nameof(HeadSize), c.HeadSize), (nameof(IntermediateSize), c.IntermediateSize),
+            (nameof(MaxPositions), c.MaxPositions)])
         {
             if (value < 1) throw new ArgumentException($"{source}: LlamaConfig.{name} is {value}; it must be 1 at least.");
         }

@@ -38,13 +38,26 @@ public sealed class Opt : LanguageModel
     internal static Opt Read(TextFile file)
     {
         var node = file.Json;
-        if (!node.Bool("layer_norm_elementwise_affine", true)) throw node.Error("layer_norm_elementwise_affine", "norms without weights are not supported.");
+        if (!node.Bool("layer_norm_elementwise_affine", true))
+            throw node.Error("layer_norm_elementwise_affine", "norms without weights are not supported.");
         int width = node.Int("hidden_size", 768), heads = node.Int("num_attention_heads", 12);
         if (width % heads != 0) throw node.Error("num_attention_heads", $"a width of {width} does not divide into {heads} heads.");
         var before = node.Bool("do_layer_norm_before", true);
-        var config = new OptConfig(node.Int("vocab_size", 50272), width, node.Int("word_embed_proj_dim", width), node.Int("num_hidden_layers", 12, max: 4096), heads,
-            node.Int("ffn_dim", 3072), node.Int("max_position_embeddings", 2048), TextFile.Activation(node, "activation_function", "relu"),
-            node.Bool("tie_word_embeddings", true), before, before && !node.Bool("_remove_final_layer_norm", false), node.Bool("enable_bias", true));
+        var config = new OptConfig
+        {
+            Vocabulary = node.Int("vocab_size", 50272),
+            HiddenSize = width,
+            EmbeddingSize = node.Int("word_embed_proj_dim", width),
+            Layers = node.Int("num_hidden_layers", 12, max: 4096),
+            Heads = heads,
+            IntermediateSize = node.Int("ffn_dim", 3072),
+            MaxPositions = node.Int("max_position_embeddings", 2048),
+            Activation = TextFile.Activation(node, "activation_function", "relu"),
+            TiedHead = node.Bool("tie_word_embeddings", true),
+            NormBefore = before,
+            FinalNorm = before && !node.Bool("_remove_final_layer_norm", false),
+            Bias = node.Bool("enable_bias", true),
+        };
         var names = NamesWith(file.Prefixes("model.", "decoder.embed_tokens.weight"));
         return file.Build(names, config.TiedHead, w => new Opt(config, w, names, file.Path) { Json = node });
     }
@@ -54,9 +67,11 @@ public sealed class Opt : LanguageModel
         var map = new NameMap();
         foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[
             ("embed", "embed_tokens"), ("position", "embed_positions"), ("project_in", "project_in"), ("project_out", "project_out"),
-            ("blocks.{n}.norm1", "layers.{n}.self_attn_layer_norm"), ("blocks.{n}.attn.q", "layers.{n}.self_attn.q_proj"), ("blocks.{n}.attn.k", "layers.{n}.self_attn.k_proj"),
-            ("blocks.{n}.attn.v", "layers.{n}.self_attn.v_proj"), ("blocks.{n}.attn.o", "layers.{n}.self_attn.out_proj"), ("blocks.{n}.norm2", "layers.{n}.final_layer_norm"),
-            ("blocks.{n}.mlp.fc1", "layers.{n}.fc1"), ("blocks.{n}.mlp.fc2", "layers.{n}.fc2"), ("norm", "final_layer_norm")])
+            ("norm", "final_layer_norm"),
+            ("blocks.{n}.norm1", "layers.{n}.self_attn_layer_norm"), ("blocks.{n}.attn.q", "layers.{n}.self_attn.q_proj"),
+            ("blocks.{n}.attn.k", "layers.{n}.self_attn.k_proj"), ("blocks.{n}.attn.v", "layers.{n}.self_attn.v_proj"),
+            ("blocks.{n}.attn.o", "layers.{n}.self_attn.out_proj"), ("blocks.{n}.norm2", "layers.{n}.final_layer_norm"),
+            ("blocks.{n}.mlp.fc1", "layers.{n}.fc1"), ("blocks.{n}.mlp.fc2", "layers.{n}.fc2")])
         {
             map.Add(ours, Array.ConvertAll(prefixes, prefix => $"{prefix}decoder.{theirs}"));
         }
@@ -82,9 +97,21 @@ public sealed class Opt : LanguageModel
 }
 
 /// <summary>What an <see cref="Opt"/> is made of.</summary>
-internal sealed record OptConfig(int Vocabulary, int HiddenSize, int EmbeddingSize, int Layers, int Heads, int IntermediateSize, int MaxPositions, Activation Activation,
-    bool TiedHead, bool NormBefore, bool FinalNorm, bool Bias)
+internal sealed record OptConfig
 {
+    public required int Vocabulary { get; init; }
+    public required int HiddenSize { get; init; }
+    public required int EmbeddingSize { get; init; }
+    public required int Layers { get; init; }
+    public required int Heads { get; init; }
+    public required int IntermediateSize { get; init; }
+    public required int MaxPositions { get; init; }
+    public required Activation Activation { get; init; }
+    public required bool TiedHead { get; init; }
+    public required bool NormBefore { get; init; }
+    public required bool FinalNorm { get; init; }
+    public required bool Bias { get; init; }
+
     /// <summary>Added to the variance in the norms; no config has a field for it.</summary>
     public const float Eps = 1e-5f;
 }
@@ -122,7 +149,8 @@ internal sealed class OptBlock : Module
         return scope.Keep(x + _mlp.Forward(_norm2.Forward(x)));
     }
 
-    private Tensor Attention(Tensor h, DecoderPass pass) => _o.Forward(pass.Attend(_layer, Heads(_q.Forward(h)), Heads(_k.Forward(h)), Heads(_v.Forward(h)), default));
+    private Tensor Attention(Tensor h, DecoderPass pass) =>
+        _o.Forward(pass.Attend(_layer, Heads(_q.Forward(h)), Heads(_k.Forward(h)), Heads(_v.Forward(h)), default));
 
     private Tensor Heads(Tensor x) => DecoderPass.Heads(x, _heads);
 }

@@ -70,7 +70,10 @@ internal sealed class Rotary(RotaryConfig config, int headSize)
         : config.Scaling == RotaryScaling.LongRope ? _long
         : _short;
 
-    /// <summary>Whether frequencies change all at once between the two lengths, as the reference, too, takes it: it reads the text again.</summary>
+    /// <summary>
+    /// Whether all frequencies change between the two lengths, so that keys in a cache are of no use. Where the base grows with every token they stay as
+    /// they were turned, as in the reference.
+    /// </summary>
     public bool Changes(int before, int after) => config.Scaling == RotaryScaling.LongRope && before <= config.Trained != (after <= config.Trained);
 
     private static RopeFrequencies Make(RotaryConfig c, int headSize, int length)

@@ -86,7 +86,8 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
         if (name.StartsWith("grad.", StringComparison.Ordinal))
         {
             foreach (var part in name.Split('.')) if (int.TryParse(part, out var block)) return 3e6 - block;
-            foreach (var part in (ReadOnlySpan<string>)["embed", "token", "wte", "wpe", "pre_layrnorm"]) if (name.Contains(part, StringComparison.Ordinal)) return 4e6;
+            foreach (var part in (ReadOnlySpan<string>)["embed", "token", "wte", "wpe", "pre_layrnorm"])
+                if (name.Contains(part, StringComparison.Ordinal)) return 4e6;
             return 2e6;
         }
         if (name.StartsWith("hidden.", StringComparison.Ordinal)) return 1 + int.Parse(name.AsSpan(7));

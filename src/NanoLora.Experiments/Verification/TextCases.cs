@@ -36,7 +36,10 @@ internal sealed class TextCases(GoldenFolder folder, Backend backend, GoldenRepo
     private LanguageModel Load()
     {
         try { return LanguageModel.Load(Folder.Path, Backend, keepType: false); }
-        catch (CheckpointException e) when (e.Field == "model_type") { throw new NotBuiltException($"models like {Folder.Root.GetProperty("case").GetString()}"); }
+        catch (CheckpointException e) when (e.Field == "model_type")
+        {
+            throw new NotBuiltException($"models like {Folder.Field(Folder.Root, "case", JsonValueKind.String).GetString()}");
+        }
     }
 
     private void Pass(LanguageModel model, string prefix, string labels)
@@ -142,7 +145,8 @@ internal sealed class TextCases(GoldenFolder folder, Backend backend, GoldenRepo
         for (var row = 0; row < padding.Length; row++)
         {
             padding[row] = Math.Max(0, Array.IndexOf(mask, 1, row * tokens, tokens) - row * tokens);
-            if (mask.AsSpan(row * tokens + padding[row], tokens - padding[row]).Contains(0)) throw Folder.Error("attention_mask", "hides tokens after the first that it shows.");
+            if (mask.AsSpan(row * tokens + padding[row], tokens - padding[row]).Contains(0))
+                throw Folder.Error("attention_mask", "hides tokens after the first that it shows.");
         }
         return padding;
     }

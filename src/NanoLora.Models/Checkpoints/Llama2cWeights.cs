@@ -22,7 +22,8 @@ internal sealed class Llama2cWeights : WeightSource
     {
         try
         {
-            if (new FileInfo(path).Length is < Header or > MostBytes) throw new CheckpointException(path, "file", "a checkpoint of llama2.c has a header of 28 bytes and weights below 2 GiB.");
+            if (new FileInfo(path).Length is < Header or > MostBytes)
+                throw new CheckpointException(path, "file", "a checkpoint of llama2.c has a header of 28 bytes and weights below 2 GiB.");
             _bytes = File.ReadAllBytes(path);
         }
         catch (Exception e) when (e is UnauthorizedAccessException || (e is IOException and not CheckpointException))
@@ -31,15 +32,23 @@ internal sealed class Llama2cWeights : WeightSource
         }
         int dim = Number(0), hidden = Number(1), layers = Number(2), heads = Number(3), keys = Number(4), vocabulary = Number(5), length = Number(6);
         var tied = vocabulary > 0;
-        foreach (var size in (ReadOnlySpan<int>)[dim, hidden, layers, heads, keys, length, Math.Abs((long)vocabulary) is var v and <= 1 << 24 ? (int)v : 0])
+        foreach (var size in (ReadOnlySpan<long>)[dim, hidden, layers, heads, keys, length, Math.Abs((long)vocabulary)])
             if (size is < 1 or > 1 << 24) throw new CheckpointException(path, "header", $"{size} is no size of a model; this is no checkpoint of llama2.c.");
-        if (dim % heads != 0 || heads % keys != 0 || dim / heads % 2 != 0) throw new CheckpointException(path, "header", $"a width of {dim}, {heads} heads and {keys} of keys do not go together.");
+        if (dim % heads != 0 || heads % keys != 0 || dim / heads % 2 != 0)
+            throw new CheckpointException(path, "header", $"a width of {dim}, {heads} heads and {keys} of keys do not go together.");
         Config = new LlamaConfig
         {
-            Vocabulary = Math.Abs(vocabulary), HiddenSize = dim, Layers = layers, Heads = heads, KeyHeads = keys, HeadSize = dim / heads, IntermediateSize = hidden,
-            MaxPositions = length, Eps = 1e-5f, TiedHead = tied,
+            Vocabulary = Math.Abs(vocabulary),
+            HiddenSize = dim,
+            Layers = layers,
+            Heads = heads,
+            KeyHeads = keys,
+            HeadSize = dim / heads,
+            IntermediateSize = hidden,
+            MaxPositions = length,
+            Eps = 1e-5f,
+            TiedHead = tied,
         };
-        Config = Config.Checked(path);
         var at = 0.0;                                                                  // as double: a wrong header may say more than 63 bits hold
         long keyWidth = (long)keys * (dim / heads), square = (long)dim * dim;
         Place("embed.weight", (long)Config.Vocabulary * dim, 1);
@@ -56,7 +65,10 @@ internal sealed class Llama2cWeights : WeightSource
         at += (double)length * (dim / heads);                                          // cosines and sines, which follow from the sizes
         if (!tied) Place("head.weight", (long)Config.Vocabulary * dim, 1);
         if (Header + 4 * at != _bytes.Length)
-            throw new CheckpointException(path, "file", $"it has {_bytes.Length} bytes, its header says {Header + 4 * at}; it is cut short or no checkpoint of llama2.c.");
+        {
+            throw new CheckpointException(path, "file", $"it has {_bytes.Length} bytes, its header says {Header + 4 * at}; "
+                + "it is cut short or no checkpoint of llama2.c.");
+        }
 
         int Number(int i) => BinaryPrimitives.ReadInt32LittleEndian(_bytes.AsSpan(4 * i));
         void Place(string name, long count, int times)

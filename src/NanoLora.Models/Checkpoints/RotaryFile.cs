@@ -84,8 +84,10 @@ internal static class RotaryFile
         if (turning < 2 || turning % 2 != 0 || (turning == 2 && c.Scaling == RotaryScaling.Dynamic))
             throw p.Error("partial_rotary_factor", $"{c.Part} of a head of {headSize} elements makes no pairs that turn.");
         if (c.Factor <= 0) throw p.Error("factor", $"it is {c.Factor}; a number above 0 is expected.");
-        if (c.Scaling == RotaryScaling.Llama3 && c.Fast <= c.Slow) throw p.Error("high_freq_factor", $"it is {c.Fast}; a number above low_freq_factor, {c.Slow}, is expected.");
-        if (c.Scaling == RotaryScaling.Yarn && (c.Fast <= 0 || c.Slow <= 0)) throw p.Error("beta_fast", $"it and beta_slow are {c.Fast} and {c.Slow}; numbers above 0 are expected.");
+        if (c.Scaling == RotaryScaling.Llama3 && c.Fast <= c.Slow)
+            throw p.Error("high_freq_factor", $"it is {c.Fast}; a number above low_freq_factor, {c.Slow}, is expected.");
+        if (c.Scaling == RotaryScaling.Yarn && (c.Fast <= 0 || c.Slow <= 0))
+            throw p.Error("beta_fast", $"it and beta_slow are {c.Fast} and {c.Slow}; numbers above 0 are expected.");
         if (c.Scaling != RotaryScaling.LongRope) return;
         foreach (var (name, factors) in (ReadOnlySpan<(string, IReadOnlyList<double>)>)[("short_factor", c.ShortFactors), ("long_factor", c.LongFactors)])
         {

@@ -95,7 +95,9 @@ public static class TensorFiles
         return SafetensorsWriter.Content(path, sources, new Dictionary<string, string> { ["format"] = "pt" });
     }
 
-    /// <summary>Reads a matrix that the file holds as [in, out], as [out, in]: F32, or 16-bit as it rests in the file if <paramref name="keepType"/> is set.</summary>
+    /// <summary>
+    /// Reads a matrix that the file holds as [in, out], as [out, in]: F32, or 16-bit as it rests in the file if <paramref name="keepType"/> is set.
+    /// </summary>
     internal static Tensor LoadTransposed(this Checkpoint checkpoint, TensorEntry entry, Workspace workspace, bool keepType)
     {
         var shape = ShapeOf(checkpoint, entry);

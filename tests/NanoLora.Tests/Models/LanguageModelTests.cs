@@ -88,10 +88,23 @@ public sealed class LanguageModelTests : IDisposable
         model.Save(_folder.Path);
         using var before = Checkpoint.Open(ModelGoldenTests.Folder(name));
         using var after = Checkpoint.Open(_folder.Path);
-        Assert.Equal(before.Entries.Select(e => e.ToString()).Order(StringComparer.Ordinal), after.Entries.Select(e => e.ToString()).Order(StringComparer.Ordinal));
+        Assert.Equal(Names(before), Names(after));
         foreach (var entry in before.Entries) Assert.True(before.Bytes(entry).SequenceEqual(after.Bytes(after[entry.Name])), entry.Name);
         using var again = LanguageModel.Load(_folder.Path, _backend);
         Assert.Equal(Logits(model), Logits(again));
+
+        static string[] Names(Checkpoint file) => [.. file.Entries.Select(static e => e.ToString()).Order(StringComparer.Ordinal)];
+    }
+
+    /// <summary>One loaded model serves several threads, each with a workspace of its own.</summary>
+    [Fact]
+    public void SeveralThreadsGenerateAtOnce()
+    {
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gemma3"), _backend);
+        var expected = Enumerable.Range(0, 4).Select(i => Generator.Greedy(model, [[5 + i, 40, 9 * i + 3]], 10)[0]).ToArray();
+        var found = new int[4][];
+        Parallel.For(0, 4, i => found[i] = Generator.Greedy(model, new Workspace(_backend), [[5 + i, 40, 9 * i + 3]], 10)[0]);
+        Assert.Equal(expected, found);
     }
 
     [Theory]
@@ -130,8 +143,9 @@ public sealed class LanguageModelTests : IDisposable
         using (var file = Checkpoint.Open(_folder.Path))
         {
             var index = new List<string>();
-            foreach (var (shard, entries) in file.Entries.GroupBy(e => e.Name.Contains("layers.1", StringComparison.Ordinal) ? "b" : "a").Select(g => ($"model-{g.Key}.safetensors", g)))
+            foreach (var entries in file.Entries.GroupBy(static e => e.Name.Contains("layers.1", StringComparison.Ordinal) ? "b" : "a"))
             {
+                var shard = $"model-{entries.Key}.safetensors";
                 SafetensorsWriter.Write(Path.Combine(_folder.Path, shard), [.. entries.Select(e => Source(file, e))]);
                 index.AddRange(entries.Select(e => $"\"{e.Name}\": \"{shard}\""));
             }
@@ -207,7 +221,8 @@ public sealed class LanguageModelTests : IDisposable
         Assert.Contains("tie_word_embeddings", error.Message, StringComparison.Ordinal);
     }
 
-    private static TensorSource Source(Checkpoint file, TensorEntry entry, string? name = null) => new(name ?? entry.Name, entry.DType, entry.Shape, file.Bytes(entry).ToArray());
+    private static TensorSource Source(Checkpoint file, TensorEntry entry, string? name = null) =>
+        new(name ?? entry.Name, entry.DType, entry.Shape, file.Bytes(entry).ToArray());
 
     private static TensorSource Narrow(Checkpoint file, TensorEntry entry, FileDType type)
     {
@@ -216,7 +231,8 @@ public sealed class LanguageModelTests : IDisposable
         var bytes = new byte[2 * values.Length];
         for (var i = 0; i < values.Length; i++)
         {
-            var bits = type == FileDType.F16 ? BitConverter.HalfToUInt16Bits((Half)values[i]) : (ushort)((BitConverter.SingleToUInt32Bits(values[i]) + 0x8000) >> 16);
+            var bits = type == FileDType.F16 ? BitConverter.HalfToUInt16Bits((Half)values[i])
+                : (ushort)((BitConverter.SingleToUInt32Bits(values[i]) + 0x8000) >> 16);
             BitConverter.TryWriteBytes(bytes.AsSpan(2 * i), bits);
         }
         return new TensorSource(entry.Name, type, entry.Shape, bytes);
@@ -232,7 +248,8 @@ public sealed class LanguageModelTests : IDisposable
 
     private void Copy(string name)
     {
-        foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"]) File.Copy(Path.Combine(ModelGoldenTests.Folder(name), file), Path.Combine(_folder.Path, file));
+        foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"])
+            File.Copy(Path.Combine(ModelGoldenTests.Folder(name), file), Path.Combine(_folder.Path, file));
     }
 
     private static int[] Ids(int batch, int length) => [.. Enumerable.Range(0, batch * length).Select(i => 3 + i * 37 % 97)];
@@ -240,7 +257,8 @@ public sealed class LanguageModelTests : IDisposable
     private Tensor Tokens(int[] ids, int batch, int from, int to)
     {
         var length = ids.Length / batch;
-        return _backend.Main.From([.. Enumerable.Range(0, batch).SelectMany(row => ids[(row * length + from)..(row * length + to)])], new Shape(batch, to - from));
+        var part = Enumerable.Range(0, batch).SelectMany(row => ids[(row * length + from)..(row * length + to)]);
+        return _backend.Main.From([.. part], new Shape(batch, to - from));
     }
 
     private float[] Logits(LanguageModel model)
