@@ -54,7 +54,7 @@ public abstract class LanguageModel : Model
     /// </summary>
     /// <exception cref="InvalidOperationException">An adapter is attached, or the family's config has no field for something that this model has.</exception>
     /// <exception cref="CheckpointException">A file cannot be written.</exception>
-    public void Save(string folder) => TextFile.Write(this, folder);
+    public void Save(string folder) => TextFile.Write(this, folder, WriteConfig, IsTransposed);
 
     /// <summary>Whether the family's files hold the matrix at a path as [in, out].</summary>
     internal virtual bool IsTransposed(string path) => false;
@@ -62,9 +62,6 @@ public abstract class LanguageModel : Model
     /// <summary>Writes the fields of a config.json for a model that came without one.</summary>
     private protected virtual void Describe(System.Text.Json.Utf8JsonWriter json) =>
         throw new InvalidOperationException($"{Source}: a model of this family that came without a config has none to write.");
-
-    /// <summary>As <see cref="Describe"/>, for the writer of files.</summary>
-    internal void WriteConfig(System.Text.Json.Utf8JsonWriter json) => Describe(json);
 
     /// <summary>The logits [B, T, V] of whole texts I32 [B, T]; texts may end in anything, as no token sees those after it.</summary>
     /// <exception cref="ArgumentException">Not [B, T], longer than the model's position table, or an id that is none of its tokens.</exception>
@@ -142,6 +139,19 @@ public abstract class LanguageModel : Model
         }
         pass.End();
         return x;
+    }
+
+    // The config that it came with, or one of its own.
+    private void WriteConfig(System.Text.Json.Utf8JsonWriter json)
+    {
+        if (Json is { } node)
+        {
+            node.Json.WriteTo(json);
+            return;
+        }
+        json.WriteStartObject();
+        Describe(json);
+        json.WriteEndObject();
     }
 
     private Tensor Logits(Tensor x)

@@ -90,6 +90,8 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
                 if (name.Contains(part, StringComparison.Ordinal)) return 4e6;
             return 2e6;
         }
+        if (name.StartsWith("encoder.", StringComparison.Ordinal)) return 1e-7 * Rank(name[8..]);
+        if (name.StartsWith("decoder.", StringComparison.Ordinal)) return Rank(name[8..]);
         if (name.StartsWith("hidden.", StringComparison.Ordinal)) return 1 + int.Parse(name.AsSpan(7));
         return name switch { "position_embeddings" => 0, "last_hidden" => 1e6, "loss" or "loss_of_first_8" => 1e6 + 2, _ => 1e6 + 1 };
     }

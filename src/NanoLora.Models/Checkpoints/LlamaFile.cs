@@ -26,7 +26,7 @@ internal static class LlamaFile
             "phi3" => Windowed(Plain(node) with { FusedQkv = true, FusedGate = true }, node, null, static (_, _) => true),
             NanoLlama.ModelType => NanoLlama.Read(node),
             var other => throw node.Error("model_type", $"\"{other}\" is not a known language model; known are llama, mistral, qwen2, qwen3, gemma, gemma2, "
-                + $"gemma3_text, phi3, gpt2, opt, gpt_neox and {NanoLlama.ModelType}. One like Llama may be loaded with Llama.Load and a LlamaConfig."),
+                + $"gemma3_text, phi3, gpt2, opt, gpt_neox and {NanoLlama.ModelType}. One like Llama may be loaded with Llama.Load and a LlamaConfig; T5.Load reads t5."),
         };
         try { return config.Checked(node.Path); }
         catch (ArgumentException e) { throw node.Error("sizes", e.Message, e); }

@@ -49,7 +49,8 @@ internal sealed class TextFile : IDisposable
     /// <param name="tied">Whether the head is the embedding: then the file need not hold one, or must hold the same.</param>
     /// <param name="build">The model's constructor.</param>
     /// <param name="transposed">Whether the family holds the matrix at a path as [in, out].</param>
-    public T Build<T>(NameMap names, bool tied, Func<WeightSource, T> build, Predicate<string>? transposed = null) where T : LanguageModel
+    /// <param name="ignored">Names of tensors that are of no concern.</param>
+    public T Build<T>(NameMap names, bool tied, Func<WeightSource, T> build, Predicate<string>? transposed = null, params string[] ignored) where T : Model
     {
         var weights = new FileWeights(_backend, Checkpoint, names, static (_, shape) => shape, _keepType, transposed);
         var copy = tied ? CopyOfEmbedding(names) : null;
@@ -65,7 +66,7 @@ internal sealed class TextFile : IDisposable
             weights.Abandon();
             throw;
         }
-        try { weights.NothingElse(name => name == copy || Array.Exists(Derived, tail => name.EndsWith(tail, StringComparison.Ordinal))); }
+        try { weights.NothingElse(name => name == copy || ignored.Contains(name) || Array.Exists(Derived, tail => name.EndsWith(tail, StringComparison.Ordinal))); }
         catch
         {
             model.Dispose();
@@ -83,20 +84,15 @@ internal sealed class TextFile : IDisposable
     }
 
     /// <summary>Writes a model's folder: weights, then the config, without which they are no model. All are on the disk before one takes its name.</summary>
-    public static void Write(LanguageModel model, string folder)
+    /// <param name="model">The model.</param>
+    /// <param name="folder">Where to.</param>
+    /// <param name="describe">Writes the config.</param>
+    /// <param name="transposed">Whether the family holds the matrix at a path as [in, out].</param>
+    public static void Write(Model model, string folder, Action<Utf8JsonWriter> describe, Predicate<string>? transposed = null)
     {
-        var content = TensorFiles.WeightsOf(model, System.IO.Path.Combine(folder, Weights), null, model.IsTransposed);
+        var content = TensorFiles.WeightsOf(model, System.IO.Path.Combine(folder, Weights), null, transposed);
         using var config = new MemoryStream();
-        using (var json = new Utf8JsonWriter(config, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
-        {
-            if (model.Json is { } node) node.Json.WriteTo(json);
-            else
-            {
-                json.WriteStartObject();
-                model.WriteConfig(json);
-                json.WriteEndObject();
-            }
-        }
+        using (var json = new Utf8JsonWriter(config, new JsonWriterOptions { Indented = true, NewLine = "\n" })) describe(json);
         Directory.CreateDirectory(folder);
         AtomicFile.WriteTogether(folder, [(Weights, content), ("config.json", stream => stream.Write(config.ToArray()))]);
     }
