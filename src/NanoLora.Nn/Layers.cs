@@ -19,6 +19,37 @@ public sealed class LayerNorm : Module
     public Tensor Forward(Tensor x) => x.LayerNorm(_weight, _bias, _eps);
 }
 
+/// <summary>Brings each row to mean square 1, then scales (Zhang and Sennrich 2019).</summary>
+public sealed class RmsNorm : Module
+{
+    private readonly Parameter _weight;
+    private readonly float _eps;
+    private readonly bool _shifted;
+
+    /// <summary>A norm over the given weight [cols]; it holds its storage, the tensor given stays with its scope or the caller.</summary>
+    /// <param name="weight">[cols]</param>
+    /// <param name="eps">Added to the mean square.</param>
+    /// <param name="shifted">Scale by 1 + weight, as Gemma stores it.</param>
+    public RmsNorm(Tensor weight, float eps, bool shifted = false) => (_weight, _eps, _shifted) = (Own("weight", weight), eps, shifted);
+
+    /// <summary>Norms each row.</summary>
+    public Tensor Forward(Tensor x) => x.RmsNorm(_weight!, _eps, _shifted);
+}
+
+/// <summary>A table with a row for each token or position.</summary>
+public sealed class Embedding : Module
+{
+    /// <summary>An embedding over the given table [rows, cols]; it holds its storage, the tensor given stays with its scope or the caller.</summary>
+    public Embedding(Tensor weight) => Weight = Own("weight", weight);
+
+    /// <summary>[rows, cols]</summary>
+    public Parameter Weight { get; }
+
+    /// <summary>The rows that the ids name: I32 [..] to [.., cols].</summary>
+    /// <exception cref="ArgumentException">An id is not a row of the table.</exception>
+    public Tensor Forward(Tensor ids) => Weight.Value.In(ids.Workspace).Embedding(ids);
+}
+
 /// <summary>Which function stands between the two linears of an MLP.</summary>
 public enum Activation
 {
@@ -45,6 +76,17 @@ public static class Activations
         Activation.QuickGelu => x.QuickGelu(),
         Activation.Silu => x.Silu(),
         _ => x.Relu(),
+    };
+
+    /// <summary>f(gate) ∘ up</summary>
+    /// <exception cref="NotSupportedException">The function has no gated form.</exception>
+    public static Tensor Gate(this Activation activation, Tensor gate, Tensor up) => activation switch
+    {
+        Activation.Gelu => gate.Geglu(up),
+        Activation.GeluTanh => gate.GegluTanh(up),
+        Activation.Silu => gate.Swiglu(up),
+        Activation.Relu => gate.Reglu(up),
+        _ => throw new NotSupportedException($"{activation} has no gated form."),
     };
 
     /// <summary>The function that a config's hidden_act names.</summary>

@@ -12,6 +12,9 @@ public sealed class Linear : Module
         if (bias is not null) Bias = Own("bias", bias);
     }
 
+    /// <summary>A linear whose weight [out, in] is another module's as well: a head tied to the embedding.</summary>
+    internal Linear(Parameter shared) => Weight = Own("weight", shared);
+
     /// <summary>[out, in]</summary>
     public Parameter Weight { get; private set; }
 

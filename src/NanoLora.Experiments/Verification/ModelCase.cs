@@ -22,7 +22,10 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
     protected void See(string name, Tensor x) => _found[name] = (x.Shape, x.ToArray());
 
     /// <summary>Notes the gradients of all parameters, under the prefix and the names that the golden file uses, and clears them.</summary>
-    protected void SeeGradients(Model model, string prefix = "")
+    /// <param name="model">The model, after its backward pass.</param>
+    /// <param name="prefix">What the names begin with.</param>
+    /// <param name="transposed">Whether the file holds the matrix at a path transposed; null where it never does.</param>
+    protected void SeeGradients(Model model, string prefix = "", Predicate<string>? transposed = null)
     {
         var gradients = new Dictionary<string, Parameter>(StringComparer.Ordinal);
         foreach (var (path, parameter) in model.Parameters()) gradients[path] = parameter;
@@ -30,7 +33,8 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
         {
             var path = model.Names.Ours(name[(prefix.Length + 5)..]);
             if (path is null || !gradients.TryGetValue(path, out var parameter) || parameter.Gradient is not { } gradient) continue;
-            See(name, gradient);
+            if (transposed?.Invoke(path) != true) See(name, gradient);
+            else using (var turned = gradient.Transpose()) See(name, turned);
         }
         foreach (var parameter in gradients.Values) parameter.ClearGradient();
     }
@@ -44,11 +48,20 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
         foreach (var name in Order(prefix))
         {
             if (!_compared.Add(name)) continue;
-            var tolerance = Folder.Root.GetProperty("tensors").GetProperty(name).GetProperty("tol_abs").GetDouble();
-            if (_found.TryGetValue(name, out var found)) Report.Floats(name, found.Shape, found.Values, Folder.Floats(name), tolerance);
+            if (_found.TryGetValue(name, out var found)) Report.Floats(name, found.Shape, found.Values, Folder.Floats(name), Tolerance(name));
             else Report.Tensor(name, default, Comparison.Fail("the model did not give it"));
         }
     }
+
+    /// <summary>What a tensor of the case may be off by.</summary>
+    protected double Tolerance(string name)
+    {
+        var tensor = Folder.Field(Folder.Field(Folder.Root, "tensors", JsonValueKind.Object), name, JsonValueKind.Object, "tensors.");
+        return Folder.Field(tensor, "tol_abs", JsonValueKind.Number, $"tensors.{name}.").GetDouble();
+    }
+
+    /// <summary>Whether a tensor belongs to the pass that has no prefix.</summary>
+    protected virtual bool IsOfMainPass(string name) => !name.StartsWith("at_", StringComparison.Ordinal);
 
     // Only tensors with a tolerance are outputs; the rest are inputs.
     private IEnumerable<string> Expected(string prefix)
@@ -62,7 +75,7 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
 
     private List<string> Order(string prefix)
     {
-        var names = Expected(prefix).Where(name => prefix.Length > 0 || !name.StartsWith("at_", StringComparison.Ordinal)).ToList();
+        var names = Expected(prefix).Where(name => prefix.Length > 0 || IsOfMainPass(name)).ToList();
         var rank = names.ToDictionary(name => name, name => Rank(name[prefix.Length..]), StringComparer.Ordinal);
         return [.. names.OrderBy(name => rank[name])];                                 // stable: those of one rank stay as in the file
     }
@@ -73,9 +86,12 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
         if (name.StartsWith("grad.", StringComparison.Ordinal))
         {
             foreach (var part in name.Split('.')) if (int.TryParse(part, out var block)) return 3e6 - block;
-            foreach (var part in (ReadOnlySpan<string>)["embed", "token", "pre_layrnorm"]) if (name.Contains(part, StringComparison.Ordinal)) return 4e6;
+            foreach (var part in (ReadOnlySpan<string>)["embed", "token", "wte", "wpe", "pre_layrnorm"])
+                if (name.Contains(part, StringComparison.Ordinal)) return 4e6;
             return 2e6;
         }
+        if (name.StartsWith("encoder.", StringComparison.Ordinal)) return 1e-7 * Rank(name[8..]);
+        if (name.StartsWith("decoder.", StringComparison.Ordinal)) return Rank(name[8..]);
         if (name.StartsWith("hidden.", StringComparison.Ordinal)) return 1 + int.Parse(name.AsSpan(7));
         return name switch { "position_embeddings" => 0, "last_hidden" => 1e6, "loss" or "loss_of_first_8" => 1e6 + 2, _ => 1e6 + 1 };
     }

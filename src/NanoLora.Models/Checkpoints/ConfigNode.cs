@@ -46,6 +46,9 @@ internal readonly struct ConfigNode
     /// <summary>Whether the field is there and not null.</summary>
     public bool Has(string name) => Find(name) is not null;
 
+    /// <summary>Whether the field is there and says null.</summary>
+    public bool IsNull(string name) => _object.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Null;
+
     /// <summary>An object within this one; an empty one if it is not there.</summary>
     public ConfigNode Sub(string name)
     {
@@ -106,6 +109,26 @@ internal readonly struct ConfigNode
         }
         return numbers;
     }
+
+    /// <summary>A list of whole numbers from 0 on, or null.</summary>
+    public int[]? Ints(string name, int most)
+    {
+        if (Find(name) is not { } value) return null;
+        var numbers = List(name, value, most, static e => e.ValueKind == JsonValueKind.Number && e.TryGetInt32(out var n) && n >= 0 ? n : -1);
+        return Array.TrueForAll(numbers, static n => n >= 0) ? numbers : throw Error(name, $"it is {Quote(value)}; a list of whole numbers is expected.");
+    }
+
+    /// <summary>A list of texts, or null.</summary>
+    public string[]? Texts(string name, int most)
+    {
+        if (Find(name) is not { } value) return null;
+        var texts = List(name, value, most, static e => e.ValueKind == JsonValueKind.String ? e.GetString()! : "");
+        return Array.TrueForAll(texts, static t => t.Length > 0) ? texts : throw Error(name, $"it is {Quote(value)}; a list of texts is expected.");
+    }
+
+    private T[] List<T>(string name, JsonElement value, int most, Func<JsonElement, T> item) =>
+        value.ValueKind == JsonValueKind.Array && value.GetArrayLength() <= most ? [.. value.EnumerateArray().Select(item)]
+            : throw Error(name, $"it is {Quote(value)}; a list of {most} at most is expected.");
 
     /// <summary>The names in id2label, in the order of their numbers; none if there are none.</summary>
     /// <exception cref="CheckpointException">The numbers are not those from 0 on.</exception>

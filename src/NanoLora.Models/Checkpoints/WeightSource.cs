@@ -40,11 +40,28 @@ internal abstract class WeightSource(Backend backend)
         return Made(new LayerNorm(weight, bias, eps));
     }
 
-    /// <summary>Two linears, with biases, and a function between them.</summary>
-    public Mlp Mlp(string path, int width, int between, string activation)
+    /// <summary>An RMS norm.</summary>
+    public RmsNorm RmsNorm(string path, int width, float eps, bool shifted = false)
     {
-        var fc1 = Linear($"{path}.fc1", between, width);
-        return new Mlp(fc1, Linear($"{path}.fc2", width, between), Activations.Named(activation, path));
+        using var weight = Get($"{path}.weight", new Shape(width), shifted ? Init.Zeros : Init.Ones);
+        return Made(new RmsNorm(weight, eps, shifted));
+    }
+
+    /// <summary>A table of tokens or positions.</summary>
+    public Embedding Embedding(string path, int rows, int width)
+    {
+        using var weight = Get($"{path}.weight", new Shape(rows, width), matrix: true);
+        return Made(new Embedding(weight));
+    }
+
+    /// <summary>Two linears, with biases, and a function between them.</summary>
+    public Mlp Mlp(string path, int width, int between, string activation) => Mlp(path, width, between, Activations.Named(activation, path));
+
+    /// <summary>Two linears, with or without biases, and a function between them.</summary>
+    public Mlp Mlp(string path, int width, int between, Activation activation, bool bias = true)
+    {
+        var fc1 = Linear($"{path}.fc1", between, width, bias);
+        return new Mlp(fc1, Linear($"{path}.fc2", width, between, bias), activation);
     }
 
     /// <summary>Lets go of all parts that were made for a model that cannot be completed.</summary>
@@ -66,8 +83,9 @@ internal abstract class WeightSource(Backend backend)
 /// <param name="names">How it calls the paths.</param>
 /// <param name="fileShape">The shape in the file of a parameter by path and our shape.</param>
 /// <param name="keepType">Leave matrices in 16 bits where the file has them so.</param>
-internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMap names, Func<string, Shape, Shape> fileShape, bool keepType)
-    : WeightSource(backend)
+/// <param name="transposed">Whether the file holds the matrix at a path as [in, out]; null where it never does.</param>
+internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMap names, Func<string, Shape, Shape> fileShape, bool keepType,
+    Predicate<string>? transposed = null) : WeightSource(backend)
 {
     private const string Advice = "Check that config and weights belong together.";
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
@@ -76,11 +94,13 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
     public override Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false)
     {
         var entry = Find(path);
-        var expected = fileShape(path, shape);
+        var turned = transposed?.Invoke(path) == true;
+        var expected = turned ? new Shape(shape[1], shape[0]) : fileShape(path, shape);
         var given = string.Join(", ", entry.Shape);
         if (!Fits(entry, expected))
             throw new CheckpointException(checkpoint.Path, entry.Name, $"it is [{given}] in the file; the model wants {expected}. {Advice}");
         _used.Add(entry.Name);
+        if (turned) return checkpoint.LoadTransposed(entry, Backend.Main, keepType && matrix);
         var x = checkpoint.Load(entry, Backend.Main, keepType && matrix);
         if (x.Shape == shape) return x;
         var y = x.Reshape(shape);
@@ -90,11 +110,15 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
 
     /// <summary>Refuses a file with tensors that nobody asked for, except those whose names begin with one of the given texts.</summary>
     /// <exception cref="CheckpointException">There are such tensors.</exception>
-    public void NothingElse(params ReadOnlySpan<string> except)
+    public void NothingElse(params string[] except) => NothingElse(name => Starts(name, except));
+
+    /// <summary>As <see cref="NothingElse(string[])"/>, except those that are of no concern.</summary>
+    /// <exception cref="CheckpointException">There are such tensors.</exception>
+    public void NothingElse(Predicate<string> except)
     {
         foreach (var entry in checkpoint.Entries)
         {
-            if (_used.Contains(entry.Name) || Starts(entry.Name, except)) continue;
+            if (_used.Contains(entry.Name) || except(entry.Name)) continue;
             throw new CheckpointException(checkpoint.Path, entry.Name, $"the model has no place for {entry}. {Advice}");
         }
     }

@@ -71,7 +71,11 @@ public static class TensorFiles
     }
 
     /// <summary>What <see cref="SaveWeights"/> writes.</summary>
-    internal static Action<Stream> WeightsOf(Model model, string path, Func<string, Shape, Shape>? fileShape)
+    /// <param name="model">The model.</param>
+    /// <param name="path">The file, for messages.</param>
+    /// <param name="fileShape">The shape in the file of a parameter by path and shape, or null where all are alike.</param>
+    /// <param name="transposed">Whether the file holds the matrix at a path as [in, out], or null where it never does.</param>
+    internal static Action<Stream> WeightsOf(Model model, string path, Func<string, Shape, Shape>? fileShape, Predicate<string>? transposed = null)
     {
         foreach (var (at, linear) in model.Linears())
         {
@@ -79,13 +83,73 @@ public static class TensorFiles
                 throw new InvalidOperationException($"{path}: the linear at {at} has an adapter, which this file does not hold; merge it or take it off.");
         }
         var sources = new List<TensorSource>();
+        var seen = new HashSet<Parameter>();                                           // a tied head is written once, as the embedding
         foreach (var (at, parameter) in model.Parameters())
         {
+            if (!seen.Add(parameter)) continue;
             var name = model.Names.Theirs(at).FirstOrDefault()
                 ?? throw new InvalidOperationException($"{path}: the family of {model.Source} has no name for {at}.");
-            sources.Add(Source(name, parameter.Value, fileShape?.Invoke(at, parameter.Shape) ?? parameter.Shape));
+            sources.Add(transposed?.Invoke(at) == true ? Transposed(name, parameter.Value)
+                : Source(name, parameter.Value, fileShape?.Invoke(at, parameter.Shape) ?? parameter.Shape));
         }
         return SafetensorsWriter.Content(path, sources, new Dictionary<string, string> { ["format"] = "pt" });
+    }
+
+    /// <summary>
+    /// Reads a matrix that the file holds as [in, out], as [out, in]: F32, or 16-bit as it rests in the file if <paramref name="keepType"/> is set.
+    /// </summary>
+    internal static Tensor LoadTransposed(this Checkpoint checkpoint, TensorEntry entry, Workspace workspace, bool keepType)
+    {
+        var shape = ShapeOf(checkpoint, entry);
+        var turned = new Shape(shape[1], shape[0]);
+        if (keepType && entry.DType is FileDType.BF16 or FileDType.F16)
+        {
+            var halves = Turn(MemoryMarshal.Cast<byte, ushort>(checkpoint.Bytes(entry)), shape[0], shape[1]);
+            var y = workspace.New(turned, entry.DType == FileDType.BF16 ? DType.BF16 : DType.F16);
+            y.Backend.Upload<ushort>(halves, y);
+            return y;
+        }
+        ReadOnlySpan<float> values;
+        if (entry.DType == FileDType.F32) values = MemoryMarshal.Cast<byte, float>(checkpoint.Bytes(entry));
+        else
+        {
+            var wide = new float[shape.Count];
+            checkpoint.CopyTo(entry, wide);
+            values = wide;
+        }
+        var x = workspace.New(turned);
+        x.Backend.Upload<float>(Turn(values, shape[0], shape[1]), x);
+        return x;
+    }
+
+    private static TensorSource Transposed(string name, Tensor values)
+    {
+        long[] axes = [values.Shape[1], values.Shape[0]];
+        return values.DType == DType.F32 ? new TensorSource(name, FileDType.F32, axes, stream => WriteTurned<float>(stream, values))
+            : new TensorSource(name, values.DType == DType.BF16 ? FileDType.BF16 : FileDType.F16, axes, stream => WriteTurned<ushort>(stream, values));
+    }
+
+    private static void WriteTurned<T>(Stream stream, Tensor values) where T : unmanaged
+    {
+        var all = new T[values.Count];
+        values.Backend.Download(values, all.AsSpan());
+        stream.Write(MemoryMarshal.AsBytes(Turn<T>(all, values.Shape[0], values.Shape[1]).AsSpan()));
+    }
+
+    // The transpose of [rows, cols], in tiles that stay in the first cache: each byte of the file is read once.
+    private static T[] Turn<T>(ReadOnlySpan<T> x, int rows, int cols)
+    {
+        const int side = 32;
+        var y = new T[x.Length];
+        for (var top = 0; top < rows; top += side)
+        {
+            for (var left = 0; left < cols; left += side)
+            {
+                for (var row = top; row < Math.Min(rows, top + side); row++)
+                    for (var col = left; col < Math.Min(cols, left + side); col++) y[col * rows + row] = x[row * cols + col];
+            }
+        }
+        return y;
     }
 
     private static Shape ShapeOf(Checkpoint checkpoint, TensorEntry entry)

@@ -12,8 +12,17 @@ public sealed class ModelGoldenTests
         "siglip_vision", "siglip_classifier", "timm_vit", "timm_vit_interpolate", "timm_vit_gap",
     ];
 
+    /// <summary>The same, of language models.</summary>
+    public static TheoryData<string> Texts { get; } =
+    [
+        "gpt2", "llama", "llama_rope_llama3", "llama_rope_dynamic", "llama_rope_yarn", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3",
+        "phi3_longrope", "opt", "opt_post_norm", "gpt_neox",
+    ];
+
     [Theory]
     [MemberData(nameof(Images))]
+    [MemberData(nameof(Texts))]
+    [InlineData("t5")]
     public void AgreesWithTheReference(string name)
     {
         using var backend = new CpuBackend();
