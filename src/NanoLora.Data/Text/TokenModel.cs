@@ -17,6 +17,14 @@ internal sealed class TokenList
         Offsets.Add((x.From(start), x.To(end - 1)));
     }
 
+    /// <summary>Adds others.</summary>
+    public void Add(TokenList tokens)
+    {
+        Ids.AddRange(tokens.Ids);
+        Tokens.AddRange(tokens.Tokens);
+        Offsets.AddRange(tokens.Offsets);
+    }
+
     /// <summary>Takes back all but so many.</summary>
     public void Keep(int count)
     {

@@ -68,8 +68,8 @@ public sealed class Tokenizer : ITokenizer
     {
         ArgumentNullException.ThrowIfNull(text);
         options ??= new EncodeOptions();
-        List<TokenRow> rows = [TokenRow.Of(Tokens(text, options.SpecialTokensAsText), 0)];
-        if (pair is not null) rows.Add(TokenRow.Of(Tokens(pair, options.SpecialTokensAsText), 1));
+        List<TokenRow> rows = [TokenRow.Of(Tokens(text, options, 0), 0)];
+        if (pair is not null) rows.Add(TokenRow.Of(Tokens(pair, options, 1), 1));
         if (options.Truncation is { } truncation)
         {
             var added = options.AddSpecialTokens ? PostProcessor?.Added(rows.Count) ?? 0 : 0;
@@ -100,36 +100,71 @@ public sealed class Tokenizer : ITokenizer
 
     private bool IsSkipped(int id, string token) => _added.IsSpecial(token) || IsSpecial?.Invoke(id) == true;
 
-    private TokenList Tokens(string text, bool specialAsText)
+    private TokenList Tokens(string text, EncodeOptions options, int number)
+    {
+        var parts = new List<Part>();
+        var x = AlignedText.Of(CodePoints.Of(text));
+        foreach (var (start, end, id) in _added.Cut(x, normalized: false, options.SpecialTokensAsText))
+        {
+            if (id >= 0) parts.Add(new(x, start, end, id));
+            else AddWords(x.Slice(start, end), options.SpecialTokensAsText, parts);
+        }
+        // What will be cut off anyway is not looked at, word by word; so also does the tokenizers library, and it shows in what overflows.
+        var limit = options.Truncation is { } t && (t.Strategy != TruncationStrategy.OnlySecond || number > 0) ? t.MaxLength : int.MaxValue;
+        return options.Truncation?.FromLeft == true ? LastTokens(parts, limit) : FirstTokens(parts, limit);
+    }
+
+    private TokenList FirstTokens(List<Part> parts, int limit)
     {
         var y = new TokenList();
-        var x = AlignedText.Of(CodePoints.Of(text));
-        foreach (var (start, end, id) in _added.Cut(x, normalized: false, specialAsText))
+        foreach (var part in parts)
         {
-            if (id >= 0) AddAdded(id, x, start, end, y);
-            else AddText(x.Slice(start, end), specialAsText, y);
+            Encode(part, y);
+            if (y.Ids.Count >= limit) break;
         }
         return y;
     }
 
-    private void AddText(AlignedText x, bool specialAsText, TokenList y)
+    private TokenList LastTokens(List<Part> parts, int limit)
+    {
+        var lists = new Stack<TokenList>();
+        for (int i = parts.Count - 1, count = 0; i >= 0 && (count < limit || i == parts.Count - 1); i--)
+        {
+            var tokens = new TokenList();
+            Encode(parts[i], tokens);
+            lists.Push(tokens);
+            count += tokens.Ids.Count;
+        }
+        var y = new TokenList();
+        foreach (var tokens in lists) y.Add(tokens);
+        return y;
+    }
+
+    private void AddWords(AlignedText x, bool specialAsText, List<Part> parts)
     {
         if (Normalizer is not null) x = Normalizer.Apply(x);
         foreach (var (start, end, id) in _added.Cut(x, normalized: true, specialAsText))
         {
             if (id >= 0)
             {
-                AddAdded(id, x, start, end, y);
+                parts.Add(new(x, start, end, id));
                 continue;
             }
             var pieces = new Pieces(x.Slice(start, end));
             PreTokenizer?.Apply(pieces);
-            foreach (var (from, to) in pieces.Cuts) if (to > from) _model.Encode(pieces.Text, from, to, y);
+            foreach (var (from, to) in pieces.Cuts) if (to > from) parts.Add(new(pieces.Text, from, to, -1));
         }
     }
 
     // What an added token is called is what it took of the text, white space and all.
-    private static void AddAdded(int id, AlignedText x, int start, int end, TokenList y) => y.Add(id, CodePoints.Text(x.Points[start..end]), x, start, end);
+    private void Encode(Part part, TokenList y)
+    {
+        if (part.Id < 0) _model.Encode(part.Text, part.Start, part.End, y);
+        else y.Add(part.Id, CodePoints.Text(part.Text.Points[part.Start..part.End]), part.Text, part.Start, part.End);
+    }
+
+    // A word, or an added token: [Start, End) of a text, and the token's id or -1.
+    private readonly record struct Part(AlignedText Text, int Start, int End, int Id);
 }
 
 /// <summary>Cuts one text or two to a length.</summary>

@@ -55,11 +55,26 @@ public sealed class TokenizersArea : IGoldenArea
             else if (file.Name == "stream.jsonl") cases.Each(file.Name, cases.Stream);
             else report.Missing($"a reader for {file.Name}");
         }
-        foreach (var vocabulary in new[] { "vocab.json", "vocab.txt" })
+        RunVocabulary(folder, report);
+    }
+
+    // vocab.json and vocab.txt do not say how the text was prepared; tokenizer.json beside them does.
+    private static void RunVocabulary(GoldenFolder folder, GoldenReport report)
+    {
+        foreach (var name in new[] { "vocab.json", "vocab.txt" })
         {
-            if (!File.Exists(Path.Combine(folder.Path, vocabulary)) || Load(Path.Combine(folder.Path, vocabulary), report) is not { } old) continue;
-            var again = new TokenizerCases(folder, report, old) { Prefix = vocabulary };
-            again.Each("cases.jsonl", again.Ids);
+            var path = Path.Combine(folder.Path, name);
+            if (!File.Exists(path)) continue;
+            report.Case(name);
+            try
+            {
+                var json = JsonTree.Read(Path.Combine(folder.Path, "tokenizer.json"));
+                var tokenizer = name == "vocab.json" ? VocabularyFiles.ByteLevel(path, json["pre_tokenizer"].Bool("add_prefix_space", false))
+                    : VocabularyFiles.WordPiece(path, (BertNormalizer)TokenizerJsonParts.Normalizer(json["normalizer"]), json["model"]["max_input_chars_per_word"].Int());
+                var again = new TokenizerCases(folder, report, tokenizer) { Prefix = name };
+                again.Each("cases.jsonl", again.Ids);
+            }
+            catch (Exception e) when (e is InvalidDataException or IOException or InvalidCastException) { report.Fail(e.Message); }
         }
     }
 
