@@ -82,7 +82,7 @@ public sealed class ChatTemplate
         foreach (var (name, token) in SpecialTokens) names.Set(name, token);
         if (options.BosToken is not null) names.Set("bos_token", options.BosToken);
         if (options.EosToken is not null) names.Set("eos_token", options.EosToken);
-        names.Set("messages", TemplateValue.List(messages.Select(static m => m.Value)));
+        names.Set("messages", TemplateValue.List(messages.Select(static m => m?.Value ?? throw new ArgumentException("a message is null.", nameof(messages)))));
         names.Set("tools", options.Tools ?? TemplateValue.None);
         names.Set("documents", options.Documents ?? TemplateValue.None);
         names.Set("add_generation_prompt", options.AddGenerationPrompt);

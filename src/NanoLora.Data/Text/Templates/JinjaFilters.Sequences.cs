@@ -229,7 +229,7 @@ internal static partial class JinjaFilters
         r.Step();
         if (JinjaArguments.OrNull(path) is null) return item;
         if (path is not TextValue dotted) return JinjaAccess.Item(r, item, path!);
-        foreach (var part in dotted.Value.Split('.'))
+        foreach (var part in r.Charge(dotted.Value).Split('.'))
         {
             r.Step();
             item = JinjaAccess.Step(r, item, part);

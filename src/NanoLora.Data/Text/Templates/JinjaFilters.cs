@@ -218,7 +218,7 @@ internal static partial class JinjaFilters
     private static TemplateValue Trim(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         var characters = JinjaArguments.OrNull(a.Bind(r, "trim", "chars")[0]);
-        return r.Text(PyText.Trim(Text(r, value), characters is null ? null : JinjaArguments.Text(r, characters)));
+        return r.Text(PyText.Trim(Text(r, value), characters is null ? null : r.Charge(JinjaArguments.Text(r, characters))));
     }
 
     private static TemplateValue Truncate(JinjaRenderer r, JinjaArguments a, TemplateValue value)

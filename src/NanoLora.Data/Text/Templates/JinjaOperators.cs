@@ -40,7 +40,7 @@ internal static class JinjaOperators
                 if (a.Items.Count != b.Items.Count) return false;
                 return Within(r, () =>
                 {
-                    foreach (var (key, value) in a.Items) if (!b.Items.TryGetValue(key, out var other) || !AreEqual(r, value, other)) return false;
+                    foreach (var (key, value) in a.Items) if (!b.Items.TryGetValue(Key(r, key), out var other) || !AreEqual(r, value, other)) return false;
                     return true;
                 });
             default: return ReferenceEquals(x, y) && x is not FloatValue || PyNumber.TryCompare(x, y, out var order) && order == 0;
@@ -52,7 +52,11 @@ internal static class JinjaOperators
     {
         r.Step();
         if (PyNumber.TryCompare(x, y, out var order)) return order;
-        if (x is TextValue a && y is TextValue b) return Math.Sign(PyText.Compare(a.Value, b.Value));
+        if (x is TextValue a && y is TextValue b)
+        {
+            r.Room(Math.Min(a.Value.Length, b.Value.Length));
+            return Math.Sign(PyText.Compare(a.Value, b.Value));
+        }
         if (x is SequenceValue { Kind: SequenceKind.List or SequenceKind.Tuple } p && y is SequenceValue q && p.Kind == q.Kind)
         {
             r.Enter();
@@ -75,7 +79,7 @@ internal static class JinjaOperators
         {
             case TextValue text:
                 if (item is not TextValue part) throw r.Error($"'in <string>' requires string as left operand, not {item.Type}");
-                r.Charge(text.Value);
+                r.Search(text.Value, part.Value);
                 return text.Value.Contains(part.Value, StringComparison.Ordinal);
             case MapValue map: return map.Items.ContainsKey(Key(r, item));
             default:
@@ -85,8 +89,11 @@ internal static class JinjaOperators
     }
 
     /// <summary>The value as a key of a mapping.</summary>
-    public static TemplateValue Key(JinjaRenderer r, TemplateValue value) => KeyComparer.IsKey(value) ? value
-        : throw r.Error(value is SequenceValue { Kind: SequenceKind.Tuple } ? "a tuple as a key of a mapping is not supported" : $"unhashable type: '{value.Type}'");
+    public static TemplateValue Key(JinjaRenderer r, TemplateValue value)
+    {
+        if (value is TextValue text) r.Charge(text.Value);
+        return KeyComparer.IsKey(value) ? value : throw r.Error(value is SequenceValue { Kind: SequenceKind.Tuple } ? "a tuple as a key of a mapping is not supported" : $"unhashable type: '{value.Type}'");
+    }
 
     /// <summary>The elements of what can be looped over. The problem's {0} is the type.</summary>
     public static IEnumerable<TemplateValue> Each(JinjaRenderer r, TemplateValue value, string problem = "'{0}' object is not iterable") => value switch
@@ -183,6 +190,7 @@ internal static class JinjaOperators
                 if (b.Sign < 0) return a.IsZero ? throw r.Error("zero to a negative power") : Real(r, "**", (double)a, (double)b);
                 if (a.IsZero || a.IsOne || a == BigInteger.MinusOne) return new IntValue(b.IsZero ? 1 : b.IsEven ? a * a : a);
                 if (b > PyNumber.MostBits || (a.GetBitLength() - 1) * (long)b > PyNumber.MostBits) throw r.Error("a whole number of more than 4,000 digits");
+                r.Step(a.GetBitLength() * (long)b / 8);
                 return Whole(r, BigInteger.Pow(a, (int)b));
         }
     }

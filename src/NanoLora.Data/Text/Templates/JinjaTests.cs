@@ -15,7 +15,7 @@ internal static class JinjaTests
             case "gt" or "greaterthan" or ">": return Compares(">");
             case "ge" or ">=": return Compares(">=");
             case "in": return Compares("in");
-            case "sameas": return IsSame(value, a.Bind(r, name, "other!")[0]!);
+            case "sameas": return IsSame(r, value, a.Bind(r, name, "other!")[0]!);
             case "divisibleby": return !JinjaOperators.IsTrue(JinjaOperators.Binary(r, "%", value, a.Bind(r, name, "num!")[0]!));
         }
         if (!Exists(name)) throw r.Error($"No test named {PyText.Repr(name)}.");
@@ -55,12 +55,9 @@ internal static class JinjaTests
     private static TemplateValue Rest(JinjaRenderer r, TemplateValue value) => JinjaOperators.Binary(r, "%", value, new IntValue(2));
 
     // Small whole numbers and texts of a template are one object in the reference; so far as anybody asks, sameas is equality of the same type.
-    private static bool IsSame(TemplateValue x, TemplateValue y) => (x, y) switch
+    private static bool IsSame(JinjaRenderer r, TemplateValue x, TemplateValue y) => (x, y) switch
     {
-        (NoneValue, NoneValue) => true,
-        (BoolValue a, BoolValue b) => a.Value == b.Value,
-        (IntValue a, IntValue b) => a.Value == b.Value,
-        (TextValue a, TextValue b) => a.Value == b.Value,
+        (NoneValue, NoneValue) or (BoolValue, BoolValue) or (IntValue, IntValue) or (TextValue, TextValue) => JinjaOperators.AreEqual(r, x, y),
         _ => ReferenceEquals(x, y),
     };
 }
