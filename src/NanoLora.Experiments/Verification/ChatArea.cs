@@ -73,7 +73,8 @@ public sealed class ChatArea : IGoldenArea
         var source = folder.Field(@case, "template", JsonValueKind.String).GetString()!;
         var now = DateTime.Parse(folder.Field(folder.Root, "now", JsonValueKind.String).GetString()!, CultureInfo.InvariantCulture);
         var variables = new Dictionary<string, TemplateValue>();
-        if (@case.TryGetProperty("variables", out var given)) foreach (var field in given.EnumerateObject()) variables[field.Name] = TemplateValue.From(field.Value);
+        if (@case.TryGetProperty("variables", out var given))
+            foreach (var field in given.EnumerateObject()) variables[field.Name] = TemplateValue.From(field.Value);
         Compare(folder, @case, report, () => ChatTemplate.Parse(source).Render([], new ChatOptions { Variables = variables, Clock = () => now }));
     }
 

@@ -7,8 +7,10 @@ public sealed class TemplatesTarget : FuzzTarget
 {
     private static readonly ChatMessage[] s_messages =
     [
-        new("system", "Be brief."), new("user", " What's up? é😀\n"), new("assistant", "<think>\nhm\n</think>\n\nNot much."), new("user", ChatPart.Text("And"), new ChatPart("image")),
-        new ChatMessage("assistant", "").With("tool_calls", TemplateValue.Parse("""[{"id": "abc123456", "function": {"name": "f", "arguments": {"x": [1, 2.5, null, true]}}}]""")),
+        new("system", "Be brief."), new("user", " What's up? é😀\n"), new("assistant", "<think>\nhm\n</think>\n\nNot much."),
+        new("user", ChatPart.Text("And"), new ChatPart("image")),
+        new ChatMessage("assistant", "").With("tool_calls", TemplateValue.Parse(
+            """[{"id": "abc123456", "function": {"name": "f", "arguments": {"x": [1, 2.5, null, true]}}}]""")),
         new("tool", "{}"),
     ];
 
@@ -17,7 +19,8 @@ public sealed class TemplatesTarget : FuzzTarget
         AddGenerationPrompt = true,
         BosToken = "<s>",
         EosToken = "</s>",
-        Tools = TemplateValue.Parse("""[{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"type": "array"}}, "required": ["x"]}}}]"""),
+        Tools = TemplateValue.Parse(
+            """[{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"type": "array"}}, "required": ["x"]}}}]"""),
         Clock = static () => new DateTime(2024, 7, 6, 9, 5, 3),
         Limits = new ChatTemplateLimits { MaxSteps = 50_000, MaxText = 50_000 },
     };

@@ -5,7 +5,8 @@ namespace NanoLora.Data;
 /// <summary>What x.name, x[index] and x[start:stop:step] give. Only values can be reached, and the methods that are written down for them here.</summary>
 internal static class JinjaAccess
 {
-    public static TemplateValue Attribute(JinjaRenderer r, TemplateValue value, string name) => Own(r, value, name) ?? Element(value, name) ?? Missing(value, name);
+    public static TemplateValue Attribute(JinjaRenderer r, TemplateValue value, string name) =>
+        Own(r, value, name) ?? Element(value, name) ?? Missing(value, name);
 
     public static TemplateValue Item(JinjaRenderer r, TemplateValue value, TemplateValue index)
     {

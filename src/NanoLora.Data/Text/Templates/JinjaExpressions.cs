@@ -69,7 +69,8 @@ internal sealed class IndexExpression(int line, JinjaExpression owner, JinjaExpr
 }
 
 /// <summary>x[start:stop:step].</summary>
-internal sealed class SliceExpression(int line, JinjaExpression owner, JinjaExpression? start, JinjaExpression? stop, JinjaExpression? step) : JinjaExpression(line)
+internal sealed class SliceExpression(int line, JinjaExpression owner, JinjaExpression? start, JinjaExpression? stop, JinjaExpression? step)
+    : JinjaExpression(line)
 {
     public override TemplateValue Evaluate(JinjaRenderer r)
     {

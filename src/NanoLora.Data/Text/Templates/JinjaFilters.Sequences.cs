@@ -63,7 +63,8 @@ internal static partial class JinjaFilters
         foreach (var item in Sorted(r, JinjaOperators.ToList(r, value), item => Folded(Key(item), cased), reverse: false))
         {
             var key = Folded(Key(item), cased);
-            if (last is null || !JinjaOperators.AreEqual(r, last, key)) groups.Add(new SequenceValue([Key(item), new SequenceValue(group = [], SequenceKind.List)], SequenceKind.Tuple) { IsGroup = true });
+            if (last is null || !JinjaOperators.AreEqual(r, last, key))
+                groups.Add(new SequenceValue([Key(item), new SequenceValue(group = [], SequenceKind.List)], SequenceKind.Tuple) { IsGroup = true });
             group!.Add(item);
             last = key;
         }
@@ -131,7 +132,8 @@ internal static partial class JinjaFilters
         foreach (var item in JinjaOperators.Each(r, value))
         {
             var key = Folded(Attribute(r, item, p[1]), JinjaArguments.Flag(p[0]));
-            if (bestKey is not null && !(name == "min" ? JinjaOperators.Compare(r, key, bestKey) < 0 : JinjaOperators.Compare(r, key, bestKey, ">") == 1)) continue;
+            if (bestKey is not null && !(name == "min" ? JinjaOperators.Compare(r, key, bestKey) < 0 : JinjaOperators.Compare(r, key, bestKey, ">") == 1))
+                continue;
             (best, bestKey) = (item, key);
         }
         return best ?? new UndefinedValue("No aggregated item, sequence was empty.");
@@ -253,7 +255,8 @@ internal static partial class JinjaFilters
                 for (int left = start, right = middle, at = start; at < end; at++)
                 {
                     var takesRight = left == middle || right < end
-                        && (reverse ? JinjaOperators.Compare(r, from[left].Key, from[right].Key) : JinjaOperators.Compare(r, from[right].Key, from[left].Key)) == -1;
+                        && (reverse ? JinjaOperators.Compare(r, from[left].Key, from[right].Key)
+                            : JinjaOperators.Compare(r, from[right].Key, from[left].Key)) == -1;
                     to[at] = takesRight ? from[right++] : from[left++];
                 }
             }

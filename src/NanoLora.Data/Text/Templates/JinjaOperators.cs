@@ -92,7 +92,9 @@ internal static class JinjaOperators
     public static TemplateValue Key(JinjaRenderer r, TemplateValue value)
     {
         if (value is TextValue text) r.Charge(text.Value);
-        return KeyComparer.IsKey(value) ? value : throw r.Error(value is SequenceValue { Kind: SequenceKind.Tuple } ? "a tuple as a key of a mapping is not supported" : $"unhashable type: '{value.Type}'");
+        if (KeyComparer.IsKey(value)) return value;
+        var tuple = value is SequenceValue { Kind: SequenceKind.Tuple };
+        throw r.Error(tuple ? "a tuple as a key of a mapping is not supported" : $"unhashable type: '{value.Type}'");
     }
 
     /// <summary>The elements of what can be looped over. The problem's {0} is the type.</summary>
@@ -149,7 +151,11 @@ internal static class JinjaOperators
             default: throw Unsupported();
         }
 
-        ChatTemplateException Unsupported() => r.Error($"unsupported operand type(s) for {(symbol == "**" ? "** or pow()" : symbol)}: '{x.Type}' and '{y.Type}'");
+        ChatTemplateException Unsupported()
+        {
+            var shown = symbol == "**" ? "** or pow()" : symbol;
+            return r.Error($"unsupported operand type(s) for {shown}: '{x.Type}' and '{y.Type}'");
+        }
     }
 
     public static TemplateValue Negate(JinjaRenderer r, TemplateValue x, bool minus) => x switch
@@ -183,7 +189,8 @@ internal static class JinjaOperators
             case "+": return Whole(r, a + b);
             case "-": return Whole(r, a - b);
             case "*": return Whole(r, a * b);
-            case "/": return new FloatValue((double)a / (double)b is var q && double.IsFinite(q) ? q : throw r.Error("integer division result too large for a float"));
+            case "/": return new FloatValue((double)a / (double)b is var q && double.IsFinite(q) ? q
+                : throw r.Error("integer division result too large for a float"));
             case "//": return new IntValue(PyNumber.FloorDivide(a, b));
             case "%": return new IntValue(a - PyNumber.FloorDivide(a, b) * b);
             default:

@@ -172,7 +172,8 @@ internal static class TextMethods
             r.Step();
             if (affix is not TextValue t) throw r.Error($"{name} first arg must be str or a tuple of str, not {affix.Type}");
             r.Charge(t.Value);
-            if (part is not null && (start ? part.StartsWith(t.Value, StringComparison.Ordinal) : part.EndsWith(t.Value, StringComparison.Ordinal))) return BoolValue.Of(true);
+            if (part is not null && (start ? part.StartsWith(t.Value, StringComparison.Ordinal) : part.EndsWith(t.Value, StringComparison.Ordinal)))
+                return BoolValue.Of(true);
         }
         return BoolValue.Of(false);
     }

@@ -12,7 +12,9 @@ public sealed class ChatTemplateFilesTests : IDisposable
     [Fact]
     public void A_field_a_list_and_a_file_are_read()
     {
-        Put("tokenizer_config.json", """{"chat_template": "field {{ bos_token }} {{ eos_token }}", "bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": false}, "pad_token": null}""");
+        Put("tokenizer_config.json", """
+            {"chat_template": "field {{ bos_token }} {{ eos_token }}", "bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": false}, "pad_token": null}
+            """);
         var template = ChatTemplate.Load(_folder);
         Assert.Equal("field <s> </s>", template.Render([]));
         Assert.Equal(["bos_token", "eos_token"], template.SpecialTokens.Keys.Order());
@@ -33,9 +35,12 @@ public sealed class ChatTemplateFilesTests : IDisposable
     }
 
     [Theory]
-    [InlineData("""{"chat_template": 5}""", "a text or a list"), InlineData("""{"chat_template": [1]}""", "each entry needs"), InlineData("""{"chat_template": [{"name": 1, "template": "x"}]}""", "a text is expected")]
-    [InlineData("""{"chat_template": "\ud800"}""", "no Unicode"), InlineData("""{"bos_token": 5, "chat_template": "x"}""", "bos_token"), InlineData("[]", "no JSON object"), InlineData("{", "cannot be read as JSON")]
-    [InlineData("""{"chat_template": "a\n{% if %}"}""", "line 2"), InlineData("{}", "there is no chat template"), InlineData("""{"chat_template": []}""", "none at all")]
+    [InlineData("""{"chat_template": 5}""", "a text or a list"), InlineData("""{"chat_template": [1]}""", "each entry needs")]
+    [InlineData("""{"chat_template": [{"name": 1, "template": "x"}]}""", "a text is expected")]
+    [InlineData("""{"chat_template": "\ud800"}""", "no Unicode"), InlineData("""{"bos_token": 5, "chat_template": "x"}""", "bos_token")]
+    [InlineData("[]", "no JSON object"), InlineData("{", "cannot be read as JSON")]
+    [InlineData("""{"chat_template": "a\n{% if %}"}""", "line 2"), InlineData("{}", "there is no chat template")]
+    [InlineData("""{"chat_template": []}""", "none at all")]
     public void What_is_wrong_with_a_config_is_said(string config, string words)
     {
         Put("tokenizer_config.json", config);

@@ -18,7 +18,7 @@ public sealed class ChatTemplateLimitsTests
         "{% set ns = namespace(x=['ab']) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
         "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
         "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}",
-        "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
+        "{% set n = namespace(x=[1], y=[1]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}",
         "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x < ns.y }}",
         "{% set ns = namespace(x=[1]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
         "{% set ns = namespace(x={}) %}{% for i in range(9999) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x | tojson(indent=9) }}",
@@ -26,15 +26,25 @@ public sealed class ChatTemplateLimitsTests
         "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
         "{{ 'a' * 999999999999 }}", "{{ [1] * 999999999999 }}", "{{ 2 ** 999999999 }}", "{{ 9 ** (9 ** 9) }}", "{{ (1,) * 99999999 }}",
         "{% set ns = namespace(x=3) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
-        "{{ range(0, 9999999999999) }}", "{{ 'a' | center(999999999) }}", "{{ 'a'.ljust(999999999) }}", "{{ 'a'.zfill(2000000000) }}", "{{ 'a' | indent(999999999) }}", "{{ '%999999999d' % 1 }}", "{{ '%.999999999f' % 1.5 }}",
-        "{{ '{:999999999}'.format('a') }}", "{{ '%*d' % (999999999, 1) }}", "{{ [1] | batch(999999999, 1) | list }}", "{{ [1] | slice(999999999) | list }}", "{{ [[1]] | tojson(indent=99999999) }}",
-        "{{ ('a' * 4000) | replace('', 'b' * 4000) }}", "{{ ('a' * 4000) | replace('a', 'b' * 9000) }}", "{{ ('b' * 9000).join('a' * 4000) }}", "{{ range(9999) | join('b' * 4000) }}", "{{ ('a\n' * 9000) | indent(4000) }}",
+        "{{ range(0, 9999999999999) }}", "{{ 'a' | center(999999999) }}", "{{ 'a'.ljust(999999999) }}", "{{ 'a'.zfill(2000000000) }}",
+        "{{ 'a' | indent(999999999) }}", "{{ '%999999999d' % 1 }}", "{{ '%.999999999f' % 1.5 }}",
+        "{{ '{:999999999}'.format('a') }}", "{{ '%*d' % (999999999, 1) }}", "{{ [1] | batch(999999999, 1) | list }}", "{{ [1] | slice(999999999) | list }}",
+        "{{ [[1]] | tojson(indent=99999999) }}",
+        "{{ ('a' * 4000) | replace('', 'b' * 4000) }}", "{{ ('a' * 4000) | replace('a', 'b' * 9000) }}", "{{ ('b' * 9000).join('a' * 4000) }}",
+        "{{ range(9999) | join('b' * 4000) }}", "{{ ('a\n' * 9000) | indent(4000) }}",
         "{% for i in range(99999) %}{{ 'abcdefgh' * 999 }}{% endfor %}", "{% macro m(n) %}{{ m(n + 1) ~ m(n + 1) }}{% endmacro %}{{ m(1) }}",
-        "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = ns.x + [i] %}{% endfor %}", "{% for i in range(99999) %}{{ range(99999) | list | length }}{% endfor %}",
-        "{% set x = range(9999) | list %}{% for i in x %}{{ x | sort | first }}{% endfor %}", "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x | length }}{% endfor %}", "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ 'b' in x }}{% endfor %}",
-        "{% set x = 'a' * 999999 %}{% for i in range(99999) %}{{ (x ~ 'b') in (x ~ x) }}{% endfor %}", "{% set x = 'a' * 999999 %}{% for i in range(99999) %}{{ x == x ~ '' }}{{ x < x ~ '' }}{{ x is sameas (x ~ '') }}{% endfor %}",
-        "{% set x = {'a' * 999999: 1} %}{% for i in range(99999) %}{{ x[x | first] }}{{ x == x.copy() }}{% endfor %}", "{% set x = 'a ' * 499999 %}{% for i in range(99999) %}{{ x.split() | length }}{% endfor %}", "{% set x = 'ab' * 499999 %}{% for i in range(99999) %}{{ x.strip(x) }}{% endfor %}",
-        "{% for i in range(99999) %}{% set x = {10 ** 4000 + i: 1} %}{% endfor %}", "{{ 1 | round(-2000000000) }}{{ '%s' * 99999 % 1 }}", "{% set x = 'a' * 999999 %}{{ [x] * 999999 }}", "{{ '{0}{0}{0}{0}{0}{0}{0}{0}{0}{0}'.format('a' * 9999999) }}", "{{ strftime_now('%c' * 999999) }}",
+        "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = ns.x + [i] %}{% endfor %}",
+        "{% for i in range(99999) %}{{ range(99999) | list | length }}{% endfor %}",
+        "{% set x = range(9999) | list %}{% for i in x %}{{ x | sort | first }}{% endfor %}",
+        "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x | length }}{% endfor %}",
+        "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ 'b' in x }}{% endfor %}",
+        "{% set x = 'a' * 999999 %}{% for i in range(99999) %}{{ (x ~ 'b') in (x ~ x) }}{% endfor %}",
+        "{% set x = 'a' * 999999 %}{% for i in range(99999) %}{{ x == x ~ '' }}{{ x < x ~ '' }}{{ x is sameas (x ~ '') }}{% endfor %}",
+        "{% set x = {'a' * 999999: 1} %}{% for i in range(99999) %}{{ x[x | first] }}{{ x == x.copy() }}{% endfor %}",
+        "{% set x = 'a ' * 499999 %}{% for i in range(99999) %}{{ x.split() | length }}{% endfor %}",
+        "{% set x = 'ab' * 499999 %}{% for i in range(99999) %}{{ x.strip(x) }}{% endfor %}",
+        "{% for i in range(99999) %}{% set x = {10 ** 4000 + i: 1} %}{% endfor %}", "{{ 1 | round(-2000000000) }}{{ '%s' * 99999 % 1 }}",
+        "{% set x = 'a' * 999999 %}{{ [x] * 999999 }}", "{{ '{0}{0}{0}{0}{0}{0}{0}{0}{0}{0}'.format('a' * 9999999) }}", "{{ strftime_now('%c' * 999999) }}",
     ];
 
     public static TheoryData<string> Endless => [.. s_endless];
@@ -51,7 +61,8 @@ public sealed class ChatTemplateLimitsTests
     }
 
     [Theory]
-    [InlineData("(", ""), InlineData("[", ""), InlineData("{1:", ""), InlineData("not ", ""), InlineData("-", ""), InlineData("a(", ""), InlineData("a[", ""), InlineData("a|b(", ""), InlineData("1 if 2 else ", ""), InlineData("a is b(", "")]
+    [InlineData("(", ""), InlineData("[", ""), InlineData("{1:", ""), InlineData("not ", ""), InlineData("-", ""), InlineData("a(", "")]
+    [InlineData("a[", ""), InlineData("a|b(", ""), InlineData("1 if 2 else ", ""), InlineData("a is b(", "")]
     [InlineData("(", "1 in a ~ "), InlineData("+", "a|")]
     public void Nesting_without_end_is_refused(string piece, string more)
     {
@@ -60,7 +71,8 @@ public sealed class ChatTemplateLimitsTests
     }
 
     [Theory]
-    [InlineData("{% if 1 %}", "{% endif %}"), InlineData("{% for i in [1] %}", "{% endfor %}"), InlineData("{% macro m() %}", "{% endmacro %}"), InlineData("{% set x %}", "{% endset %}"), InlineData("{% with %}", "{% endwith %}")]
+    [InlineData("{% if 1 %}", "{% endif %}"), InlineData("{% for i in [1] %}", "{% endfor %}"), InlineData("{% macro m() %}", "{% endmacro %}")]
+    [InlineData("{% set x %}", "{% endset %}"), InlineData("{% with %}", "{% endwith %}")]
     [InlineData("{% filter upper %}", "{% endfilter %}"), InlineData("{% call m() %}", "{% endcall %}"), InlineData("{% generation %}", "{% endgeneration %}")]
     public void Blocks_within_each_other_have_an_end(string open, string close)
     {
@@ -72,7 +84,8 @@ public sealed class ChatTemplateLimitsTests
 
     // These make deep trees without any recursion in the parser.
     [Theory]
-    [InlineData("1", " + 1"), InlineData("1", " * 1"), InlineData("a", " or a"), InlineData("a", ".b"), InlineData("a", "|string"), InlineData("a", "[0]"), InlineData("a", "()"), InlineData("a", " is defined"), InlineData("2", " ** 1")]
+    [InlineData("1", " + 1"), InlineData("1", " * 1"), InlineData("a", " or a"), InlineData("a", ".b"), InlineData("a", "|string"), InlineData("a", "[0]")]
+    [InlineData("a", "()"), InlineData("a", " is defined"), InlineData("2", " ** 1")]
     public void Long_chains_render_or_are_refused(string first, string next)
     {
         foreach (var count in (ReadOnlySpan<int>)[50, 5_000, 50_000])
@@ -80,15 +93,19 @@ public sealed class ChatTemplateLimitsTests
             try { ChatTemplate.Parse($"{{{{ {first}{string.Concat(Enumerable.Repeat(next, count))} }}}}").Render([]); }
             catch (ChatTemplateException) { }
         }
-        Assert.Throws<ChatTemplateException>(() => ChatTemplate.Parse($"{{% filter upper{string.Concat(Enumerable.Repeat("|upper", 50_000))} %}}{{% endfilter %}}").Render([]));
+        var filters = string.Concat(Enumerable.Repeat("|upper", 50_000));
+        Assert.Throws<ChatTemplateException>(() => ChatTemplate.Parse($"{{% filter upper{filters} %}}{{% endfilter %}}").Render([]));
         var chain = string.Concat(Enumerable.Repeat(next, 40));
         if (first is "1" or "2") Assert.NotEmpty(ChatTemplate.Parse($"{{{{ {first}{chain} }}}}").Render([]));
     }
 
     [Theory]
-    [InlineData("{{ ''.__class__ }}"), InlineData("{{ ''.__class__.__mro__ }}"), InlineData("{{ messages.__init__ }}"), InlineData("{{ raise_exception.__globals__ }}"), InlineData("{{ messages.GetType() }}"), InlineData("{{ ''.GetType() }}")]
-    [InlineData("{{ ''.Length }}"), InlineData("{{ messages.Count }}"), InlineData("{{ [].append(1) }}"), InlineData("{{ {}.update({}) }}"), InlineData("{{ self._TemplateReference__context }}"), InlineData("{{ '{0.__class__}'.format('') }}")]
-    [InlineData("{{ '' | attr('__class__') }}"), InlineData("{{ [''] | map(attribute='__class__') | list }}"), InlineData("{{ environment }}"), InlineData("{{ loop.__class__ }}"), InlineData("{% include '/etc/passwd' %}"), InlineData("{% import 'os' as os %}")]
+    [InlineData("{{ ''.__class__ }}"), InlineData("{{ ''.__class__.__mro__ }}"), InlineData("{{ messages.__init__ }}")]
+    [InlineData("{{ raise_exception.__globals__ }}"), InlineData("{{ messages.GetType() }}"), InlineData("{{ ''.GetType() }}")]
+    [InlineData("{{ ''.Length }}"), InlineData("{{ messages.Count }}"), InlineData("{{ [].append(1) }}"), InlineData("{{ {}.update({}) }}")]
+    [InlineData("{{ self._TemplateReference__context }}"), InlineData("{{ '{0.__class__}'.format('') }}")]
+    [InlineData("{{ '' | attr('__class__') }}"), InlineData("{{ [''] | map(attribute='__class__') | list }}"), InlineData("{{ environment }}")]
+    [InlineData("{{ loop.__class__ }}"), InlineData("{% include '/etc/passwd' %}"), InlineData("{% import 'os' as os %}")]
     public void Nothing_of_the_program_is_reached(string source)
     {
         try { Assert.True(ChatTemplate.Parse(source).Render([]) is "" or "[Undefined]"); }
@@ -101,10 +118,15 @@ public sealed class ChatTemplateLimitsTests
     {
         var random = new Philox(7, 5);
         ulong draw = 0;
-        var options = new ChatOptions { Limits = new ChatTemplateLimits { MaxSteps = 20_000, MaxText = 20_000 }, Variables = new Dictionary<string, TemplateValue> { ["tools"] = TemplateValue.Parse("""[{"function": {"name": "f", "x": [1, 2.5, null]}}]""") } };
+        var options = new ChatOptions
+        {
+            Limits = new ChatTemplateLimits { MaxSteps = 20_000, MaxText = 20_000 },
+            Tools = TemplateValue.Parse("""[{"function": {"name": "f", "x": [1, 2.5, null]}}]"""),
+        };
         ChatMessage[] chat = [new("system", "s"), new("user", "u"), new("assistant", "a")];
         string[] sources = [.. Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Golden", "tokenizers", "chat"), "*.jinja").Select(File.ReadAllText)];
-        string[] pieces = ["{{", "}}", "{%", "%}", "-%}", "{#", "#}", "'", "(", ")", "[", "]", "|", ".", " is ", " in ", " if ", "endfor", "{% for x in messages %}", "{% set ", "\\", "\n", "1", "**", "none", "|tojson", "[::-1]", "loop", "😀", "\ud800"];
+        string[] pieces = ["{{", "}}", "{%", "%}", "-%}", "{#", "#}", "'", "(", ")", "[", "]", "|", ".", " is ", " in ", " if ", "endfor",
+            "{% for x in messages %}", "{% set ", "\\", "\n", "1", "**", "none", "|tojson", "[::-1]", "loop", "😀", "\ud800"];
         var rendered = 0;
         foreach (var source in sources)
         {

@@ -30,7 +30,8 @@ public sealed class GoldenChatTests : EngineTest
             foreach (var file in Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Golden", "tokenizers", "chat")))
             {
                 var content = File.ReadAllText(file);
-                File.WriteAllText(Path.Combine(folder, Path.GetFileName(file)), file.EndsWith(".jsonl", StringComparison.Ordinal) ? content.Replace(old, with) : content);
+                File.WriteAllText(Path.Combine(folder, Path.GetFileName(file)), file.EndsWith(".jsonl", StringComparison.Ordinal)
+                    ? content.Replace(old, with) : content);
             }
             using var backend = new CpuBackend(threads: 1);
             var text = new StringWriter();
