@@ -48,7 +48,7 @@ internal static partial class JinjaFilters
     private static TemplateValue Last(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         a.Bind(r, "last");
-        if (value is SequenceValue { HasLength: false } or LoopValue or UndefinedValue) throw r.Error($"'{value.Type}' object is not reversible");
+        if (value is SequenceValue { HasLength: false } or LoopValue) throw r.Error($"'{value.Type}' object is not reversible");
         return JinjaOperators.ToList(r, value) is [.., var last] ? last : new UndefinedValue("No last item, sequence was empty.");
     }
 
@@ -169,7 +169,7 @@ internal static partial class JinjaFilters
         if (value is not (SequenceValue or MapValue or UndefinedValue or LoopValue)) throw r.Error("argument must be iterable");
         var items = JinjaOperators.ToList(r, value);
         items.Reverse();
-        return new SequenceValue(items, value is SequenceValue { HasLength: true } or MapValue ? SequenceKind.Generator : SequenceKind.List);
+        return new SequenceValue(items, value is SequenceValue { HasLength: true } or MapValue or UndefinedValue ? SequenceKind.Generator : SequenceKind.List);
     }
 
     // Into so many rows; the first ones take what does not divide.

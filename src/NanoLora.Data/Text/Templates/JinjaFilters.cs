@@ -229,13 +229,12 @@ internal static partial class JinjaFilters
     private static TemplateValue Truncate(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         var p = a.Bind(r, "truncate", "length", "killwords", "end", "leeway");
-        var text = JinjaArguments.Text(r, value);
-        var characters = PyText.Characters(r.Charge(text));
         var end = p[2] is null ? "..." : JinjaArguments.Text(r, p[2]!);
         int length = JinjaArguments.Int(r, p[0], 255), leeway = JinjaArguments.Int(r, JinjaArguments.OrNull(p[3]), 5), kept = length - PyText.Length(end);
         if (kept < 0) throw r.Error($"expected length >= {PyText.Length(end)}, got {length}");
         if (leeway < 0) throw r.Error($"expected leeway >= 0, got {leeway}");
-        if (characters.Count <= (long)length + leeway) return value;
+        if (JinjaOperators.Length(r, value) <= (long)length + leeway) return value;
+        var characters = PyText.Characters(JinjaArguments.Text(r, value));
         var cut = string.Concat(characters.GetRange(0, kept));
         var blank = JinjaArguments.Flag(p[1]) ? -1 : cut.LastIndexOf(' ');
         return r.Text((blank < 0 ? cut : cut[..blank]) + end);

@@ -81,6 +81,7 @@ internal static class JinjaOperators
                 if (item is not TextValue part) throw r.Error($"'in <string>' requires string as left operand, not {item.Type}");
                 r.Search(text.Value, part.Value);
                 return text.Value.Contains(part.Value, StringComparison.Ordinal);
+            case MapValue when item is SequenceValue { Kind: SequenceKind.Tuple or SequenceKind.Range }: return false;     // might be one, and here never is
             case MapValue map: return map.Items.ContainsKey(Key(r, item));
             default:
                 foreach (var candidate in Each(r, all, "argument of type '{0}' is not a container or iterable")) if (AreEqual(r, candidate, item)) return true;

@@ -49,7 +49,7 @@ internal static class PercentFormat
             if (type == '%') result.Append('%');
             else result.Append(One(r, spec, type, named ?? Next()));
         }
-        if (tuple is not null ? used < tuple.Count : used == 0 && values is not (MapValue or SequenceValue { Kind: SequenceKind.List }))
+        if (tuple is not null ? used < tuple.Count : used == 0 && values is not (MapValue or UndefinedValue or SequenceValue { HasElements: true }))
             throw r.Error("not all arguments converted during string formatting");
         return result.ToString();
 
