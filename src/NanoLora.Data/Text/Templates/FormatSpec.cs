@@ -60,7 +60,8 @@ internal struct FormatSpec
     {
         switch (Type)
         {
-            case 'c': return number <= 0x10FFFF && number is var n && (n < 0xD800 || n > 0xDFFF) ? char.ConvertFromUtf32((int)n)
+            case 'c':
+                return number <= 0x10FFFF && number is var n && (n < 0xD800 || n > 0xDFFF) ? char.ConvertFromUtf32((int)n)
                 : throw r.Error("%c arg not in range(0x110000)");
             case 'x' or 'X' or 'o' or 'b':
                 var numberBase = Type == 'o' ? 8 : Type == 'b' ? 2 : 16;

@@ -190,7 +190,8 @@ internal static class JinjaOperators
             case "+": return Whole(r, a + b);
             case "-": return Whole(r, a - b);
             case "*": return Whole(r, a * b);
-            case "/": return new FloatValue((double)a / (double)b is var q && double.IsFinite(q) ? q
+            case "/":
+                return new FloatValue((double)a / (double)b is var q && double.IsFinite(q) ? q
                 : throw r.Error("integer division result too large for a float"));
             case "//": return new IntValue(PyNumber.FloorDivide(a, b));
             case "%": return new IntValue(a - PyNumber.FloorDivide(a, b) * b);
