@@ -4,7 +4,7 @@ using System.Text;
 
 namespace NanoLora.Fuzz;
 
-/// <summary>The first inputs: small valid and malformed files of every kind, from the reference vectors (their folders formats and images).</summary>
+/// <summary>The first inputs: small valid and malformed files of every kind, from the reference vectors (their folders formats, images and tokenizers/chat).</summary>
 internal static class Seeds
 {
     private const int MaxBytes = 8 << 10;
@@ -19,6 +19,7 @@ internal static class Seeds
         foreach (var folder in Directory.GetDirectories(Path.Combine(golden, "peft"))) Adapter(folder, corpus);
         foreach (var file in Directory.GetFiles(Path.Combine(vectors, "images", "decode", "files"))) Copy(file, corpus, "pictures");
         Arrays(corpus);
+        foreach (var file in Directory.GetFiles(Path.Combine(vectors, "tokenizers", "chat"), "*.jinja")) Copy(file, corpus, "templates");
         Text(corpus, "tables", "plain", "path,label\none.png,a\n");
         Text(corpus, "tables", "all", "path,label,split,group\r\n\"one.png\",\"a, \"\"b\"\"\",train,me\r\none.png,b,test,you\r\n");
         Text(corpus, "plans", "named", """

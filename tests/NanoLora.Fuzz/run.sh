@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes one reader for a while, guided by coverage: run.sh READER SECONDS [FOLDER]
-# READER: safetensors, pytorch, peft, arrays, pictures, tables or plans. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
+# READER: safetensors, pytorch, peft, arrays, pictures, tables, plans or templates. FOLDER keeps the state of the fuzzer between runs; without it a temporary one is used.
 # Exit code 0: no finding. 1: a finding, shown and kept. 3: the fuzzer is not here and could not be installed.
 set -uo pipefail
 

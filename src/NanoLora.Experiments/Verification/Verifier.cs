@@ -32,7 +32,9 @@ public static class Verifier
 
     /// <summary>The kinds that are known.</summary>
     public static IReadOnlyList<IGoldenArea> Areas { get; } =
-        [new OpsArea(), new ModelsArea(), new TrainingArea(), new CompositionArea(), new ImagesArea(), new FormatsArea(), new TokenizersArea()];
+    [
+        new OpsArea(), new ModelsArea(), new TrainingArea(), new CompositionArea(), new ImagesArea(), new FormatsArea(), new TokenizersArea(), new ChatArea(),
+    ];
 
     /// <summary>Verifies folders: each is one of golden vectors (it has a golden.json) or one with such folders below it, which are taken in ordinal order of their paths.</summary>
     public static VerifyResult Run(IEnumerable<string> folders, Backend backend, TextWriter output, VerifyOptions? options = null)

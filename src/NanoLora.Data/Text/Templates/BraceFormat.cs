@@ -44,7 +44,8 @@ internal static class BraceFormat
         var head = length < 0 ? path : path[..length];
         if (head.Length == 0) head = (automatic++).ToString(System.Globalization.CultureInfo.InvariantCulture);
         var value = char.IsAsciiDigit(head[0])
-            ? int.TryParse(head, out var i) && i < arguments.Given.Count ? arguments.Given[i] : throw r.Error($"Replacement index {head} out of range for positional args tuple")
+            ? int.TryParse(head, out var i) && i < arguments.Given.Count ? arguments.Given[i]
+                : throw r.Error($"Replacement index {head} out of range for positional args tuple")
             : arguments.Named.TryGetValue(head, out var named) ? named : throw r.Error($"KeyError: {PyText.Repr(head)}");
         if (length >= 0) value = Follow(r, value, path, length);
         value = conversion switch
@@ -97,7 +98,8 @@ internal static class BraceFormat
         if (Is(",")) spec.Group = true;
         if (Is(".")) spec.Precision = Amount();
         if (at < characters.Count) spec.Type = characters[at++][0];
-        if (at < characters.Count || spec.Type is not ('\0' or 's' or 'd' or 'n' or 'b' or 'c' or 'o' or 'x' or 'X' or 'e' or 'E' or 'f' or 'F' or 'g' or 'G' or '%'))
+        if (at < characters.Count || spec.Type is not ('\0' or 's' or 'd' or 'n' or 'b' or 'c' or 'o' or 'x' or 'X' or 'e' or 'E' or 'f' or 'F' or 'g'
+            or 'G' or '%'))
             throw r.Error($"Invalid format specifier {PyText.Repr(text)}");
         return spec;
 

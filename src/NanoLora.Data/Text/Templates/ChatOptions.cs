@@ -56,8 +56,8 @@ public sealed class ChatText
     public string Text { get; }
 
     /// <summary>
-    /// Which characters (UTF-16 units) of it the model is to write itself: what stands in the template's <c>{% generation %}</c> blocks, front to back; empty for a
-    /// template that has none.
+    /// Which characters (UTF-16 units) of it the model is to write itself: what stands in the template's <c>{% generation %}</c> blocks, front to back;
+    /// empty for a template that has none.
     /// </summary>
     public IReadOnlyList<Range> Generated { get; }
 }

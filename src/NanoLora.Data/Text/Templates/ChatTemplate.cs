@@ -23,7 +23,7 @@ public sealed class ChatTemplate
         _statements = JinjaParser.Parse(name, source, MostNesting);
     }
 
-    /// <summary>The tokens that the template can name, such as <c>bos_token</c>, as the tokenizer's config gives them; empty for a template that was parsed.</summary>
+    /// <summary>The tokens that the template can name, such as <c>bos_token</c>, as the tokenizer's config gives them; none if it was parsed.</summary>
     public IReadOnlyDictionary<string, string> SpecialTokens { get; }
 
     /// <summary>Reads a template.</summary>
@@ -38,8 +38,8 @@ public sealed class ChatTemplate
     }
 
     /// <summary>
-    /// Reads the template of a model's folder, and its special tokens: <c>chat_template.jinja</c>, or the field of <c>tokenizer_config.json</c>, which is a text or a list
-    /// of named ones.
+    /// Reads the template of a model's folder, and its special tokens: <c>chat_template.jinja</c>, or the field of <c>tokenizer_config.json</c>, which is a
+    /// text or a list of named ones.
     /// </summary>
     /// <param name="folder">The model's folder.</param>
     /// <param name="name">Which one of several, such as "tool_use"; "default" if null.</param>
@@ -66,7 +66,8 @@ public sealed class ChatTemplate
         var continued = "";
         if (options.ContinueFinalMessage)
         {
-            if (options.AddGenerationPrompt) throw new ArgumentException("the last message is to be continued and an answer to begin; choose one of the two.", nameof(options));
+            if (options.AddGenerationPrompt)
+                throw new ArgumentException("the last message is to be continued and an answer to begin; choose one of the two.", nameof(options));
             messages = Marked(messages, out continued);
         }
         var renderer = new JinjaRenderer(_name, options.Limits, options.Clock ?? (static () => DateTime.Now), Names(messages, options));
@@ -82,7 +83,7 @@ public sealed class ChatTemplate
         foreach (var (name, token) in SpecialTokens) names.Set(name, token);
         if (options.BosToken is not null) names.Set("bos_token", options.BosToken);
         if (options.EosToken is not null) names.Set("eos_token", options.EosToken);
-        names.Set("messages", TemplateValue.List(messages.Select(static m => m.Value)));
+        names.Set("messages", TemplateValue.List(messages.Select(static m => m?.Value ?? throw new ArgumentException("a message is null.", nameof(messages)))));
         names.Set("tools", options.Tools ?? TemplateValue.None);
         names.Set("documents", options.Documents ?? TemplateValue.None);
         names.Set("add_generation_prompt", options.AddGenerationPrompt);
@@ -111,7 +112,8 @@ public sealed class ChatTemplate
                 marked = new SequenceValue([.. parts.Items[..at], changed, .. parts.Items[(at + 1)..]], SequenceKind.List);
             }
         }
-        if (marked is null) throw new ArgumentException("the last message is to be continued, and it has no text; give one, or an empty one.", nameof(messages));
+        if (marked is null)
+            throw new ArgumentException("the last message is to be continued, and it has no text; give one, or an empty one.", nameof(messages));
         return [.. messages.SkipLast(1), messages[^1].With("content", marked)];
     }
 

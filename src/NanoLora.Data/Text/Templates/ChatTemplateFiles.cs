@@ -23,7 +23,8 @@ internal static class ChatTemplateFiles
             if (root.TryGetProperty(Field, out var found) && found.ValueKind != JsonValueKind.Null) field = found;
         }
         // A file of its own counts more than the field.
-        var file = name == Default ? Path.Combine(folder, "chat_template.jinja") : Path.Combine(folder, "additional_chat_templates", Path.GetFileName(name) + ".jinja");
+        var file = name == Default ? Path.Combine(folder, "chat_template.jinja")
+            : Path.Combine(folder, "additional_chat_templates", Path.GetFileName(name) + ".jinja");
         if (File.Exists(file)) return (file, Text(file), tokens);
         if (field is { } template) return (config, Named(config, template, name), tokens);
         throw new ChatTemplateException(folder, 0, $"there is no chat template: neither {Path.GetRelativePath(folder, file)} nor a field {Field} in {Config}.");
@@ -62,7 +63,8 @@ internal static class ChatTemplateFiles
     {
         try
         {
-            if (new FileInfo(path).Length > MaxConfigBytes) throw new ChatTemplateException(path, 0, $"a config of more than {MaxConfigBytes} bytes is none; check the file.");
+            if (new FileInfo(path).Length > MaxConfigBytes)
+                throw new ChatTemplateException(path, 0, $"a config of more than {MaxConfigBytes} bytes is none; check the file.");
             using var document = JsonDocument.Parse(File.ReadAllBytes(path));
             if (document.RootElement.ValueKind == JsonValueKind.Object) return document.RootElement.Clone();
         }
@@ -77,7 +79,8 @@ internal static class ChatTemplateFiles
     {
         try
         {
-            if (new FileInfo(path).Length <= 4L * ChatTemplate.MaxSource) return new System.Text.UTF8Encoding(false, throwOnInvalidBytes: true).GetString(File.ReadAllBytes(path));
+            if (new FileInfo(path).Length <= 4L * ChatTemplate.MaxSource)
+                return new System.Text.UTF8Encoding(false, throwOnInvalidBytes: true).GetString(File.ReadAllBytes(path));
         }
         catch (Exception e) when (e is ArgumentException or IOException or UnauthorizedAccessException)
         {
@@ -90,7 +93,10 @@ internal static class ChatTemplateFiles
     {
         if (value.ValueKind != JsonValueKind.String) throw new ChatTemplateException(config, 0, $"{field}: a text is expected.");
         try { return value.GetString()!; }
-        catch (InvalidOperationException e) { throw new ChatTemplateException(config, 0, $"{field}: the text is no Unicode: half of a surrogate pair.", inner: e); }
+        catch (InvalidOperationException e)
+        {
+            throw new ChatTemplateException(config, 0, $"{field}: the text is no Unicode: half of a surrogate pair.", inner: e);
+        }
     }
 
     private static ChatTemplateException Wrong(string config, string problem) => new(config, 0, $"{Field}: {problem}");

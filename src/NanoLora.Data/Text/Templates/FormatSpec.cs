@@ -29,12 +29,14 @@ internal struct FormatSpec
             return Number(r, Digits(r, System.Numerics.BigInteger.Abs(whole)), whole.Sign < 0);
         }
         var number = PyNumber.ToDouble(value);
-        if (value is FloatValue && Type is 'd' or 'x' or 'X' or 'o' or 'b' or 'c' or 's') throw r.Error($"Unknown format code '{Type}' for object of type '{value.Type}'");
+        if (value is FloatValue && Type is 'd' or 'x' or 'X' or 'o' or 'b' or 'c' or 's')
+            throw r.Error($"Unknown format code '{Type}' for object of type '{value.Type}'");
         return Number(r, Real(r, Math.Abs(number)), double.IsNegative(number));
     }
 
     /// <summary>The text, cut to the precision.</summary>
-    public readonly string Cut(string text) => Precision < 0 || PyText.Length(text) <= Precision ? text : string.Concat(PyText.Characters(text).GetRange(0, Precision));
+    public readonly string Cut(string text) =>
+        Precision < 0 || PyText.Length(text) <= Precision ? text : string.Concat(PyText.Characters(text).GetRange(0, Precision));
 
     /// <summary>The text within its width.</summary>
     public readonly string Padded(JinjaRenderer r, string text, char align, string sign)
@@ -58,7 +60,9 @@ internal struct FormatSpec
     {
         switch (Type)
         {
-            case 'c': return number <= 0x10FFFF && number is var n && (n < 0xD800 || n > 0xDFFF) ? char.ConvertFromUtf32((int)n) : throw r.Error("%c arg not in range(0x110000)");
+            case 'c':
+                return number <= 0x10FFFF && number is var n && (n < 0xD800 || n > 0xDFFF) ? char.ConvertFromUtf32((int)n)
+                : throw r.Error("%c arg not in range(0x110000)");
             case 'x' or 'X' or 'o' or 'b':
                 var numberBase = Type == 'o' ? 8 : Type == 'b' ? 2 : 16;
                 var result = new StringBuilder();

@@ -5,14 +5,15 @@ namespace NanoLora.Data;
 /// <summary>What x.name, x[index] and x[start:stop:step] give. Only values can be reached, and the methods that are written down for them here.</summary>
 internal static class JinjaAccess
 {
-    public static TemplateValue Attribute(JinjaRenderer r, TemplateValue value, string name) => Own(r, value, name) ?? Element(value, name) ?? Missing(value, name);
+    public static TemplateValue Attribute(JinjaRenderer r, TemplateValue value, string name) =>
+        Own(r, value, name) ?? Element(value, name) ?? Missing(value, name);
 
     public static TemplateValue Item(JinjaRenderer r, TemplateValue value, TemplateValue index)
     {
         if (JinjaOperators.Problem(value) is { } problem) throw r.Error(problem);
         if (value is MapValue map)
         {
-            if (KeyComparer.IsKey(index) && map.Items.TryGetValue(index, out var found)) return found;
+            if (KeyComparer.IsKey(index) && JinjaOperators.Key(r, index) is var key && map.Items.TryGetValue(key, out var found)) return found;
         }
         else if (PyNumber.TryInt(index, out var number) && At(r, value, number) is { } element) return element;
         if (index is not TextValue name) return new UndefinedValue($"{Owner(value)} has no element {JinjaPrinter.Repr(r, index)}");
@@ -61,7 +62,12 @@ internal static class JinjaAccess
             return at.Sign >= 0 && at < sequence.Items.Count ? sequence.Items[(int)at] : null;
         }
         if (value is not TextValue text) return null;
-        var characters = PyText.Characters(r.Charge(text.Value));
+        if (PyText.Length(r.Charge(text.Value)) == text.Value.Length)             // one character, one UTF-16 unit
+        {
+            index = index.Sign < 0 ? index + text.Value.Length : index;
+            return index.Sign >= 0 && index < text.Value.Length ? new TextValue(text.Value[(int)index].ToString()) : null;
+        }
+        var characters = PyText.Characters(text.Value);
         index = index.Sign < 0 ? index + characters.Count : index;
         return index.Sign >= 0 && index < characters.Count ? new TextValue(characters[(int)index]) : null;
     }
@@ -82,7 +88,7 @@ internal static class JinjaAccess
 
     private static TemplateValue? Element(TemplateValue value, string name) => value is MapValue map ? map.Find(name) : null;
 
-    private static UndefinedValue Missing(TemplateValue value, string name) => new($"{PyText.Repr(Owner(value))} has no attribute {PyText.Repr(name)}");
+    private static UndefinedValue Missing(TemplateValue value, string name) => new($"{PyText.Repr(Owner(value))} has no attribute ", name);
 
     private static string Owner(TemplateValue value) => value is NoneValue ? "None" : $"{value.Type} object";
 }

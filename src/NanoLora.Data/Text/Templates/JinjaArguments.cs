@@ -34,7 +34,8 @@ internal sealed class JinjaArguments(List<TemplateValue> given, OrderedDictionar
     public static int Int(JinjaRenderer r, TemplateValue? value, int fallback)
     {
         if (value is null) return fallback;
-        if (!PyNumber.TryInt(value, out var number)) throw r.Error(JinjaOperators.Problem(value) ?? $"'{value.Type}' object cannot be interpreted as an integer");
+        if (!PyNumber.TryInt(value, out var number))
+            throw r.Error(JinjaOperators.Problem(value) ?? $"'{value.Type}' object cannot be interpreted as an integer");
         return number > int.MaxValue ? int.MaxValue : number < int.MinValue ? int.MinValue : (int)number;
     }
 

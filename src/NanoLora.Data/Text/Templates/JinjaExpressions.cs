@@ -21,7 +21,7 @@ internal sealed class NameExpression(int line, string name) : JinjaExpression(li
     public string Name { get; } = name;
 
     public override TemplateValue Evaluate(JinjaRenderer r) =>
-        r.Scope.Find(Name) ?? JinjaGlobals.Find(Name) ?? new UndefinedValue($"{PyText.Repr(Name)} is undefined");
+        r.Scope.Find(Name) ?? JinjaGlobals.Find(Name) ?? new UndefinedValue("", Name, " is undefined");
 }
 
 internal sealed class ListExpression(int line, List<JinjaExpression> items, bool isTuple) : JinjaExpression(line)
@@ -69,7 +69,8 @@ internal sealed class IndexExpression(int line, JinjaExpression owner, JinjaExpr
 }
 
 /// <summary>x[start:stop:step].</summary>
-internal sealed class SliceExpression(int line, JinjaExpression owner, JinjaExpression? start, JinjaExpression? stop, JinjaExpression? step) : JinjaExpression(line)
+internal sealed class SliceExpression(int line, JinjaExpression owner, JinjaExpression? start, JinjaExpression? stop, JinjaExpression? step)
+    : JinjaExpression(line)
 {
     public override TemplateValue Evaluate(JinjaRenderer r)
     {
@@ -99,7 +100,7 @@ internal sealed record JinjaCallArguments(
         foreach (var (key, value) in map.Items)
         {
             r.Step();
-            Add(r, named, key is TextValue name ? name.Value : throw r.Error("keywords must be strings"), value);
+            Add(r, named, key is TextValue name ? r.Charge(name.Value) : throw r.Error("keywords must be strings"), value);
         }
         return new JinjaArguments(given, named);
     }
@@ -144,7 +145,13 @@ internal sealed class FilterExpression(int line, JinjaExpression? input, string 
     public override TemplateValue Evaluate(JinjaRenderer r) => Apply(r, input is null ? throw r.Error("a filter without a value") : r.Evaluate(input));
 
     /// <summary>The filters in a row of which this is the last, on the text of a block.</summary>
-    public TemplateValue ApplyAll(JinjaRenderer r, TemplateValue block) => Apply(r, input is FilterExpression before ? before.ApplyAll(r, block) : block);
+    public TemplateValue ApplyAll(JinjaRenderer r, TemplateValue block)
+    {
+        r.Enter();
+        var value = Apply(r, input is FilterExpression before ? before.ApplyAll(r, block) : block);
+        r.Leave();
+        return value;
+    }
 
     private TemplateValue Apply(JinjaRenderer r, TemplateValue value) => JinjaFilters.Apply(r, name, value, arguments.Evaluate(r));
 }

@@ -48,7 +48,7 @@ internal static partial class JinjaFilters
     private static TemplateValue Last(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         a.Bind(r, "last");
-        if (value is SequenceValue { HasLength: false } or LoopValue or UndefinedValue) throw r.Error($"'{value.Type}' object is not reversible");
+        if (value is SequenceValue { HasLength: false } or LoopValue) throw r.Error($"'{value.Type}' object is not reversible");
         return JinjaOperators.ToList(r, value) is [.., var last] ? last : new UndefinedValue("No last item, sequence was empty.");
     }
 
@@ -63,7 +63,8 @@ internal static partial class JinjaFilters
         foreach (var item in Sorted(r, JinjaOperators.ToList(r, value), item => Folded(Key(item), cased), reverse: false))
         {
             var key = Folded(Key(item), cased);
-            if (last is null || !JinjaOperators.AreEqual(r, last, key)) groups.Add(new SequenceValue([Key(item), new SequenceValue(group = [], SequenceKind.List)], SequenceKind.Tuple) { IsGroup = true });
+            if (last is null || !JinjaOperators.AreEqual(r, last, key))
+                groups.Add(new SequenceValue([Key(item), new SequenceValue(group = [], SequenceKind.List)], SequenceKind.Tuple) { IsGroup = true });
             group!.Add(item);
             last = key;
         }
@@ -131,7 +132,8 @@ internal static partial class JinjaFilters
         foreach (var item in JinjaOperators.Each(r, value))
         {
             var key = Folded(Attribute(r, item, p[1]), JinjaArguments.Flag(p[0]));
-            if (bestKey is not null && !(name == "min" ? JinjaOperators.Compare(r, key, bestKey) < 0 : JinjaOperators.Compare(r, key, bestKey, ">") == 1)) continue;
+            if (bestKey is not null && !(name == "min" ? JinjaOperators.Compare(r, key, bestKey) < 0 : JinjaOperators.Compare(r, key, bestKey, ">") == 1))
+                continue;
             (best, bestKey) = (item, key);
         }
         return best ?? new UndefinedValue("No aggregated item, sequence was empty.");
@@ -167,7 +169,7 @@ internal static partial class JinjaFilters
         if (value is not (SequenceValue or MapValue or UndefinedValue or LoopValue)) throw r.Error("argument must be iterable");
         var items = JinjaOperators.ToList(r, value);
         items.Reverse();
-        return new SequenceValue(items, value is SequenceValue { HasLength: true } or MapValue ? SequenceKind.Generator : SequenceKind.List);
+        return new SequenceValue(items, value is SequenceValue { HasLength: true } or MapValue or UndefinedValue ? SequenceKind.Generator : SequenceKind.List);
     }
 
     // Into so many rows; the first ones take what does not divide.
@@ -229,7 +231,7 @@ internal static partial class JinjaFilters
         r.Step();
         if (JinjaArguments.OrNull(path) is null) return item;
         if (path is not TextValue dotted) return JinjaAccess.Item(r, item, path!);
-        foreach (var part in dotted.Value.Split('.'))
+        foreach (var part in r.Charge(dotted.Value).Split('.'))
         {
             r.Step();
             item = JinjaAccess.Step(r, item, part);
@@ -253,7 +255,8 @@ internal static partial class JinjaFilters
                 for (int left = start, right = middle, at = start; at < end; at++)
                 {
                     var takesRight = left == middle || right < end
-                        && (reverse ? JinjaOperators.Compare(r, from[left].Key, from[right].Key) : JinjaOperators.Compare(r, from[right].Key, from[left].Key)) == -1;
+                        && (reverse ? JinjaOperators.Compare(r, from[left].Key, from[right].Key)
+                            : JinjaOperators.Compare(r, from[right].Key, from[left].Key)) == -1;
                     to[at] = takesRight ? from[right++] : from[left++];
                 }
             }

@@ -54,10 +54,11 @@ internal static partial class JinjaFilters
     }
 
     /// <summary>Whether there is such a filter.</summary>
-    public static bool Exists(string name) => name is "abs" or "attr" or "batch" or "capitalize" or "center" or "default" or "d" or "dictsort" or "escape" or "e"
-        or "forceescape" or "first" or "float" or "format" or "groupby" or "indent" or "int" or "items" or "join" or "last" or "length" or "count" or "list" or "lower"
-        or "map" or "max" or "min" or "reject" or "rejectattr" or "select" or "selectattr" or "replace" or "reverse" or "round" or "safe" or "string" or "slice"
-        or "sort" or "sum" or "title" or "tojson" or "trim" or "truncate" or "unique" or "upper" or "urlencode" or "wordcount";
+    public static bool Exists(string name) => name is
+        "abs" or "attr" or "batch" or "capitalize" or "center" or "count" or "d" or "default" or "dictsort" or "e" or "escape" or "first" or "float"
+        or "forceescape" or "format" or "groupby" or "indent" or "int" or "items" or "join" or "last" or "length" or "list" or "lower" or "map"
+        or "max" or "min" or "reject" or "rejectattr" or "replace" or "reverse" or "round" or "safe" or "select" or "selectattr" or "slice"
+        or "sort" or "string" or "sum" or "title" or "tojson" or "trim" or "truncate" or "unique" or "upper" or "urlencode" or "wordcount";
 
     private static string Text(JinjaRenderer r, TemplateValue value) => r.Charge(JinjaPrinter.Text(r, value));
 
@@ -71,7 +72,8 @@ internal static partial class JinjaFilters
     {
         a.Bind(r, "abs");
         if (PyNumber.TryInt(value, out var whole)) return new IntValue(BigInteger.Abs(whole));
-        return value is FloatValue f ? new FloatValue(Math.Abs(f.Value)) : throw r.Error(JinjaOperators.Problem(value) ?? $"bad operand type for abs(): '{value.Type}'");
+        return value is FloatValue f ? new FloatValue(Math.Abs(f.Value))
+            : throw r.Error(JinjaOperators.Problem(value) ?? $"bad operand type for abs(): '{value.Type}'");
     }
 
     // x | attr(name): what x.name gives, but no element of a mapping.
@@ -117,7 +119,8 @@ internal static partial class JinjaFilters
     private static TemplateValue Indent(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         var p = a.Bind(r, "indent", "width", "first", "blank");
-        var text = value is TextValue t ? r.Charge(t.Value) : throw r.Error(JinjaOperators.Problem(value) ?? $"unsupported operand type(s) for +=: '{value.Type}' and 'str'");
+        if (value is not TextValue indented) throw r.Error(JinjaOperators.Problem(value) ?? $"unsupported operand type(s) for +=: '{value.Type}' and 'str'");
+        var text = r.Charge(indented.Value);
         var width = p[0] is TextValue own ? own.Value : Blanks(r, JinjaArguments.Int(r, p[0], 4));
         var lines = PyText.Lines(text + "\n");
         var result = new StringBuilder(JinjaArguments.Flag(p[1]) ? width : "").Append(lines[0]);
@@ -168,7 +171,9 @@ internal static partial class JinjaFilters
         var method = p[1] is null ? "common" : JinjaArguments.Text(r, p[1]!);
         if (method is not ("common" or "ceil" or "floor")) throw r.Error("method must be common, ceil or floor");
         if (!PyNumber.IsNumber(value)) throw r.Error(JinjaOperators.Problem(value) ?? $"type {value.Type} doesn't define __round__ method");
-        if (method == "common") return PyNumber.TryInt(value, out var whole) ? new IntValue(PyNumber.Round(whole, places)) : new FloatValue(PyNumber.Round(PyNumber.ToDouble(value), places));
+        if (method == "common")
+            return PyNumber.TryInt(value, out var whole) ? new IntValue(PyNumber.Round(whole, places))
+                : new FloatValue(PyNumber.Round(PyNumber.ToDouble(value), places));
         var scale = Math.Pow(10, places);
         var scaled = PyNumber.ToDouble(value) * scale;
         if (!double.IsFinite(scaled)) throw r.Error("cannot convert float infinity to integer");
@@ -218,19 +223,18 @@ internal static partial class JinjaFilters
     private static TemplateValue Trim(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         var characters = JinjaArguments.OrNull(a.Bind(r, "trim", "chars")[0]);
-        return r.Text(PyText.Trim(Text(r, value), characters is null ? null : JinjaArguments.Text(r, characters)));
+        return r.Text(PyText.Trim(Text(r, value), characters is null ? null : r.Charge(JinjaArguments.Text(r, characters))));
     }
 
     private static TemplateValue Truncate(JinjaRenderer r, JinjaArguments a, TemplateValue value)
     {
         var p = a.Bind(r, "truncate", "length", "killwords", "end", "leeway");
-        var text = JinjaArguments.Text(r, value);
-        var characters = PyText.Characters(r.Charge(text));
         var end = p[2] is null ? "..." : JinjaArguments.Text(r, p[2]!);
         int length = JinjaArguments.Int(r, p[0], 255), leeway = JinjaArguments.Int(r, JinjaArguments.OrNull(p[3]), 5), kept = length - PyText.Length(end);
         if (kept < 0) throw r.Error($"expected length >= {PyText.Length(end)}, got {length}");
         if (leeway < 0) throw r.Error($"expected leeway >= 0, got {leeway}");
-        if (characters.Count <= (long)length + leeway) return value;
+        if (JinjaOperators.Length(r, value) <= (long)length + leeway) return value;
+        var characters = PyText.Characters(JinjaArguments.Text(r, value));
         var cut = string.Concat(characters.GetRange(0, kept));
         var blank = JinjaArguments.Flag(p[1]) ? -1 : cut.LastIndexOf(' ');
         return r.Text((blank < 0 ? cut : cut[..blank]) + end);

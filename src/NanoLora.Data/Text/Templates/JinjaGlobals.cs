@@ -56,11 +56,16 @@ internal static class JinjaGlobals
     private static NamespaceValue Namespace(JinjaRenderer r, JinjaArguments a)
     {
         var space = new NamespaceValue();
-        foreach (var (key, value) in Dict(r, a).Items) space.Fields[key is TextValue name ? name.Value : throw r.Error("the names of a namespace must be texts")] = value;
+        foreach (var (key, value) in Dict(r, a).Items)
+        {
+            if (key is not TextValue name) throw r.Error("the names of a namespace must be texts");
+            space.Fields[name.Value] = value;
+        }
         return space;
     }
 
-    private static TemplateValue Raise(JinjaRenderer r, JinjaArguments a) => throw r.Error(JinjaPrinter.Text(r, a.Bind(r, "raise_exception", "message!")[0]!), raised: true);
+    private static TemplateValue Raise(JinjaRenderer r, JinjaArguments a) =>
+        throw r.Error(JinjaPrinter.Text(r, a.Bind(r, "raise_exception", "message!")[0]!), raised: true);
 
     private static TemplateValue Now(JinjaRenderer r, JinjaArguments a)
     {

@@ -8,6 +8,8 @@ namespace NanoLora.Data;
 /// <summary>Cuts a template into tokens.</summary>
 internal sealed class JinjaLexer
 {
+    private const int MostInName = 200;                     // a name is looked up at every use
+
     private static readonly string[] Operators =
     [
         "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";",
@@ -160,6 +162,7 @@ internal sealed class JinjaLexer
         {
             var length = 1;
             while (length < rest.Length && (char.IsLetterOrDigit(rest[length]) || rest[length] == '_')) length++;
+            if (length > MostInName) throw Error($"a name of more than {MostInName} characters", _at);
             Take(JinjaKind.Name, length, rest[..length].ToString());
         }
         else if (c is '\'' or '"')

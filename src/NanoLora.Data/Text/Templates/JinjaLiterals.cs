@@ -42,10 +42,10 @@ internal static class JinjaLiterals
         }
         var zeros = text[0] == '0';                         // 007 is no number: 00 and then 7
         var length = 1;
-        while (length < text.Length && (Fits(text[length], zeros) || text[length] == '_' && length + 1 < text.Length && Fits(text[length + 1], zeros))) length++;
+        while (Fits(text, length) || length < text.Length && text[length] == '_' && Fits(text, length + 1)) length++;
         return length;
 
-        static bool Fits(char c, bool zeros) => zeros ? c == '0' : char.IsAsciiDigit(c);
+        bool Fits(ReadOnlySpan<char> text, int at) => at < text.Length && (zeros ? text[at] == '0' : char.IsAsciiDigit(text[at]));
     }
 
     /// <summary>How long the string is, with its quotes; -1 if it does not end.</summary>
@@ -92,7 +92,8 @@ internal static class JinjaLiterals
                 case 'x' or 'u' or 'U':
                     var digits = c == 'x' ? 2 : c == 'u' ? 4 : 8;
                     if (at + 1 + digits > text.Length) return null;
-                    if (!uint.TryParse(text.Slice(at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code) || code > 0x10FFFF) return null;
+                    if (!uint.TryParse(text.Slice(at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code)) return null;
+                    if (code > 0x10FFFF) return null;
                     if (code > 0xFFFF) result.Append(char.ConvertFromUtf32((int)code));
                     else result.Append((char)code);
                     at += digits;
@@ -108,7 +109,9 @@ internal static class JinjaLiterals
     private static int Digits(ReadOnlySpan<char> text, int start)
     {
         var at = start;
-        while (at < text.Length && (char.IsAsciiDigit(text[at]) || at > start && text[at] == '_' && at + 1 < text.Length && char.IsAsciiDigit(text[at + 1]))) at++;
+        while (Fits(text, at) || at > start && at < text.Length && text[at] == '_' && Fits(text, at + 1)) at++;
         return at - start;
+
+        static bool Fits(ReadOnlySpan<char> text, int at) => at < text.Length && char.IsAsciiDigit(text[at]);
     }
 }

@@ -1,7 +1,8 @@
 namespace NanoLora.Data;
 
 /// <summary>{% for target in items if test recursive %}…{% else %}…{% endfor %}.</summary>
-internal sealed class ForStatement(int line, JinjaTarget target, JinjaExpression items, JinjaExpression? test, bool recursive, List<JinjaStatement> body, List<JinjaStatement> otherwise)
+internal sealed class ForStatement(
+    int line, JinjaTarget target, JinjaExpression items, JinjaExpression? test, bool recursive, List<JinjaStatement> body, List<JinjaStatement> otherwise)
     : JinjaStatement(line)
 {
     public bool IsRecursive { get; } = recursive;
@@ -11,7 +12,8 @@ internal sealed class ForStatement(int line, JinjaTarget target, JinjaExpression
     /// <summary>Loops over a value in the scope that the statement stands in.</summary>
     public bool Run(JinjaRenderer r, JinjaScope around, TemplateValue values, int depth)
     {
-        using var loop = new LoopValue(this, around, Chosen(r, around, values), test is null && values is not SequenceValue { HasLength: false } ? values : null, depth, r);
+        var sized = test is null && values is not SequenceValue { HasLength: false } ? values : null;
+        using var loop = new LoopValue(this, around, Chosen(r, around, values), sized, depth, r);
         var (finished, outside) = (false, r.Scope);
         while (loop.Next())
         {

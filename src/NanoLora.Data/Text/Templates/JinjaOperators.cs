@@ -40,7 +40,7 @@ internal static class JinjaOperators
                 if (a.Items.Count != b.Items.Count) return false;
                 return Within(r, () =>
                 {
-                    foreach (var (key, value) in a.Items) if (!b.Items.TryGetValue(key, out var other) || !AreEqual(r, value, other)) return false;
+                    foreach (var (key, value) in a.Items) if (!b.Items.TryGetValue(Key(r, key), out var other) || !AreEqual(r, value, other)) return false;
                     return true;
                 });
             default: return ReferenceEquals(x, y) && x is not FloatValue || PyNumber.TryCompare(x, y, out var order) && order == 0;
@@ -52,7 +52,11 @@ internal static class JinjaOperators
     {
         r.Step();
         if (PyNumber.TryCompare(x, y, out var order)) return order;
-        if (x is TextValue a && y is TextValue b) return Math.Sign(PyText.Compare(a.Value, b.Value));
+        if (x is TextValue a && y is TextValue b)
+        {
+            r.Room(Math.Min(a.Value.Length, b.Value.Length));
+            return Math.Sign(PyText.Compare(a.Value, b.Value));
+        }
         if (x is SequenceValue { Kind: SequenceKind.List or SequenceKind.Tuple } p && y is SequenceValue q && p.Kind == q.Kind)
         {
             r.Enter();
@@ -75,8 +79,9 @@ internal static class JinjaOperators
         {
             case TextValue text:
                 if (item is not TextValue part) throw r.Error($"'in <string>' requires string as left operand, not {item.Type}");
-                r.Charge(text.Value);
+                r.Search(text.Value, part.Value);
                 return text.Value.Contains(part.Value, StringComparison.Ordinal);
+            case MapValue when item is SequenceValue { Kind: SequenceKind.Tuple or SequenceKind.Range }: return false;     // might be one, and here never is
             case MapValue map: return map.Items.ContainsKey(Key(r, item));
             default:
                 foreach (var candidate in Each(r, all, "argument of type '{0}' is not a container or iterable")) if (AreEqual(r, candidate, item)) return true;
@@ -85,8 +90,13 @@ internal static class JinjaOperators
     }
 
     /// <summary>The value as a key of a mapping.</summary>
-    public static TemplateValue Key(JinjaRenderer r, TemplateValue value) => KeyComparer.IsKey(value) ? value
-        : throw r.Error(value is SequenceValue { Kind: SequenceKind.Tuple } ? "a tuple as a key of a mapping is not supported" : $"unhashable type: '{value.Type}'");
+    public static TemplateValue Key(JinjaRenderer r, TemplateValue value)
+    {
+        if (value is TextValue text) r.Charge(text.Value);
+        if (KeyComparer.IsKey(value)) return value;
+        var tuple = value is SequenceValue { Kind: SequenceKind.Tuple };
+        throw r.Error(tuple ? "a tuple as a key of a mapping is not supported" : $"unhashable type: '{value.Type}'");
+    }
 
     /// <summary>The elements of what can be looped over. The problem's {0} is the type.</summary>
     public static IEnumerable<TemplateValue> Each(JinjaRenderer r, TemplateValue value, string problem = "'{0}' object is not iterable") => value switch
@@ -142,7 +152,11 @@ internal static class JinjaOperators
             default: throw Unsupported();
         }
 
-        ChatTemplateException Unsupported() => r.Error($"unsupported operand type(s) for {(symbol == "**" ? "** or pow()" : symbol)}: '{x.Type}' and '{y.Type}'");
+        ChatTemplateException Unsupported()
+        {
+            var shown = symbol == "**" ? "** or pow()" : symbol;
+            return r.Error($"unsupported operand type(s) for {shown}: '{x.Type}' and '{y.Type}'");
+        }
     }
 
     public static TemplateValue Negate(JinjaRenderer r, TemplateValue x, bool minus) => x switch
@@ -176,13 +190,16 @@ internal static class JinjaOperators
             case "+": return Whole(r, a + b);
             case "-": return Whole(r, a - b);
             case "*": return Whole(r, a * b);
-            case "/": return new FloatValue((double)a / (double)b is var q && double.IsFinite(q) ? q : throw r.Error("integer division result too large for a float"));
+            case "/":
+                return new FloatValue((double)a / (double)b is var q && double.IsFinite(q) ? q
+                : throw r.Error("integer division result too large for a float"));
             case "//": return new IntValue(PyNumber.FloorDivide(a, b));
             case "%": return new IntValue(a - PyNumber.FloorDivide(a, b) * b);
             default:
                 if (b.Sign < 0) return a.IsZero ? throw r.Error("zero to a negative power") : Real(r, "**", (double)a, (double)b);
                 if (a.IsZero || a.IsOne || a == BigInteger.MinusOne) return new IntValue(b.IsZero ? 1 : b.IsEven ? a * a : a);
                 if (b > PyNumber.MostBits || (a.GetBitLength() - 1) * (long)b > PyNumber.MostBits) throw r.Error("a whole number of more than 4,000 digits");
+                r.Step(a.GetBitLength() * (long)b / 8);
                 return Whole(r, BigInteger.Pow(a, (int)b));
         }
     }

@@ -26,7 +26,8 @@ internal sealed partial class JinjaParser
         if (items.Count > 0) return items[0];
         return mayBeEmpty ? new ListExpression(line, items, isTuple: true) : throw Error($"Expected an expression, got {PyText.Repr(Current.Described)}");
 
-        bool EndsTuple() => Current.Kind is JinjaKind.OutputEnd or JinjaKind.TagEnd or JinjaKind.End || Current.Is(")") || endsAt is not null && Current.IsName(endsAt);
+        bool EndsTuple() => Current.Kind is JinjaKind.OutputEnd or JinjaKind.TagEnd or JinjaKind.End || Current.Is(")")
+            || endsAt is not null && Current.IsName(endsAt);
     }
 
     private JinjaExpression Expression(bool withCondition = true)
@@ -248,7 +249,8 @@ internal sealed partial class JinjaParser
         {
             if (Current.IsName("is")) throw Error("You cannot chain multiple tests with is");
             // x is divisibleby 3: one argument needs no brackets. What follows a test without one is not its argument.
-            if (!(Current.IsName("else") || Current.IsName("or") || Current.IsName("and"))) arguments = new JinjaCallArguments([Postfix(Primary())], [], null, null);
+            if (!(Current.IsName("else") || Current.IsName("or") || Current.IsName("and")))
+                arguments = new JinjaCallArguments([Postfix(Primary())], [], null, null);
         }
         var test = new TestExpression(line, expression, name, arguments);
         return negated ? new NotExpression(line, test) : test;

@@ -138,6 +138,9 @@ internal sealed class JinjaRenderer
         Step(1 + characters / CharactersPerStep);
     }
 
+    /// <summary>Counts the search for a text in another, which takes long where both are.</summary>
+    public void Search(string text, string mark) => Step(1 + text.Length / CharactersPerStep * (1 + (long)mark.Length / 64));
+
     /// <summary>Refuses a text that would be too long, without counting it.</summary>
     public void Fits(long characters)
     {

@@ -27,7 +27,8 @@ internal sealed class OutputStatement(int line, JinjaExpression expression) : Ji
     }
 }
 
-internal sealed class IfStatement(int line, List<(JinjaExpression Test, List<JinjaStatement> Body)> branches, List<JinjaStatement> otherwise) : JinjaStatement(line)
+internal sealed class IfStatement(int line, List<(JinjaExpression Test, List<JinjaStatement> Body)> branches, List<JinjaStatement> otherwise)
+    : JinjaStatement(line)
 {
     public override bool Run(JinjaRenderer r)
     {

@@ -15,7 +15,7 @@ internal static class JinjaTests
             case "gt" or "greaterthan" or ">": return Compares(">");
             case "ge" or ">=": return Compares(">=");
             case "in": return Compares("in");
-            case "sameas": return IsSame(value, a.Bind(r, name, "other!")[0]!);
+            case "sameas": return IsSame(r, value, a.Bind(r, name, "other!")[0]!);
             case "divisibleby": return !JinjaOperators.IsTrue(JinjaOperators.Binary(r, "%", value, a.Bind(r, name, "num!")[0]!));
         }
         if (!Exists(name)) throw r.Error($"No test named {PyText.Repr(name)}.");
@@ -48,19 +48,18 @@ internal static class JinjaTests
         bool Compares(string symbol) => CompareExpression.Holds(r, symbol, value, a.Bind(r, name, "other!")[0]!);
     }
 
-    private static bool Exists(string name) => name is "defined" or "undefined" or "none" or "boolean" or "true" or "false" or "integer" or "float" or "number" or "string"
-        or "mapping" or "sequence" or "iterable" or "callable" or "odd" or "even" or "lower" or "upper" or "filter" or "test" or "escaped" or "eq" or "equalto" or "=="
-        or "ne" or "!=" or "lt" or "lessthan" or "<" or "le" or "<=" or "gt" or "greaterthan" or ">" or "ge" or ">=" or "in" or "sameas" or "divisibleby";
+    private static bool Exists(string name) => name is
+        "boolean" or "callable" or "defined" or "divisibleby" or "eq" or "equalto" or "escaped" or "even" or "false" or "filter" or "float" or "ge"
+        or "greaterthan" or "gt" or "in" or "integer" or "iterable" or "le" or "lessthan" or "lower" or "lt" or "mapping" or "ne" or "none"
+        or "number" or "odd" or "sameas" or "sequence" or "string" or "test" or "true" or "undefined" or "upper" or "==" or "!=" or "<" or "<="
+        or ">" or ">=";
 
     private static TemplateValue Rest(JinjaRenderer r, TemplateValue value) => JinjaOperators.Binary(r, "%", value, new IntValue(2));
 
     // Small whole numbers and texts of a template are one object in the reference; so far as anybody asks, sameas is equality of the same type.
-    private static bool IsSame(TemplateValue x, TemplateValue y) => (x, y) switch
+    private static bool IsSame(JinjaRenderer r, TemplateValue x, TemplateValue y) => (x, y) switch
     {
-        (NoneValue, NoneValue) => true,
-        (BoolValue a, BoolValue b) => a.Value == b.Value,
-        (IntValue a, IntValue b) => a.Value == b.Value,
-        (TextValue a, TextValue b) => a.Value == b.Value,
+        (NoneValue, NoneValue) or (BoolValue, BoolValue) or (IntValue, IntValue) or (TextValue, TextValue) => JinjaOperators.AreEqual(r, x, y),
         _ => ReferenceEquals(x, y),
     };
 }

@@ -49,7 +49,8 @@ internal static class PercentFormat
             if (type == '%') result.Append('%');
             else result.Append(One(r, spec, type, named ?? Next()));
         }
-        if (tuple is not null ? used < tuple.Count : used == 0 && values is not (MapValue or SequenceValue { Kind: SequenceKind.List })) throw r.Error("not all arguments converted during string formatting");
+        if (tuple is not null ? used < tuple.Count : used == 0 && values is not (MapValue or UndefinedValue or SequenceValue { HasElements: true }))
+            throw r.Error("not all arguments converted during string formatting");
         return result.ToString();
 
         TemplateValue Next()
@@ -68,7 +69,8 @@ internal static class PercentFormat
             return Math.Clamp(JinjaArguments.Int(r, next(), 0), -1_000_000_000, 1_000_000_000);
         }
         long amount = 0;
-        for (; at < format.Length && char.IsAsciiDigit(format[at]); at++) if ((amount = amount * 10 + format[at] - '0') > 1_000_000_000) throw r.Error("width too big");
+        for (; at < format.Length && char.IsAsciiDigit(format[at]); at++)
+            if ((amount = amount * 10 + format[at] - '0') > 1_000_000_000) throw r.Error("width too big");
         return (int)amount;
     }
 
@@ -82,7 +84,9 @@ internal static class PercentFormat
             case 'd' or 'i' or 'u':
                 if (!PyNumber.IsNumber(value)) throw r.Error(JinjaOperators.Problem(value) ?? $"%{type} format: a real number is required, not {value.Type}");
                 spec.Type = 'd';
-                if (value is FloatValue f) value = double.IsFinite(f.Value) ? new IntValue(new System.Numerics.BigInteger(f.Value)) : throw r.Error("cannot convert float infinity to integer");
+                if (value is FloatValue f)
+                    value = double.IsFinite(f.Value) ? new IntValue(new System.Numerics.BigInteger(f.Value))
+                        : throw r.Error("cannot convert float infinity to integer");
                 return spec.Apply(r, value);
             case 'x' or 'X' or 'o':
                 if (!PyNumber.TryInt(value, out _)) throw r.Error(JinjaOperators.Problem(value) ?? $"%{type} format: an integer is required, not {value.Type}");

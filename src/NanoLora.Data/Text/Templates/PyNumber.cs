@@ -95,7 +95,12 @@ internal static class PyNumber
     }
 
     /// <summary>A whole number rounded to tens, hundreds and so on, half to even.</summary>
-    public static BigInteger Round(BigInteger x, int places) => places >= 0 ? x : Divide(x, BigInteger.Pow(10, Math.Min(-places, 4500))) * BigInteger.Pow(10, Math.Min(-places, 4500));
+    public static BigInteger Round(BigInteger x, int places)
+    {
+        if (places >= 0) return x;
+        var unit = BigInteger.Pow(10, -Math.Max(places, -4500));                // more than any number that is allowed
+        return Divide(x, unit) * unit;
+    }
 
     // x · 10^places as a whole number, half to even. x is m · 2^e exactly.
     private static BigInteger Scaled(double x, int places)
@@ -155,7 +160,8 @@ internal static class PyNumber
             if (c == '_' && after == '_') return false;
             after = c;
             if (c == '_') continue;
-            var digit = char.IsAsciiDigit(c) ? c - '0' : char.IsAsciiLetter(c) ? char.ToLowerInvariant(c) - 'a' + 10 : char.IsDigit(c) ? (int)char.GetNumericValue(c) : 99;
+            var digit = char.IsAsciiDigit(c) ? c - '0' : char.IsAsciiLetter(c) ? char.ToLowerInvariant(c) - 'a' + 10
+                : char.IsDigit(c) ? (int)char.GetNumericValue(c) : 99;
             if (digit >= numberBase) return false;
             number = number * numberBase + digit;
         }
@@ -176,6 +182,7 @@ internal static class PyNumber
         if (number != 0) return text.Length > 0 && text.LastIndexOfAny(['+', '-']) <= 0;
         var plain = text.Replace("_", "", StringComparison.Ordinal);
         return text.Length > 0 && (char.IsAsciiDigit(text[^1]) || text[^1] == '.') && !text.Contains("__", StringComparison.Ordinal) && text[0] != '_'
-            && double.TryParse(plain, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out number);
+            && double.TryParse(plain, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent,
+                CultureInfo.InvariantCulture, out number);
     }
 }

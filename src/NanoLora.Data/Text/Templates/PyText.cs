@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 
@@ -6,6 +7,8 @@ namespace NanoLora.Data;
 /// <summary>Texts as Python has them: counted in code points, with its idea of white space, lines, letters and cases.</summary>
 internal static class PyText
 {
+    private static readonly string[] s_ascii = [.. Enumerable.Range(0, 128).Select(static c => ((char)c).ToString())];
+
     public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\x1c' and <= '\x1f';
 
     public static string TrimEnd(string text) => text[..EndOf(text, null)];
@@ -17,8 +20,9 @@ internal static class PyText
     public static string TrimStart(string text, string? characters)
     {
         var at = 0;
-        while (at < text.Length && Goes(text[at], characters)) at++;
-        return text[at..];
+        if (characters is not null) at = text.AsSpan().IndexOfAnyExcept(SearchValues.Create(characters));
+        else while (at < text.Length && IsSpace(text[at])) at++;
+        return at < 0 ? "" : text[at..];
     }
 
     /// <summary>The number of code points.</summary>
@@ -36,7 +40,7 @@ internal static class PyText
         for (var i = 0; i < text.Length; i++)
         {
             var pair = i + 1 < text.Length && char.IsSurrogatePair(text[i], text[i + 1]);
-            list.Add(pair ? text.Substring(i++, 2) : text[i].ToString());
+            list.Add(pair ? text.Substring(i++, 2) : text[i] < s_ascii.Length ? s_ascii[text[i]] : text[i].ToString());
         }
         return list;
     }
@@ -158,12 +162,11 @@ internal static class PyText
 
     private static int EndOf(string text, string? characters)
     {
+        if (characters is not null) return text.AsSpan().LastIndexOfAnyExcept(SearchValues.Create(characters)) + 1;
         var end = text.Length;
-        while (end > 0 && Goes(text[end - 1], characters)) end--;
+        while (end > 0 && IsSpace(text[end - 1])) end--;
         return end;
     }
-
-    private static bool Goes(char c, string? characters) => characters is null ? IsSpace(c) : characters.Contains(c);
 
     private static UnicodeCategory Category(string character) => CharUnicodeInfo.GetUnicodeCategory(character, 0);
 
@@ -171,7 +174,8 @@ internal static class PyText
         Category(character) is UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter;
 
     private static bool IsPrintable(UnicodeCategory category) => category is not (UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.Surrogate
-        or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.SpaceSeparator);
+        or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator
+            or UnicodeCategory.SpaceSeparator);
 
     // The first character as a title has it, and what follows.
     private static string TitleStart(string text, out string rest)

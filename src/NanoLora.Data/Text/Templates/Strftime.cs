@@ -32,7 +32,11 @@ internal static class Strftime
         }
     }
 
-    private static string Shortened(string field) => field.Length > 1 && field.AsSpan().IndexOfAnyExceptInRange('0', '9') < 0 ? field.TrimStart('0') is { Length: > 0 } kept ? kept : "0" : field.TrimStart(' ');
+    private static string Shortened(string field)
+    {
+        if (field.AsSpan().IndexOfAnyExceptInRange('0', '9') >= 0) return field.TrimStart(' ');
+        return field.TrimStart('0') is { Length: > 0 } kept ? kept : "0";
+    }
 
     private static string? Composed(char letter) => letter switch
     {

@@ -49,7 +49,8 @@ internal sealed class TemplateJson(JinjaRenderer r, bool asciiOnly, string? inde
 
     private static TemplateValue Number(string text)
     {
-        if (text.Length > MostDigits) throw new ArgumentException($"a number in the JSON data has {text.Length} characters; at most {MostDigits} are read.", nameof(text));
+        if (text.Length > MostDigits)
+            throw new ArgumentException($"a number in the JSON data has {text.Length} characters; at most {MostDigits} are read.", nameof(text));
         return text.AsSpan().IndexOfAny('.', 'e', 'E') >= 0 ? new FloatValue(double.Parse(text, CultureInfo.InvariantCulture))
             : new IntValue(BigInteger.Parse(text, CultureInfo.InvariantCulture));
     }

@@ -50,7 +50,7 @@ public abstract class TemplateValue
     public static TemplateValue List(IEnumerable<TemplateValue> items)
     {
         ArgumentNullException.ThrowIfNull(items);
-        return new SequenceValue([.. items], SequenceKind.List);
+        return new SequenceValue([.. items.Select(static i => i ?? None)], SequenceKind.List);
     }
 
     /// <summary>A mapping; its order is kept, and of a name that is given twice the last value counts.</summary>
@@ -58,7 +58,7 @@ public abstract class TemplateValue
     {
         ArgumentNullException.ThrowIfNull(fields);
         var map = new MapValue();
-        foreach (var (name, value) in fields) map.Items[new TextValue(name)] = value;
+        foreach (var (name, value) in fields) map.Items[new TextValue(name)] = value ?? None;
         return map;
     }
 
@@ -86,9 +86,12 @@ internal sealed class NoneValue : TemplateValue
 }
 
 /// <summary>What a name or element that is not there gives: empty where it is printed or looped over, an error where anything is asked of it.</summary>
-internal sealed class UndefinedValue(string problem) : TemplateValue
+internal sealed class UndefinedValue(string before, string? name = null, string after = "") : TemplateValue
 {
-    public string Problem { get; } = problem;
+    private const int MostShown = 100;
+
+    // Put together only where somebody asks: most are never complained about.
+    public string Problem => name is null ? before : before + PyText.Repr(name.Length > MostShown ? name[..MostShown] + "…" : name) + after;
 
     internal override string Type => "Undefined";
 }
@@ -212,7 +215,15 @@ internal sealed class KeyComparer : IEqualityComparer<TemplateValue>
     public int GetHashCode(TemplateValue value) => value switch
     {
         TextValue text => text.Value.GetHashCode(StringComparison.Ordinal),
-        BoolValue or IntValue or FloatValue => PyNumber.ToDouble(value).GetHashCode(),
+        IntValue i when (double)i.Value is var d && (!double.IsFinite(d) || new BigInteger(d) != i.Value) => i.Value.GetHashCode(),
+        BoolValue or IntValue or FloatValue => Hash(PyNumber.ToDouble(value)),
         _ => 0,
     };
+
+    // Not the double's own hash: numbers that share it can be written down, and would make a mapping slow. -0 is 0.
+    private static int Hash(double number)
+    {
+        var bits = BitConverter.DoubleToInt64Bits(number + 0.0);
+        return HashCode.Combine((int)bits, (int)(bits >> 32));
+    }
 }

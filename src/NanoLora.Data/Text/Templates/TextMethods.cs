@@ -33,7 +33,6 @@ internal static class TextMethods
             "partition" or "rpartition" => (r, a) => Partition(r, a, name, text),
             "zfill" => (r, a) => r.Text(Fill(r, JinjaArguments.Int(r, a.Bind(r, name, "width!")[0], 0), text)),
             "ljust" or "rjust" or "center" => (r, a) => Padded(r, a, name, text),
-            "expandtabs" => (r, a) => r.Text(text.Replace("\t", "        ", StringComparison.Ordinal)),
             "format" => (r, a) => r.Text(BraceFormat.Apply(r, text, a)),
             "isspace" => (r, a) => Is(r, a, name, text.Length > 0 && PyText.Trim(r.Charge(text)).Length == 0),
             "isalpha" => (r, a) => Is(r, a, name, PyText.Are(r.Charge(text), PyText.IsLetter)),
@@ -55,7 +54,7 @@ internal static class TextMethods
     /// <summary>The text with at most so many occurrences replaced, all if the number is negative.</summary>
     public static string Replaced(JinjaRenderer r, string text, string old, string with, int most)
     {
-        r.Charge(text);
+        r.Search(text, old);
         if (most == 0 || old.Length > text.Length) return text;
         var result = new StringBuilder();
         var at = 0;
@@ -89,7 +88,7 @@ internal static class TextMethods
     private static TemplateValue Stripped(JinjaRenderer r, JinjaArguments a, string name, string text, Func<string, string?, string> strip)
     {
         var characters = JinjaArguments.OrNull(a.Bind(r, name, "chars")[0]);
-        return r.Text(strip(text, characters is null ? null : JinjaArguments.Text(r, characters)));
+        return r.Text(strip(text, characters is null ? null : r.Charge(JinjaArguments.Text(r, characters))));
     }
 
     private static TemplateValue Made(JinjaRenderer r, JinjaArguments a, string name, string text)
@@ -120,6 +119,7 @@ internal static class TextMethods
         {
             var mark = JinjaArguments.Text(r, separator);
             if (mark.Length == 0) throw r.Error("empty separator");
+            r.Search(text, mark);
             if (fromEnd)
             {
                 var end = text.Length;
@@ -145,28 +145,21 @@ internal static class TextMethods
         return r.List(Texts(parts));
     }
 
-    // White space at both ends is nothing, and any run of it is one separator.
+    // Any run of white space is one separator, and nothing at both ends. What is left when no more may be split stays as it is.
     private static void BySpace(string text, int most, bool fromEnd, List<string> parts)
     {
-        text = fromEnd ? PyText.TrimEnd(text) : PyText.TrimStart(text, null);
-        while (text.Length > 0)
+        int start = 0, end = text.Length;
+        while (true)
         {
-            var at = 0;
-            if (fromEnd)
-            {
-                at = text.Length;
-                while (at > 0 && !PyText.IsSpace(text[at - 1])) at--;
-                if (most-- == 0) at = 0;                    // the rest as it is
-                parts.Add(text[at..]);
-                text = PyText.TrimEnd(text[..at]);
-            }
-            else
-            {
-                while (at < text.Length && !PyText.IsSpace(text[at])) at++;
-                if (most-- == 0) at = text.Length;
-                parts.Add(text[..at]);
-                text = PyText.TrimStart(text[at..], null);
-            }
+            if (fromEnd) while (end > start && PyText.IsSpace(text[end - 1])) end--;
+            else while (start < end && PyText.IsSpace(text[start])) start++;
+            if (start == end) return;
+            int from = start, to = end;
+            if (most-- > 0 && fromEnd) for (from = end; from > start && !PyText.IsSpace(text[from - 1]);) from--;
+            else if (most >= 0) for (to = start; to < end && !PyText.IsSpace(text[to]);) to++;
+            parts.Add(text[from..to]);
+            if (fromEnd) end = from;
+            else start = to;
         }
     }
 
@@ -178,7 +171,9 @@ internal static class TextMethods
         {
             r.Step();
             if (affix is not TextValue t) throw r.Error($"{name} first arg must be str or a tuple of str, not {affix.Type}");
-            if (part is not null && (start ? part.StartsWith(t.Value, StringComparison.Ordinal) : part.EndsWith(t.Value, StringComparison.Ordinal))) return BoolValue.Of(true);
+            r.Charge(t.Value);
+            if (part is not null && (start ? part.StartsWith(t.Value, StringComparison.Ordinal) : part.EndsWith(t.Value, StringComparison.Ordinal)))
+                return BoolValue.Of(true);
         }
         return BoolValue.Of(false);
     }
@@ -207,7 +202,7 @@ internal static class TextMethods
     {
         var p = a.Bind(r, name, "sub!", "start", "end");
         var mark = JinjaArguments.Text(r, p[0]!);
-        r.Charge(text);
+        r.Search(text, mark);
         var at = Part(r, text, p[1], p[2], out var from) is not { } part ? -1
             : (last ? part.LastIndexOf(mark, StringComparison.Ordinal) : part.IndexOf(mark, StringComparison.Ordinal)) is var found and >= 0
             ? from + PyText.Length(part[..found]) : -1;
@@ -219,7 +214,7 @@ internal static class TextMethods
     {
         var p = a.Bind(r, "count", "sub!", "start", "end");
         var mark = JinjaArguments.Text(r, p[0]!);
-        r.Charge(text);
+        r.Search(text, mark);
         if (Part(r, text, p[1], p[2], out _) is not { } part) return new IntValue(0);
         return new IntValue(mark.Length == 0 ? PyText.Length(part) + 1 : part.AsSpan().Count(mark));
     }
@@ -248,7 +243,7 @@ internal static class TextMethods
     {
         var mark = One(r, a, name);
         if (mark.Length == 0) throw r.Error("empty separator");
-        r.Charge(text);
+        r.Search(text, mark);
         var last = name == "rpartition";
         var at = last ? text.LastIndexOf(mark, StringComparison.Ordinal) : text.IndexOf(mark, StringComparison.Ordinal);
         string[] parts = at >= 0 ? [text[..at], mark, text[(at + mark.Length)..]] : last ? ["", "", text] : [text, "", ""];
