@@ -170,7 +170,7 @@ internal sealed class SentencePieceBpe : TokenModel
         var id = Vocabulary.Id(text[from..to]);
         if (id < 0 || (!MergesReserved && _pieces[id].Kind is not (PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused))) return;
         queue.Enqueue((left, right, to - from), (-_pieces[id].Score, left));
-        if (_pieces[id].Kind == PieceKind.Unused) unused[id] = list[left].Length;
+        if (!MergesReserved && _pieces[id].Kind == PieceKind.Unused) unused[id] = list[left].Length;
     }
 
     private void Add(AlignedText x, int start, int from, int to, Dictionary<int, int> unused, ref (int Count, int Start) unknownBefore, TokenList y)

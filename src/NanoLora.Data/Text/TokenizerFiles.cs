@@ -20,6 +20,7 @@ internal static class TokenizerFiles
             ".json" when IsVocabulary(path) => VocabularyFiles.ByteLevel(path),
             ".json" => TokenizerJson.Read(path),
             ".model" => SentencePiece.Read(path),
+            ".gguf" => GgufVocabulary.Read(path),
             ".txt" => VocabularyFiles.WordPiece(path),
             _ => throw new InvalidDataException($"{path}: no tokenizer is told by this name; .json, .model, .gguf and .txt are read."),
         };
