@@ -9,7 +9,10 @@ namespace NanoLora.Data;
 /// </summary>
 internal sealed class GgufMetadata
 {
-    private const int MaxBytes = 1 << 28, U8 = 0, I8 = 1, U16 = 2, I16 = 3, U32 = 4, I32 = 5, F32 = 6, Bool = 7, String = 8, Array = 9, U64 = 10, I64 = 11, F64 = 12;
+    private const int FirstBytes = 1 << 24, MaxBytes = 1 << 28;
+
+    private const int U8 = 0, I8 = 1, U16 = 2, I16 = 3, U32 = 4, I32 = 5, F32 = 6, Bool = 7, String = 8, Array = 9, U64 = 10,
+        I64 = 11, F64 = 12;
 
     private readonly byte[] _data;
     private readonly string _source;
@@ -18,14 +21,27 @@ internal sealed class GgufMetadata
 
     private GgufMetadata(string source, byte[] data) => (_source, _data) = (source, data);
 
-    /// <summary>Reads the metadata of a file; of a large one, its first 256 MiB are looked at.</summary>
+    /// <summary>Reads the metadata of a file: of its first 16 MiB, and only if that is not enough, of its first 256.</summary>
     /// <exception cref="InvalidDataException">It is no GGUF file of version 2 or 3, or damaged.</exception>
     public static GgufMetadata Read(string path)
     {
         using var file = File.OpenRead(path);
-        var data = new byte[(int)Math.Min(file.Length, MaxBytes)];
-        file.ReadExactly(data);
-        return Parse(path, data);
+        if (file.Length > FirstBytes && TryParse(path, Head(file, FirstBytes)) is { } found) return found;
+        return Parse(path, Head(file, MaxBytes));
+    }
+
+    private static byte[] Head(FileStream file, int most)
+    {
+        var y = new byte[(int)Math.Min(file.Length, most)];
+        file.Position = 0;
+        file.ReadExactly(y);
+        return y;
+    }
+
+    private static GgufMetadata? TryParse(string source, byte[] data)
+    {
+        try { return Parse(source, data); }
+        catch (InvalidDataException) { return null; }
     }
 
     /// <summary>Reads bytes.</summary>
@@ -35,7 +51,8 @@ internal sealed class GgufMetadata
         var y = new GgufMetadata(source, data);
         if (!data.AsSpan().StartsWith("GGUF"u8)) throw y.Damaged("it does not begin with GGUF");
         y._at = 4;
-        if (y.UInt32() is not (2 or 3) and var version) throw new InvalidDataException($"{source}: this is GGUF version {version}; 2 and 3 are read, of little-endian machines.");
+        if (y.UInt32() is not (2 or 3) and var version)
+            throw new InvalidDataException($"{source}: this is GGUF version {version}; 2 and 3 are read, of little-endian machines.");
         y.UInt64();
         var count = y.UInt64();
         for (ulong i = 0; i < count; i++)

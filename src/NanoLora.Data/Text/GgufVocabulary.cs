@@ -1,8 +1,9 @@
 namespace NanoLora.Data;
 
 /// <summary>
-/// Reads the vocabulary of a GGUF file as llama.cpp does: <c>llama</c> is SentencePiece's byte-pair encoding, <c>gpt2</c> the byte-level one with a named way to cut
-/// words, <c>bert</c> WordPiece with words marked instead of their continuations. Control tokens in a text are text; tokens of the user's are found.
+/// Reads the vocabulary of a GGUF file as llama.cpp does: <c>llama</c> is SentencePiece's byte-pair encoding, <c>gpt2</c> the byte-level one with a named
+/// way to cut words, <c>bert</c> WordPiece with words marked instead of their continuations. Control tokens in a text are text; tokens of the user's are
+/// found.
 /// </summary>
 internal static class GgufVocabulary
 {
@@ -15,7 +16,8 @@ internal static class GgufVocabulary
         var kind = x.Text(Prefix + "model") ?? throw x.Error(Prefix + "model", "it is missing; there is no tokenizer in this file.");
         var tokens = x.Texts(Prefix + "tokens") ?? throw x.Error(Prefix + "tokens", "it is missing; copy the file again.");
         var kinds = x.Ints(Prefix + "token_type") ?? Enumerable.Repeat((int)PieceKind.Normal, tokens.Length).ToArray();
-        if (tokens.Length == 0 || kinds.Length != tokens.Length) throw x.Error(Prefix + "token_type", $"there are {kinds.Length} of it and {tokens.Length} tokens; copy the file again.");
+        if (tokens.Length == 0 || kinds.Length != tokens.Length)
+            throw x.Error(Prefix + "token_type", $"there are {kinds.Length} of it and {tokens.Length} tokens; copy the file again.");
         return kind switch
         {
             "llama" => Llama(x, tokens, kinds, source),
@@ -28,7 +30,8 @@ internal static class GgufVocabulary
     private static Tokenizer Llama(GgufMetadata x, string[] tokens, int[] kinds, string source)
     {
         var scores = x.Floats(Prefix + "scores") ?? throw x.Error(Prefix + "scores", "it is missing; copy the file again.");
-        if (scores.Length != tokens.Length || !scores.All(float.IsFinite)) throw x.Error(Prefix + "scores", "a finite score for each token is expected; copy the file again.");
+        if (scores.Length != tokens.Length || !scores.All(float.IsFinite))
+            throw x.Error(Prefix + "scores", "a finite score for each token is expected; copy the file again.");
         var vocabulary = new Vocabulary(tokens);
         Piece[] pieces = [.. tokens.Select((token, id) => new Piece(token, scores[id], (PieceKind)kinds[id]))];
         if (vocabulary.ByteTokens() is null) throw x.Error(Prefix + "tokens", "there are not 256 byte tokens, <0x00> to <0xFF>; copy the file again.");
@@ -46,7 +49,8 @@ internal static class GgufVocabulary
     {
         var vocabulary = new Vocabulary(tokens);
         (string, string)[] merges = [.. (x.Texts(Prefix + "merges") ?? throw x.Error(Prefix + "merges", "it is missing; copy the file again.")).Select(
-            merge => merge.Split(' ') is [var left, var right] ? (left, right) : throw x.Error(Prefix + "merges", $"\"{merge}\" is not two tokens; copy the file again."))];
+            merge => merge.Split(' ') is [var left, var right] ? (left, right)
+                : throw x.Error(Prefix + "merges", $"\"{merge}\" is not two tokens; copy the file again."))];
         var cut = x.Text(Prefix + "pre") ?? "default";
         var options = new BpeOptions { IgnoreMerges = cut is "llama3" or "llama-v3" or "llama-bpe" };
         return new Tokenizer(new BpeModel(vocabulary, merges, options, source), UserDefined(tokens, kinds))
@@ -74,7 +78,8 @@ internal static class GgufVocabulary
     private static Tokenizer Bert(GgufMetadata x, string[] tokens, int[] kinds, string source)
     {
         var vocabulary = new Vocabulary([.. tokens.Select(static t => t is ['[', .., ']'] ? t : t.StartsWith('▁') ? t[1..] : "##" + t)]);
-        if (vocabulary.Token(x.Id(Prefix + "unknown_token_id")) is not { } unknown) throw x.Error(Prefix + "unknown_token_id", "it is no token's; copy the file again.");
+        if (vocabulary.Token(x.Id(Prefix + "unknown_token_id")) is not { } unknown)
+            throw x.Error(Prefix + "unknown_token_id", "it is no token's; copy the file again.");
         var model = new WordPieceModel(vocabulary, unknown, "##", int.MaxValue, source);
         int first = x.Id(Prefix + "cls_token_id"), last = x.Id(Prefix + "seperator_token_id");
         return new Tokenizer(model, UserDefined(tokens, kinds), new BertNormalizer(clean: true, chinese: true, strip: true, lower: true))
@@ -93,7 +98,8 @@ internal static class GgufVocabulary
     private static IEnumerable<AddedToken> UserDefined(string[] tokens, int[] kinds) =>
         tokens.Select(static (token, id) => new AddedToken(id, token)).Where(t => kinds[t.Id] == (int)PieceKind.UserDefined && t.Content.Length > 0);
 
-    private static Func<int, bool> IsSpecial(int[] kinds) => id => (uint)id < (uint)kinds.Length && kinds[id] is (int)PieceKind.Control or (int)PieceKind.Unknown;
+    private static Func<int, bool> IsSpecial(int[] kinds) =>
+        id => (uint)id < (uint)kinds.Length && kinds[id] is (int)PieceKind.Control or (int)PieceKind.Unknown;
 }
 
 /// <summary>llama.cpp's way with spaces: they become ▁, and one is put in front of each text between added tokens, also where one is.</summary>

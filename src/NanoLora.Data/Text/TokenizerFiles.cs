@@ -10,8 +10,10 @@ internal static class TokenizerFiles
         ArgumentException.ThrowIfNullOrEmpty(path);
         if (Directory.Exists(path))
         {
-            string[] models = [.. Names.Select(name => Path.Combine(path, name)).Where(File.Exists), .. Directory.GetFiles(path, "*.gguf").Order(StringComparer.Ordinal)];
-            if (models.Length == 0) throw new InvalidDataException($"{path}: there is no tokenizer in this folder; {string.Join(", ", Names)} and .gguf are read.");
+            string[] models =
+                [.. Names.Select(name => Path.Combine(path, name)).Where(File.Exists), .. Directory.GetFiles(path, "*.gguf").Order(StringComparer.Ordinal)];
+            if (models.Length == 0)
+                throw new InvalidDataException($"{path}: there is no tokenizer in this folder; {string.Join(", ", Names)} and .gguf are read.");
             path = models[0];
         }
         if (!File.Exists(path)) throw new InvalidDataException($"{path}: there is no such file or folder; give that of a tokenizer.");

@@ -5,8 +5,8 @@ using NanoLora.Data;
 namespace NanoLora.Tests.Data.Text;
 
 /// <summary>
-/// Vocabularies in GGUF files: the golden tokenizers, written as such, must cut the golden strings as before. llama.cpp's own vectors are tried where they lie
-/// beside the project.
+/// Vocabularies in GGUF files: the golden tokenizers, written as such, must cut the golden strings as before. llama.cpp's own vectors are tried where they
+/// lie beside the project.
 /// </summary>
 public sealed class GgufVocabularyTests
 {
@@ -36,7 +36,8 @@ public sealed class GgufVocabularyTests
         var pieces = SentencePieceFile.Read(Path.Combine(Folder("llama2"), "tokenizer.model")).Pieces;
         var gguf = Gguf(
             ("tokenizer.ggml.model", "llama"), ("tokenizer.ggml.tokens", pieces.Select(static p => p.Text).ToArray()),
-            ("tokenizer.ggml.scores", pieces.Select(static p => p.Score).ToArray()), ("tokenizer.ggml.token_type", pieces.Select(static p => (int)p.Kind).ToArray()),
+            ("tokenizer.ggml.scores", pieces.Select(static p =>
+                p.Score).ToArray()), ("tokenizer.ggml.token_type", pieces.Select(static p => (int)p.Kind).ToArray()),
             ("tokenizer.ggml.bos_token_id", 1u), ("tokenizer.ggml.unknown_token_id", 0u));
         Compare(gguf, Path.Combine(Folder("sentencepiece"), "llama2-small.jsonl"), 290, []);
         var tokenizer = Read(gguf);
@@ -60,7 +61,8 @@ public sealed class GgufVocabularyTests
     [InlineData("tokenizer.ggml.model", "rwkv"), InlineData("tokenizer.ggml.pre", "viking")]
     public void What_is_not_supported_is_refused_by_name(string field, string value)
     {
-        (string, object)[] fields = [("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "gpt-2"), ("tokenizer.ggml.tokens", new[] { "a" }), ("tokenizer.ggml.merges", System.Array.Empty<string>())];
+        (string, object)[] fields = [("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "gpt-2"), ("tokenizer.ggml.tokens", new[] { "a" }),
+            ("tokenizer.ggml.merges", System.Array.Empty<string>())];
         var message = Assert.Throws<InvalidDataException>(() => Read(Gguf([.. fields.Select(f => f.Item1 == field ? (field, value) : f)]))).Message;
         Assert.StartsWith($"t.gguf: {field}", message);
         Assert.Contains(value, message);
@@ -69,8 +71,10 @@ public sealed class GgufVocabularyTests
     [Fact]
     public void A_damaged_file_is_read_or_refused_by_name()
     {
-        var whole = Gguf(("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "gpt-2"), ("tokenizer.ggml.tokens", new[] { "a", "b", "ab" }), ("tokenizer.ggml.merges", new[] { "a b" }));
-        for (var length = 0; length < whole.Length; length++) Assert.StartsWith("t.gguf: ", Assert.Throws<InvalidDataException>(() => Read(whole[..length])).Message);
+        var whole = Gguf(("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "gpt-2"), ("tokenizer.ggml.tokens", new[] { "a", "b", "ab" }),
+            ("tokenizer.ggml.merges", new[] { "a b" }));
+        for (var length = 0; length < whole.Length; length++) Assert.StartsWith("t.gguf: ", Assert.Throws<InvalidDataException>(() =>
+            Read(whole[..length])).Message);
         var random = new Philox(3, 4);
         ulong draw = 0;
         for (var round = 0; round < 3000; round++)
@@ -105,8 +109,10 @@ public sealed class GgufVocabularyTests
         {
             using var json = JsonDocument.Parse(line);
             var text = json.RootElement.GetProperty("text").GetString()!;
-            if (control.Any(text.Contains) || text.Split(' ').Any(static word => word.Length > 100)) continue;      // longer words are unknown to BERT, not to llama.cpp
-            Assert.Equal(json.RootElement.GetProperty("ids").EnumerateArray().Select(static i => i.GetInt32()), tokenizer.Encode(text, addSpecialTokens: false).Ids);
+            if (control.Any(text.Contains) || text.Split(' ').Any(static word =>
+                word.Length > 100)) continue;      // longer words are unknown to BERT, not to llama.cpp
+            Assert.Equal(json.RootElement.GetProperty("ids").EnumerateArray().Select(static i =>
+                i.GetInt32()), tokenizer.Encode(text, addSpecialTokens: false).Ids);
             compared++;
         }
         Assert.InRange(compared, atLeast, int.MaxValue);

@@ -135,7 +135,8 @@ public sealed class TokenizerTests
         Assert.IsNotType<RegexPattern>(byHand);
         var random = new Philox(5, 1);
         ulong draw = 0;
-        string[] parts = [" ", "  ", "\n", "\r\n", "\t", "a", "Ab", "é", "e\u0301", "1", "234", "٣", "Ⅷ", "'s", "'LL", "'re", "'", "!", "...", "😀", "𝔸", "𝟙", "你", "\u200B", "\u0085", "\u00A0", "-"];
+        string[] parts = [" ", "  ", "\n", "\r\n", "\t", "a", "Ab", "é", "e\u0301", "1", "234", "٣", "Ⅷ", "'s", "'LL", "'re", "'", "!", "...", "😀", "𝔸",
+            "𝟙", "你", "\u200B", "\u0085", "\u00A0", "-"];
         for (var round = 0; round < 3000; round++)
         {
             var text = CodePoints.Of(string.Concat(Enumerable.Range(0, 1 + random.Below(draw++, 9)).Select(_ => parts[random.Below(draw++, parts.Length)])));
@@ -147,7 +148,8 @@ public sealed class TokenizerTests
     }
 
     [Theory]
-    [InlineData("llama2", "tokenizer.model"), InlineData("t5", "spiece.model"), InlineData("starcoder", "tokenizer.json"), InlineData("bert-cased", "tokenizer.json")]
+    [InlineData("llama2", "tokenizer.model"), InlineData("t5", "spiece.model"), InlineData("starcoder", "tokenizer.json"), InlineData("bert-cased",
+        "tokenizer.json")]
     public void A_damaged_file_is_read_or_refused_by_name(string name, string file)
     {
         var whole = File.ReadAllBytes(Path.Combine(Folder(name), file));
@@ -159,7 +161,8 @@ public sealed class TokenizerTests
             for (var i = 0; i < round % 5 && damaged.Length > 0; i++) damaged[random.Below(draw++, damaged.Length)] = (byte)random.Bits(draw++);
             try
             {
-                var tokenizer = file.EndsWith(".model", StringComparison.Ordinal) ? SentencePiece.Build(SentencePieceFile.Parse("d", damaged), "d") : TokenizerJson.Read(JsonTree.Parse("d", damaged));
+                var tokenizer = file.EndsWith(".model", StringComparison.Ordinal)
+                    ? SentencePiece.Build(SentencePieceFile.Parse("d", damaged), "d") : TokenizerJson.Read(JsonTree.Parse("d", damaged));
                 tokenizer.Decode(tokenizer.Encode("Ab é 😀\n1").Ids);
             }
             catch (InvalidDataException e) { Assert.StartsWith("d: ", e.Message); }
@@ -181,6 +184,7 @@ public sealed class TokenizerTests
         Assert.Empty(tokenizer.Encode("one two three four five six", null, new EncodeOptions { Truncation = new(6) }).Overflowing);
         Assert.Throws<ArgumentException>(() => tokenizer.Encode("one", null, new EncodeOptions { Truncation = new(1) }));
         Assert.Throws<ArgumentException>(() => tokenizer.Encode("a b c d e", null, new EncodeOptions { Truncation = new(4) { Stride = 2 } }));
-        Assert.Throws<ArgumentException>(() => tokenizer.Encode("a b c d e", null, new EncodeOptions { Truncation = new(4) { Strategy = TruncationStrategy.OnlySecond } }));
+        Assert.Throws<ArgumentException>(() =>
+            tokenizer.Encode("a b c d e", null, new EncodeOptions { Truncation = new(4) { Strategy = TruncationStrategy.OnlySecond } }));
     }
 }
