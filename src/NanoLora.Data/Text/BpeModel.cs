@@ -51,7 +51,10 @@ internal sealed class BpeModel : TokenModel
             var merged = prefix > 0 && right.Length >= prefix ? left + right[prefix..] : left + right;
             int a = vocabulary.Id(left), b = vocabulary.Id(right), c = vocabulary.Id(merged);
             if (a < 0 || b < 0 || c < 0)
-                throw new InvalidDataException($"{source}: merge {rank} is \"{left}\" + \"{right}\", and \"{(a < 0 ? left : b < 0 ? right : merged)}\" is no token; copy the file again.");
+            {
+                var missing = a < 0 ? left : b < 0 ? right : merged;
+                throw new InvalidDataException($"{source}: merge {rank} is \"{left}\" + \"{right}\", and \"{missing}\" is no token; copy the file again.");
+            }
             _merges[Pair(a, b)] = (rank, c);
         }
         for (var id = 0; id < vocabulary.Size; id++)
@@ -151,7 +154,8 @@ internal sealed class BpeModel : TokenModel
 
     private void Offer(PriorityQueue<(int At, int Id), long> queue, Span<Symbol> list, int at)
     {
-        if (_merges.TryGetValue(Pair(list[at].Id, list[list[at].After].Id), out var merge)) queue.Enqueue((at, merge.Id), ((long)merge.Rank << 32) | (uint)at);
+        if (_merges.TryGetValue(Pair(list[at].Id, list[list[at].After].Id), out var merge))
+            queue.Enqueue((at, merge.Id), ((long)merge.Rank << 32) | (uint)at);
     }
 
     private static long Pair(int left, int right) => ((long)left << 32) | (uint)right;

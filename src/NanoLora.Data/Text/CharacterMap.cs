@@ -4,9 +4,9 @@ using System.Text;
 namespace NanoLora.Data;
 
 /// <summary>
-/// The character map of a SentencePiece model: what some strings of up to a few characters are replaced by. It comes as a double-array trie over UTF-8, whose
-/// values are places in a list of zero-terminated texts. A node is 32 bits: a label in the low byte, whether a value follows in bit 8, and the distance to its
-/// children in the rest.
+/// The character map of a SentencePiece model: what some strings of up to a few characters are replaced by. It comes as a double-array trie over UTF-8,
+/// whose values are places in a list of zero-terminated texts. A node is 32 bits: a label in the low byte, whether a value follows in bit 8, and the
+/// distance to its children in the rest.
 /// </summary>
 internal sealed class CharacterMap
 {
@@ -20,7 +20,7 @@ internal sealed class CharacterMap
     {
         var size = data.Length >= 4 ? BinaryPrimitives.ReadUInt32LittleEndian(data) : 0;
         if (size == 0 || size % 4 != 0 || size > data.Length - 4)
-            throw new InvalidDataException($"{source}: the character map says that its trie has {size} bytes, and is itself {data.Length} long; copy the file again.");
+            throw new InvalidDataException($"{source}: the character map has {data.Length} bytes, its trie as it says {size}; copy the file again.");
         _nodes = new uint[size / 4];
         for (var i = 0; i < _nodes.Length; i++) _nodes[i] = BinaryPrimitives.ReadUInt32LittleEndian(data[(4 + 4 * i)..]);
         _texts = data[(4 + (int)size)..].ToArray();

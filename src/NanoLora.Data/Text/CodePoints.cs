@@ -72,13 +72,6 @@ internal static class CodePoints
         || point is 0x200C or 0x200D or (>= 0x24B6 and <= 0x24E9) or (>= 0x1F130 and <= 0x1F149) or (>= 0x1F150 and <= 0x1F169)
             or (>= 0x1F170 and <= 0x1F189);
 
-    /// <summary>\p{P}, and the symbols of ASCII.</summary>
-    public static bool IsPunctuation(int point) => point < 0x80 ? point is (>= 33 and <= 47) or (>= 58 and <= 64) or (>= 91 and <= 96) or (>= 123 and <= 126)
-        : Category(point) is >= UnicodeCategory.ConnectorPunctuation and <= UnicodeCategory.OtherPunctuation;
-
-    /// <summary>\p{M}</summary>
-    public static bool IsMark(int point) => point >= 0x300 && Category(point) is >= UnicodeCategory.NonSpacingMark and <= UnicodeCategory.EnclosingMark;
-
     /// <summary>The general category.</summary>
     public static UnicodeCategory Category(int point) => CharUnicodeInfo.GetUnicodeCategory(point);
 }

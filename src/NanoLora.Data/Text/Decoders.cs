@@ -137,8 +137,8 @@ internal sealed class WordPieceDecoder(string prefix, bool cleanup) : Decoder
 {
     private static readonly (string Old, string New)[] Cleanups =
     [
-        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"),
-        (" 're", "'re"),
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"),
+        (" 've", "'ve"), (" 're", "'re"),
     ];
 
     public override List<string> Apply(List<string> x) => Each(x, (text, i) =>

@@ -17,8 +17,8 @@ public sealed class Encoded
     public IReadOnlyList<string> Tokens { get; }
 
     /// <summary>
-    /// Which code points of its text a token stands for (not UTF-16 units: 😀 is one); (0, 0) for what was added around. Tokens that are parts of one character
-    /// have all of it.
+    /// Which code points of its text a token stands for (not UTF-16 units: 😀 is one); (0, 0) for what was added around. Tokens that are parts of one
+    /// character have all of it.
     /// </summary>
     public IReadOnlyList<(int Start, int End)> Offsets { get; }
 

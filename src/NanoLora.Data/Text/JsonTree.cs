@@ -11,7 +11,8 @@ internal readonly struct JsonTree(string source, string name, JsonElement value)
     /// <exception cref="InvalidDataException">It is too large, or no JSON.</exception>
     public static JsonTree Read(string path)
     {
-        if (new FileInfo(path).Length > MaxBytes) throw new InvalidDataException($"{path}: a tokenizer of more than {MaxBytes} bytes is none; check the file.");
+        if (new FileInfo(path).Length > MaxBytes)
+            throw new InvalidDataException($"{path}: a tokenizer of more than {MaxBytes} bytes is none; check the file.");
         return Parse(path, File.ReadAllBytes(path));
     }
 

@@ -67,7 +67,7 @@ internal sealed class StripNormalizer(bool left, bool right) : Normalizer
 /// <summary>Marks go.</summary>
 internal sealed class StripAccentsNormalizer : Normalizer
 {
-    public override AlignedText Apply(AlignedText x) => x.Where(static c => !CodePoints.IsMark(c));
+    public override AlignedText Apply(AlignedText x) => x.Where(static c => !UnicodeTables.IsMark(c));
 }
 
 /// <summary>What a pattern matches becomes a text, which lies where the last character of the match lies.</summary>
@@ -110,12 +110,11 @@ internal sealed class BertNormalizer(bool clean, bool chinese, bool strip, bool 
     {
         if (clean) x = Spaces(x.Where(static c => c is not (0 or 0xFFFD) && !IsControl(c)));
         if (chinese) x = Apart(x);
-        if (strip) x = UnicodeForms.Decompose(x, compatibility: false).Where(static c => c < 0x300 || CodePoints.Category(c) != UnicodeCategory.NonSpacingMark);
+        if (strip) x = UnicodeForms.Decompose(x, compatibility: false).Where(static c => !UnicodeTables.IsNonSpacingMark(c));
         return lower ? Lower.Apply(x) : x;
     }
 
-    private static bool IsControl(int point) => point is not ('\t' or '\n' or '\r') && (point < 0x7F ? point < ' '
-        : CodePoints.Category(point) is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.PrivateUse);
+    private static bool IsControl(int point) => point is not ('\t' or '\n' or '\r') && UnicodeTables.IsOther(point);
 
     private static AlignedText Spaces(AlignedText x)
     {
@@ -139,7 +138,8 @@ internal sealed class BertNormalizer(bool clean, bool chinese, bool strip, bool 
     }
 
     private static bool IsChinese(int c) => c is (>= 0x4E00 and <= 0x9FFF) or (>= 0x3400 and <= 0x4DBF) or (>= 0x20000 and <= 0x2A6DF)
-        or (>= 0x2A700 and <= 0x2B73F) or (>= 0x2B740 and <= 0x2B81F) or (>= 0x2B920 and <= 0x2CEAF) or (>= 0xF900 and <= 0xFAFF) or (>= 0x2F800 and <= 0x2FA1F);
+        or (>= 0x2A700 and <= 0x2B73F) or (>= 0x2B740 and <= 0x2B81F) or (>= 0x2B920 and <= 0x2CEAF)
+        or (>= 0xF900 and <= 0xFAFF) or (>= 0x2F800 and <= 0x2FA1F);
 }
 
 /// <summary>What neural machine translation does: control characters out, other white space and what is invisible to spaces.</summary>

@@ -36,14 +36,14 @@ internal sealed class CharacterPattern(Func<int, bool> holds) : Pattern
 }
 
 /// <summary>
-/// A regular expression from a file that nobody vouches for: matched without backtracking, so in time proportional to the text. What .NET cannot express so is
-/// refused, but for two things that nearly all tokenizers need. Patterns that end in <c>|\s+(?!\S)|\s+</c> (white space, but for the last character before
-/// something else) are matched with <c>|\s+</c>, and such a match gives back its last character. And .NET matches UTF-16 units: a character beyond
+/// A regular expression from a file that nobody vouches for: matched without backtracking, so in time proportional to the text. What .NET cannot express so
+/// is refused, but for two things that nearly all tokenizers need. Patterns that end in <c>|\s+(?!\S)|\s+</c> (white space, but for the last character
+/// before something else) are matched with <c>|\s+</c>, and such a match gives back its last character. And .NET matches UTF-16 units: a character beyond
 /// U+FFFF stands in the text by one of its own category below, so that <c>\p{L}</c> finds it.
 /// </summary>
 internal sealed class RegexPattern : Pattern
 {
-    private const string Tail = @"|\s+(?!\S)|\s+", Lines = @"|\s*[\r\n]+";
+    private const string Tail = @"|\s+(?!\S)|\s+", Lines = @"|\s*[\r\n]";
 
     private static readonly char[] StandIns = FindStandIns();
 
@@ -55,7 +55,7 @@ internal sealed class RegexPattern : Pattern
     public RegexPattern(string pattern, string source)
     {
         _givesBack = pattern.EndsWith(Tail, StringComparison.Ordinal);
-        _endsLines = pattern.Contains(Lines, StringComparison.Ordinal) || pattern.Contains(@"|\s*[\r\n]", StringComparison.Ordinal);
+        _endsLines = pattern.Contains(Lines, StringComparison.Ordinal);
         var compiled = _givesBack ? pattern[..^Tail.Length] + @"|\s+" : pattern;
         if (pattern.Any(char.IsSurrogate)) throw Refusal("a character beyond U+FFFF");
         try
@@ -79,27 +79,21 @@ internal sealed class RegexPattern : Pattern
     {
         var units = new char[text.Length];
         for (var i = 0; i < units.Length; i++) units[i] = text[i] < 0x10000 ? (char)text[i] : StandIns[(int)CodePoints.Category(text[i])];
-        var at = 0;
-        while (at < units.Length)
+        for (int at = 0, next; at >= 0; at = next) next = Find(units, at, y);
+    }
+
+    // Adds matches from a place on, up to one that gives back its last character; returns where to go on, or -1.
+    private int Find(ReadOnlySpan<char> units, int at, List<(int Start, int End)> y)
+    {
+        foreach (var match in _regex.EnumerateMatches(units[at..]))
         {
-            var found = false;
-            foreach (var match in _regex.EnumerateMatches(units.AsSpan(at)))
-            {
-                var (start, end) = (at + match.Index, at + match.Index + match.Length);
-                found = true;
-                // The shortened match makes the search begin anew behind it.
-                var shortened = _givesBack && match.Length > 1 && end < units.Length && IsSpace(units.AsSpan(start..end))
-                    && !(_endsLines && units[end - 1] is '\r' or '\n');
-                if (shortened) end--;
-                y.Add((start, end));
-                if (!shortened) continue;
-                at = end;
-                goto Again;
-            }
-            return;
-        Again:
-            if (!found) return;
+            int start = at + match.Index, end = start + match.Length;
+            var givesBack = _givesBack && match.Length > 1 && end < units.Length && IsSpace(units[start..end])
+                && !(_endsLines && (units[end - 1] is '\r' or '\n'));
+            y.Add((start, givesBack ? end - 1 : end));
+            if (givesBack) return end - 1;
         }
+        return -1;
     }
 
     private static bool IsSpace(ReadOnlySpan<char> units)

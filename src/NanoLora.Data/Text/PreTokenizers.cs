@@ -166,7 +166,7 @@ internal static class Prefix
 /// <summary>BERT's: cut at white space, which goes, and around punctuation.</summary>
 internal sealed class BertPreTokenizer : PreTokenizer
 {
-    private static readonly CharacterPattern Space = new(CodePoints.IsWhiteSpace), Punctuation = new(CodePoints.IsPunctuation);
+    private static readonly CharacterPattern Space = new(CodePoints.IsWhiteSpace), Punctuation = new(UnicodeTables.IsPunctuation);
 
     public override void Apply(Pieces x)
     {

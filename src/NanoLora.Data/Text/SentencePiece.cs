@@ -8,7 +8,8 @@ namespace NanoLora.Data;
 /// </summary>
 internal static class SentencePiece
 {
-    /// <summary>Reads a .model. Whether tokens are added around a text is not in it: add_bos_token and add_eos_token of tokenizer_config.json beside it say so.</summary>
+    /// <summary>Reads a .model. Whether tokens are added around a text is not in it: add_bos_token and add_eos_token of tokenizer_config.json beside it say
+    /// so.</summary>
     public static Tokenizer Read(string path)
     {
         var config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, "tokenizer_config.json");
@@ -25,7 +26,8 @@ internal static class SentencePiece
         for (var id = 0; id < pieces.Count; id++) if (pieces[id].Kind == PieceKind.UserDefined) userDefined.Add(CodePoints.Of(pieces[id].Text), id);
         if (file.ByteFallback && vocabulary.ByteTokens() is null)
             throw new InvalidDataException($"{source}: byte_fallback is set and there are not 256 byte pieces; copy the file again.");
-        TokenModel model = file.IsUnigram ? Unigram(file, vocabulary, unknown, source) : new SentencePieceBpe(vocabulary, pieces, userDefined, unknown, file.ByteFallback);
+        TokenModel model = file.IsUnigram ? Unigram(file, vocabulary, unknown, source)
+            : new SentencePieceBpe(vocabulary, pieces, userDefined, unknown, file.ByteFallback);
         return new Tokenizer(model, [], new SentencePieceNormalizer(file, userDefined))
         {
             Decoder = new SentencePieceDecoder(vocabulary, pieces, file.AddDummyPrefix, file.RemoveExtraWhitespaces, file.UnknownSurface),
@@ -66,7 +68,8 @@ internal static class SentencePiece
     }
 }
 
-/// <summary>SentencePiece's own: the character map by the longest string at each place, white space folded and marked by ▁, pieces of the user's as they stand.</summary>
+/// <summary>SentencePiece's own: the character map by the longest string at each place, white space folded and marked by ▁, pieces of the user's as they
+/// stand.</summary>
 internal sealed class SentencePieceNormalizer(SentencePieceFile file, Trie userDefined) : Normalizer
 {
     private static readonly int[] Space = [' '];
@@ -105,8 +108,8 @@ internal sealed class SentencePieceNormalizer(SentencePieceFile file, Trie userD
 }
 
 /// <summary>
-/// SentencePiece's byte-pair encoding: of all neighbours that together are a piece, those with the best score become it, the leftmost of equals first. Pieces of
-/// the user's are never part of another. With a heap over a linked list.
+/// SentencePiece's byte-pair encoding: of all neighbours that together are a piece, those with the best score become it, the leftmost of equals first.
+/// Pieces of the user's are never part of another. With a heap over a linked list.
 /// </summary>
 internal sealed class SentencePieceBpe : TokenModel
 {
@@ -163,14 +166,15 @@ internal sealed class SentencePieceBpe : TokenModel
     }
 
     private void Offer(
-        PriorityQueue<(int Left, int Right, int Length), (float, int)> queue, ReadOnlySpan<int> text, Span<Symbol> list, int left, int right, Dictionary<int, int> unused)
+        PriorityQueue<(int Left, int Right, int Length), (float, int)> queue, ReadOnlySpan<int> text, Span<Symbol> list, int left, int right,
+        Dictionary<int, int> unused)
     {
         var (from, to) = (list[left].Start, list[right].End);
         if (list[left].IsFrozen || list[right].IsFrozen || to - from > _longest) return;
         var id = Vocabulary.Id(text[from..to]);
         if (id < 0 || (!MergesReserved && _pieces[id].Kind is not (PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused))) return;
         queue.Enqueue((left, right, to - from), (-_pieces[id].Score, left));
-        if (_pieces[id].Kind == PieceKind.Unused) unused[id] = list[left].Length;
+        if (!MergesReserved && _pieces[id].Kind == PieceKind.Unused) unused[id] = list[left].Length;
     }
 
     private void Add(AlignedText x, int start, int from, int to, Dictionary<int, int> unused, ref (int Count, int Start) unknownBefore, TokenList y)
@@ -208,7 +212,8 @@ internal sealed class SentencePieceBpe : TokenModel
 }
 
 /// <summary>SentencePiece's own: pieces joined, ▁ for a space; the first one's is left out if one was put in front.</summary>
-internal sealed class SentencePieceDecoder(Vocabulary vocabulary, IReadOnlyList<Piece> pieces, bool addDummyPrefix, bool removeExtraWhitespaces, string unknownSurface) : Decoder
+internal sealed class SentencePieceDecoder(
+    Vocabulary vocabulary, IReadOnlyList<Piece> pieces, bool addDummyPrefix, bool removeExtraWhitespaces, string unknownSurface) : Decoder
 {
     public override List<string> Apply(List<string> x)
     {

@@ -52,7 +52,8 @@ internal sealed class SentencePieceFile
     /// <exception cref="InvalidDataException">It is damaged, or has what is not supported.</exception>
     public static SentencePieceFile Read(string path)
     {
-        if (new FileInfo(path).Length > MaxBytes) throw new InvalidDataException($"{path}: a tokenizer of more than {MaxBytes} bytes is none; check the file.");
+        if (new FileInfo(path).Length > MaxBytes)
+            throw new InvalidDataException($"{path}: a tokenizer of more than {MaxBytes} bytes is none; check the file.");
         return Parse(path, File.ReadAllBytes(path));
     }
 
@@ -97,7 +98,10 @@ internal sealed class SentencePieceFile
             if (field == 3)
             {
                 if (number is not (Unigram or Bpe))
-                    throw new InvalidDataException($"{_source}: trainer_spec.model_type: it is {(number == 3 ? "WORD" : number == 4 ? "CHAR" : number)}; UNIGRAM and BPE are supported.");
+                {
+                    var name = number == 3 ? "WORD" : number == 4 ? "CHAR" : $"{number}";
+                    throw new InvalidDataException($"{_source}: trainer_spec.model_type: it is {name}; UNIGRAM and BPE are supported.");
+                }
                 IsUnigram = number == Unigram;
             }
             else if (field == 24) WhitespaceAsSuffix = number != 0;

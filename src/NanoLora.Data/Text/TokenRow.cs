@@ -26,7 +26,8 @@ internal sealed class TokenRow
         return new()
         {
             Ids = tokens.Ids, Tokens = tokens.Tokens, Offsets = tokens.Offsets,
-            TypeIds = Repeat(sequence, count), SpecialTokensMask = Repeat(0, count), AttentionMask = Repeat(1, count), SequenceIds = Repeat<int?>(sequence, count),
+            TypeIds = Repeat(sequence, count), SpecialTokensMask = Repeat(0, count), AttentionMask = Repeat(1, count),
+            SequenceIds = Repeat<int?>(sequence, count),
         };
     }
 
@@ -75,7 +76,7 @@ internal sealed class TokenRow
             return;
         }
         if (truncation.Stride >= length)
-            throw new ArgumentException($"Truncation: the stride {truncation.Stride} is not less than {length}, which is what is left of MaxLength; make it smaller.");
+            throw new ArgumentException($"Truncation: the stride {truncation.Stride} is not less than the {length} tokens that a text may have; make it smaller.");
         var parts = new List<TokenRow>();
         for (var start = 0; start < count; start += length - truncation.Stride)
         {

@@ -3,7 +3,8 @@ using NanoLora.Nn;
 namespace NanoLora.Data;
 
 /// <summary>
-/// Decodes the ids since the last text that was shown, twice: without the new one and with it. What is more is new, unless it ends in the middle of a character.
+/// Decodes the ids since the last text that was shown, twice: without the new one and with it. What is more is new, unless it ends in the middle of a
+/// character.
 /// </summary>
 internal sealed class TokenStream(Tokenizer tokenizer, bool skipSpecialTokens) : ITokenStream
 {

@@ -19,8 +19,8 @@ public sealed class Tokenizer : ITokenizer
     }
 
     /// <summary>
-    /// Reads a tokenizer: tokenizer.json, a SentencePiece .model, the vocabulary in a .gguf, vocab.json with merges.txt, or vocab.txt. In a folder the first of
-    /// these that is there counts.
+    /// Reads a tokenizer: tokenizer.json, a SentencePiece .model, the vocabulary in a .gguf, vocab.json with merges.txt, or vocab.txt. In a folder the
+    /// first of these that is there counts.
     /// </summary>
     /// <param name="path">A folder, or one of the files.</param>
     /// <exception cref="InvalidDataException">There is none, it is damaged, or it has what is not supported; the message names file and field.</exception>
@@ -109,7 +109,8 @@ public sealed class Tokenizer : ITokenizer
             if (id >= 0) parts.Add(new(x, start, end, id));
             else AddWords(x.Slice(start, end), options.SpecialTokensAsText, parts);
         }
-        // What will be cut off anyway is not looked at, word by word; so also does the tokenizers library, and it shows in what overflows.
+        // Words that will be cut off anyway are not looked at. So does the tokenizers library, which asks after each word and not after an added token, and
+        // it shows in what overflows.
         var limit = options.Truncation is { } t && (t.Strategy != TruncationStrategy.OnlySecond || number > 0) ? t.MaxLength : int.MaxValue;
         return options.Truncation?.FromLeft == true ? LastTokens(parts, limit) : FirstTokens(parts, limit);
     }
@@ -120,7 +121,7 @@ public sealed class Tokenizer : ITokenizer
         foreach (var part in parts)
         {
             Encode(part, y);
-            if (y.Ids.Count >= limit) break;
+            if (part.Id < 0 && y.Ids.Count >= limit) break;
         }
         return y;
     }
@@ -128,12 +129,13 @@ public sealed class Tokenizer : ITokenizer
     private TokenList LastTokens(List<Part> parts, int limit)
     {
         var lists = new Stack<TokenList>();
-        for (int i = parts.Count - 1, count = 0; i >= 0 && (count < limit || i == parts.Count - 1); i--)
+        for (int i = parts.Count - 1, count = 0; i >= 0; i--)
         {
             var tokens = new TokenList();
             Encode(parts[i], tokens);
             lists.Push(tokens);
             count += tokens.Ids.Count;
+            if (parts[i].Id < 0 && count >= limit) break;
         }
         var y = new TokenList();
         foreach (var tokens in lists) y.Add(tokens);
@@ -175,7 +177,8 @@ internal static class TextTruncation
     /// <param name="most">The most tokens of all texts together.</param>
     public static void Apply(List<TokenRow> rows, Truncation truncation, int most)
     {
-        if (most < 0) throw new ArgumentException($"Truncation: MaxLength {truncation.MaxLength} is less than the special tokens that are added; make it larger.");
+        if (most < 0)
+            throw new ArgumentException($"Truncation: MaxLength {truncation.MaxLength} is less than the special tokens that are added; make it larger.");
         var total = rows.Sum(static r => r.Ids.Count);
         if (most == 0) foreach (var row in rows) row.Truncate(0, truncation);
         if (total <= most || most == 0) return;
@@ -186,7 +189,7 @@ internal static class TextTruncation
             var row = rows[truncation.Strategy == TruncationStrategy.OnlyFirst ? 0 : 1];
             var left = row.Ids.Count - (total - most);
             if (left <= 0)
-                throw new ArgumentException($"Truncation: {truncation.Strategy} would leave nothing of a text of {row.Ids.Count} tokens; use LongestFirst or a larger MaxLength.");
+                throw new ArgumentException($"Truncation: {truncation.Strategy} would leave nothing of that text; use LongestFirst or a larger MaxLength.");
             row.Truncate(left, truncation);
         }
         else if (rows.Count == 1) rows[0].Truncate(most, truncation);

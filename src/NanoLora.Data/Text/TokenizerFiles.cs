@@ -10,8 +10,10 @@ internal static class TokenizerFiles
         ArgumentException.ThrowIfNullOrEmpty(path);
         if (Directory.Exists(path))
         {
-            string[] models = [.. Names.Select(name => Path.Combine(path, name)).Where(File.Exists), .. Directory.GetFiles(path, "*.gguf").Order(StringComparer.Ordinal)];
-            if (models.Length == 0) throw new InvalidDataException($"{path}: there is no tokenizer in this folder; {string.Join(", ", Names)} and .gguf are read.");
+            string[] models =
+                [.. Names.Select(name => Path.Combine(path, name)).Where(File.Exists), .. Directory.GetFiles(path, "*.gguf").Order(StringComparer.Ordinal)];
+            if (models.Length == 0)
+                throw new InvalidDataException($"{path}: there is no tokenizer in this folder; {string.Join(", ", Names)} and .gguf are read.");
             path = models[0];
         }
         if (!File.Exists(path)) throw new InvalidDataException($"{path}: there is no such file or folder; give that of a tokenizer.");
@@ -20,6 +22,7 @@ internal static class TokenizerFiles
             ".json" when IsVocabulary(path) => VocabularyFiles.ByteLevel(path),
             ".json" => TokenizerJson.Read(path),
             ".model" => SentencePiece.Read(path),
+            ".gguf" => GgufVocabulary.Read(path),
             ".txt" => VocabularyFiles.WordPiece(path),
             _ => throw new InvalidDataException($"{path}: no tokenizer is told by this name; .json, .model, .gguf and .txt are read."),
         };

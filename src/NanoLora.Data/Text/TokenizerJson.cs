@@ -3,7 +3,8 @@ using System.Text.Json;
 
 namespace NanoLora.Data;
 
-/// <summary>Reads tokenizer.json of Hugging Face's tokenizers library: the model and the tokens; <see cref="TokenizerJsonParts"/> reads what is around them.</summary>
+/// <summary>Reads tokenizer.json of Hugging Face's tokenizers library: the model and the tokens; <see cref="TokenizerJsonParts"/> reads what is around
+/// them.</summary>
 internal static class TokenizerJson
 {
     public static Tokenizer Read(string path) => Read(JsonTree.Read(path));

@@ -29,12 +29,13 @@ internal static class TokenizerJsonParts
         "Split" => new SplitPreTokenizer(Pattern(x["pattern"]), Behavior(x["behavior"]), x.Bool("invert", false)),
         "Metaspace" => new MetaspacePreTokenizer(x["replacement"].Character(), Scheme(x), x.Bool("split", true)),
         "BertPreTokenizer" => new BertPreTokenizer(),
-        "Whitespace" => new SplitPreTokenizer(new RunPattern(static c => CodePoints.IsWord(c) ? 1 : CodePoints.IsWhiteSpace(c) ? 0 : 2), SplitBehavior.Removed, true),
+        "Whitespace" => new SplitPreTokenizer(
+            new RunPattern(static c => CodePoints.IsWord(c) ? 1 : CodePoints.IsWhiteSpace(c) ? 0 : 2), SplitBehavior.Removed, true),
         "WhitespaceSplit" => new SplitPreTokenizer(new CharacterPattern(CodePoints.IsWhiteSpace), SplitBehavior.Removed, false),
         "Digits" => new SplitPreTokenizer(
             new CharacterPattern(CodePoints.IsNumber), x.Bool("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous, false),
         "Punctuation" => new SplitPreTokenizer(
-            new CharacterPattern(CodePoints.IsPunctuation), x.Find("behavior") is { } b ? Behavior(b) : SplitBehavior.Isolated, false),
+            new CharacterPattern(UnicodeTables.IsPunctuation), x.Find("behavior") is { } b ? Behavior(b) : SplitBehavior.Isolated, false),
         _ => throw Unsupported(x, "pre-tokenizer"),
     };
 
@@ -44,7 +45,8 @@ internal static class TokenizerJsonParts
         "ByteLevel" => ByteLevel(x),
         "TemplateProcessing" => Template(x),
         "BertProcessing" => new TemplateProcessor(
-            [Special(x["cls"], 0), Text(0, 0), Special(x["sep"], 0)], [Special(x["cls"], 0), Text(0, 0), Special(x["sep"], 0), Text(1, 1), Special(x["sep"], 1)]),
+            [Special(x["cls"], 0), Text(0, 0), Special(x["sep"], 0)],
+            [Special(x["cls"], 0), Text(0, 0), Special(x["sep"], 0), Text(1, 1), Special(x["sep"], 1)]),
         "RobertaProcessing" => new PostProcessorSequence([ByteLevel(x), new OneTypeProcessor(), new TemplateProcessor(
             [Special(x["cls"], 0), Text(0, 0), Special(x["sep"], 0)],
             [Special(x["cls"], 0), Text(0, 0), Special(x["sep"], 0), Special(x["sep"], 0), Text(1, 0), Special(x["sep"], 0)])]),

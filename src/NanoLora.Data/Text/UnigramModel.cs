@@ -19,8 +19,8 @@ internal sealed record UnigramOptions
 }
 
 /// <summary>
-/// The unigram model: each token has a log probability, and a word is cut so that their sum is largest (Viterbi); a character that no token covers costs 10 more
-/// than the least likely one, and unknown ones in a row are one token.
+/// The unigram model: each token has a log probability, and a word is cut so that their sum is largest (Viterbi); a character that no token covers costs 10
+/// more than the least likely one, and unknown ones in a row are one token.
 /// </summary>
 internal sealed class UnigramModel : TokenModel
 {
@@ -70,7 +70,7 @@ internal sealed class UnigramModel : TokenModel
             if (id >= 0) y.Add(id, Vocabulary.Token(id)!, x, start + from, start + to);
             else if (_byteTokens is not null) for (var at = from; at < to; at++) AddBytes(_byteTokens, x, start + from, start + to, word[at], y);
             else if (_options.Unknown >= 0) y.Add(_options.Unknown, CodePoints.Text(word[from..to]), x, start + from, start + to);
-            else throw new InvalidDataException($"{_source}: \"{CodePoints.Text(word[from..to])}\" is unknown, and the model has no token for that; use another tokenizer.");
+            else throw Unknown(word[from..to]);
         }
     }
 
@@ -94,6 +94,9 @@ internal sealed class UnigramModel : TokenModel
         }
         return nodes;
     }
+
+    private InvalidDataException Unknown(ReadOnlySpan<int> text) =>
+        new($"{_source}: \"{CodePoints.Text(text)}\" is unknown, and the model has no token for what is unknown; use another tokenizer.");
 
     private double Rounded(double sum) => _options.SinglePrecision ? (float)sum : sum;
 

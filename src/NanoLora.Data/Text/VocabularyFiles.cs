@@ -24,15 +24,16 @@ internal static class VocabularyFiles
     }
 
     /// <summary>
-    /// vocab.txt, a token a line: BERT's WordPiece. do_lower_case, strip_accents and tokenize_chinese_chars are read from tokenizer_config.json; without it, case
-    /// is lowered unless a token has upper case.
+    /// vocab.txt, a token a line: BERT's WordPiece. do_lower_case, strip_accents and tokenize_chinese_chars are read from tokenizer_config.json; without
+    /// it, case is lowered unless a token has upper case.
     /// </summary>
     public static Tokenizer WordPiece(string path)
     {
         var tokens = Tokens(path);
         var config = Config(path);
         var lower = config?.Find("do_lower_case")?.Bool() ?? !HasUpperCase(tokens);
-        return WordPiece(path, tokens, new(true, config?.Bool("tokenize_chinese_chars", true) ?? true, config?.Bool("strip_accents", lower) ?? lower, lower), 100);
+        bool chinese = config?.Bool("tokenize_chinese_chars", true) ?? true, strip = config?.Bool("strip_accents", lower) ?? lower;
+        return WordPiece(path, tokens, new BertNormalizer(clean: true, chinese, strip, lower), 100);
     }
 
     public static Tokenizer WordPiece(string path, BertNormalizer normalizer, int longest) => WordPiece(path, Tokens(path), normalizer, longest);
@@ -70,7 +71,8 @@ internal static class VocabularyFiles
         foreach (var line in Lines(path))
         {
             if (line.Length == 0 || (y.Count == 0 && line.StartsWith("#version", StringComparison.Ordinal))) continue;
-            y.Add(line.Split(' ') is [var left, var right] ? (left, right) : throw new InvalidDataException($"{path}: the line \"{line}\" is not two tokens; copy the file again."));
+            y.Add(line.Split(' ') is [var left, var right] ? (left, right)
+                : throw new InvalidDataException($"{path}: the line \"{line}\" is not two tokens; copy the file again."));
         }
         return y;
     }

@@ -1,8 +1,9 @@
 namespace NanoLora.Data;
 
 /// <summary>
-/// The regular expressions of nearly all byte-level tokenizers, by hand: each covers the whole text, so a word ends where the next begins. They are recognised
-/// by their exact wording, and are the same functions as <see cref="RegexPattern"/> would be, but for speed and for 'ſ, which ignoring case is 's.
+/// The regular expressions of nearly all byte-level tokenizers, by hand: each covers the whole text, so a word ends where the next begins. They are
+/// recognised by their exact wording, and are the same functions as <see cref="RegexPattern"/> would be, but for speed and for 'ſ, which ignoring case is
+/// 's.
 /// </summary>
 internal abstract class WordPattern : Pattern
 {

@@ -1,8 +1,8 @@
 namespace NanoLora.Data;
 
 /// <summary>
-/// BERT's WordPiece: from the left, the longest token that the rest of the word begins with; a word that cannot be written so, or is very long, is unknown as a
-/// whole.
+/// BERT's WordPiece: from the left, the longest token that the rest of the word begins with; a word that cannot be written so, or is very long, is unknown
+/// as a whole.
 /// </summary>
 internal sealed class WordPieceModel : TokenModel
 {

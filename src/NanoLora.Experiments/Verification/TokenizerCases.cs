@@ -152,7 +152,8 @@ internal sealed class TokenizerCases(GoldenFolder folder, GoldenReport report, T
 
     private static int[] Ints(JsonElement list) => [.. list.EnumerateArray().Select(static i => i.GetInt32())];
 
-    private static int?[] Nullable(JsonElement list) => [.. list.EnumerateArray().Select(static i => i.ValueKind == JsonValueKind.Null ? (int?)null : i.GetInt32())];
+    private static int?[] Nullable(JsonElement list) =>
+        [.. list.EnumerateArray().Select(static i => i.ValueKind == JsonValueKind.Null ? (int?)null : i.GetInt32())];
 
     private static int[] Ints(GoldenFolder folder, string name) => folder.Has("with_special_tokens", JsonValueKind.Object)
         ? Ints(folder.Field(folder.Root.GetProperty("with_special_tokens"), name, JsonValueKind.Array, "with_special_tokens.")) : [];

@@ -30,13 +30,15 @@ public sealed class TokenizersArea : IGoldenArea
         report.Case("");
     }
 
-    private static bool IsTokenizer(GoldenFolder folder) => folder.Has("tokenizer", JsonValueKind.String) && folder.Has("with_special_tokens", JsonValueKind.Object)
+    private static bool IsTokenizer(GoldenFolder folder) =>
+        folder.Has("tokenizer", JsonValueKind.String) && folder.Has("with_special_tokens", JsonValueKind.Object)
         && folder.Has("files", JsonValueKind.Object);
 
     private static bool IsSentencePiece(GoldenFolder folder) => folder.Has("models", JsonValueKind.Object) && folder.Has("files", JsonValueKind.String)
         && folder.Root.GetProperty("files").GetString()!.StartsWith("NAME.jsonl", StringComparison.Ordinal);
 
-    // "tokenizer.json, tokenizer.model", or "DATA/tokenizer-gpt2/tokenizer.json (the same as …)": the first file counts, and vocab.json and vocab.txt beside it.
+    // "tokenizer.json, tokenizer.model", or "DATA/tokenizer-gpt2/tokenizer.json (the same as …)": the first file counts, and vocab.json and vocab.txt
+    // beside it.
     private static void RunTokenizer(GoldenFolder folder, VerifyOptions options, GoldenReport report)
     {
         var name = folder.Root.GetProperty("tokenizer").GetString()!.Split(' ')[0].TrimEnd(',');
@@ -70,7 +72,8 @@ public sealed class TokenizersArea : IGoldenArea
             {
                 var json = JsonTree.Read(Path.Combine(folder.Path, "tokenizer.json"));
                 var tokenizer = name == "vocab.json" ? VocabularyFiles.ByteLevel(path, json["pre_tokenizer"].Bool("add_prefix_space", false))
-                    : VocabularyFiles.WordPiece(path, (BertNormalizer)TokenizerJsonParts.Normalizer(json["normalizer"]), json["model"]["max_input_chars_per_word"].Int());
+                    : VocabularyFiles.WordPiece(path, (BertNormalizer)TokenizerJsonParts.Normalizer(json["normalizer"]),
+                        json["model"]["max_input_chars_per_word"].Int());
                 var again = new TokenizerCases(folder, report, tokenizer) { Prefix = name };
                 again.Each("cases.jsonl", again.Ids);
             }
