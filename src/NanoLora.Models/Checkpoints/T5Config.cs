@@ -68,6 +68,8 @@ internal sealed record T5Config
             throw node.Error("tie_word_embeddings", "it says that the head is not the embedding, and the file has no lm_head.weight; "
                 + "give the file that belongs to the config.");
         }
+        if (config.StartToken >= config.Vocabulary)
+            throw node.Error("decoder_start_token_id", $"{config.StartToken} is none of the {config.Vocabulary} tokens.");
         if (config.MaxDistance <= config.Buckets / 2)
             throw node.Error("relative_attention_max_distance", $"it is {config.MaxDistance}; a number above half of the {config.Buckets} buckets is expected.");
         return config;
