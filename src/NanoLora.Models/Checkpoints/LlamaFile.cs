@@ -28,7 +28,8 @@ internal static class LlamaFile
             "phi3" => Windowed(Plain(node) with { FusedQkv = true, FusedGate = true }, node, null, static _ => true),
             NanoLlama.ModelType => NanoLlama.Read(node),
             var other => throw node.Error("model_type", $"\"{other}\" is not a known language model; known are llama, mistral, qwen2, qwen3, gemma, gemma2, "
-                + $"gemma3_text, phi3, gpt2, opt, gpt_neox and {NanoLlama.ModelType}. One like Llama may be loaded with Llama.Load and a LlamaConfig; T5.Load reads t5."),
+                + $"gemma3_text, phi3, gpt2, opt, gpt_neox and {NanoLlama.ModelType}. One like Llama may be loaded with Llama.Load and a LlamaConfig; "
+                + "T5.Load reads t5."),
         };
         foreach (var type in node.Texts("layer_types", 4096) ?? [])
             if (type is not (Full or Sliding)) throw node.Error("layer_types", $"\"{type}\" is not supported; supported are {Full} and {Sliding}.");

@@ -61,7 +61,8 @@ public sealed class PeftTextTests : IDisposable
         {
             using var scope = _backend.Scope(grad: false);
             var ids = golden["input_ids"];
-            return model.Forward(_backend.Main.From([.. golden.ReadInt64(ids).Select(static id => (int)id)], new Shape((int)ids.Shape[0], (int)ids.Shape[1]))).ToArray();
+            int[] tokens = [.. golden.ReadInt64(ids).Select(static id => (int)id)];
+            return model.Forward(_backend.Main.From(tokens, new Shape((int)ids.Shape[0], (int)ids.Shape[1]))).ToArray();
         }
     }
 }

@@ -28,6 +28,8 @@ public sealed class LlamaTests : IDisposable
         File.Copy(Path.Combine(qwen, "model.safetensors"), Path.Combine(_folder.Path, "model.safetensors"));
         File.WriteAllText(Path.Combine(_folder.Path, "config.json"), """{"model_type": "brand_new"}""");
         Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend)).Field);
+        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), "{}");
+        Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend)).Field);
         using var model = Llama.Load(_folder.Path, _backend, new LlamaConfig
         {
             Vocabulary = 100, HiddenSize = 32, Layers = 2, Heads = 4, KeyHeads = 2, HeadSize = 12, IntermediateSize = 56, MaxPositions = 96, QkNorm = true,
