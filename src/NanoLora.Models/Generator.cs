@@ -62,7 +62,8 @@ public static class Generator
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(workspace);
         ArgumentNullException.ThrowIfNull(inputs);
-        if (inputs.Count == 0 || newTokens < 1) throw new ArgumentException($"Generator: {newTokens} new tokens for {inputs.Count} texts; both must be 1 at least.");
+        if (inputs.Count == 0 || newTokens < 1)
+            throw new ArgumentException($"Generator: {newTokens} new tokens for {inputs.Count} texts; both must be 1 at least.");
         var width = inputs.Max(static text => text.Length);
         var ids = inputs.SelectMany(text => text.Concat(Enumerable.Repeat(0, width - text.Length))).ToArray();
         using var all = workspace.Scope(grad: false);

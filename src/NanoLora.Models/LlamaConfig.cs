@@ -105,7 +105,8 @@ public sealed record LlamaConfig
         if (c.Heads % c.KeyHeads != 0) throw new ArgumentException($"{source}: {c.Heads} heads of queries do not divide among {c.KeyHeads} of keys.");
         if ((c.Heads + 2L * c.KeyHeads) * c.HeadSize > int.MaxValue || 2L * IntermediateSize > int.MaxValue)
             throw new ArgumentException($"{source}: {c.Heads} heads of {c.HeadSize}, or an MLP of {IntermediateSize}, make an axis beyond 2^31 - 1.");
-        if (Windows.Count != 0 && Windows.Count != Layers) throw new ArgumentException($"{source}: {Windows.Count} windows for {Layers} layers.");
+        if ((Windows.Count != 0 && Windows.Count != Layers) || Windows.Any(static window => window < 0))
+            throw new ArgumentException($"{source}: windows of {string.Join(", ", Windows.Take(8))} for {Layers} layers; each layer has one of 0 or more.");
         if (Activation == Activation.QuickGelu) throw new ArgumentException($"{source}: {Activation} has no gated form.");
         foreach (var rotary in (ReadOnlySpan<RotaryConfig>)[Rotary, LocalRotary ?? Rotary])
         {

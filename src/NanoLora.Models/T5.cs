@@ -3,7 +3,8 @@ using NanoLora.Nn;
 namespace NanoLora.Models;
 
 // Encoder, for each block:   x += o(attention(q h, k h, v h; bias)),   x += mlp(norm x),   h = norm x
-// Decoder, for each block:   x += o(attention(q h, k h, v h; bias, causal)),   x += o(attention(q h', k m, v m)),   x += mlp(norm x),   m what the encoder gives
+// Decoder, for each block:   x += o(attention(q h, k h, v h; bias, causal)),   x += o(attention(q h', k m, v m)),   x += mlp(norm x),
+//                            m what the encoder gives
 // logits = head(norm x · scale)
 //
 // Raffel et al. 2020. Scores are not divided by √d. There are no positions but a bias on each head's scores by the distance of key and query, in buckets that

@@ -2,7 +2,9 @@ using NanoLora.Models;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>A model that reads one text and writes another, as the reference saved it: both stacks, gradients, long texts, buckets of distances, greedy tokens.</summary>
+/// <summary>
+/// A model that reads one text and writes another, as the reference saved it: both stacks, gradients, long texts, buckets of distances, greedy tokens.
+/// </summary>
 internal sealed class PairCases(GoldenFolder folder, Backend backend, GoldenReport report) : ModelCase(folder, backend, report)
 {
     private const string OlderConfig = "config.hub.json";

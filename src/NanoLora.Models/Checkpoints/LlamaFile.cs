@@ -9,6 +9,8 @@ namespace NanoLora.Models;
 /// </summary>
 internal static class LlamaFile
 {
+    private const string Full = "full_attention", Sliding = "sliding_attention";
+
     /// <summary>The config of any of the families.</summary>
     /// <exception cref="CheckpointException">The family is unknown, or the config asks for something that is not supported.</exception>
     public static LlamaConfig ConfigOf(ConfigNode node)
@@ -17,17 +19,20 @@ internal static class LlamaFile
         var config = node.Text("model_type") switch
         {
             "llama" => Biased(Plain(node), node) with { MlpBias = node.Bool("mlp_bias", false) },
-            "mistral" => Windowed(Plain(node), node, 4096, static (_, _) => true),
+            "mistral" => Windowed(Plain(node), node, 4096, static _ => true),
             "qwen2" => QwenWindows(Plain(node) with { QkvBias = true }, node),
             "qwen3" => QwenWindows(Biased(Plain(node, headSize: 128), node) with { QkNorm = true }, node),
             "gemma" => Gemma(node),
             "gemma2" => Gemma2(node),
             "gemma3_text" => Gemma3(node),
-            "phi3" => Windowed(Plain(node) with { FusedQkv = true, FusedGate = true }, node, null, static (_, _) => true),
+            "phi3" => Windowed(Plain(node) with { FusedQkv = true, FusedGate = true }, node, null, static _ => true),
             NanoLlama.ModelType => NanoLlama.Read(node),
             var other => throw node.Error("model_type", $"\"{other}\" is not a known language model; known are llama, mistral, qwen2, qwen3, gemma, gemma2, "
-                + $"gemma3_text, phi3, gpt2, opt, gpt_neox and {NanoLlama.ModelType}. One like Llama may be loaded with Llama.Load and a LlamaConfig; T5.Load reads t5."),
+                + $"gemma3_text, phi3, gpt2, opt, gpt_neox and {NanoLlama.ModelType}. One like Llama may be loaded with Llama.Load and a LlamaConfig; "
+                + "T5.Load reads t5."),
         };
+        foreach (var type in node.Texts("layer_types", 4096) ?? [])
+            if (type is not (Full or Sliding)) throw node.Error("layer_types", $"\"{type}\" is not supported; supported are {Full} and {Sliding}.");
         try { return config.Checked(node.Path); }
         catch (ArgumentException e) { throw node.Error("sizes", e.Message, e); }
     }
@@ -52,8 +57,13 @@ internal static class LlamaFile
         void Add(string ours, string theirs) => map.Add(ours, Array.ConvertAll(prefixes, prefix => prefix + theirs));
     }
 
-    // What all families say in the same words.
-    internal static LlamaConfig Plain(ConfigNode node, int headSize = 0, string act = "silu", bool tied = false, bool rotary = true)
+    /// <summary>What all families say in the same words.</summary>
+    /// <param name="node">The config.</param>
+    /// <param name="headSize">The width of a head where the config gives none; 0 for that of the model over the number of heads.</param>
+    /// <param name="act">The function where the config gives none.</param>
+    /// <param name="tied">Whether the head is the embedding where the config does not say.</param>
+    /// <param name="rotary">Whether all layers turn alike.</param>
+    public static LlamaConfig Plain(ConfigNode node, int headSize = 0, string act = "silu", bool tied = false, bool rotary = true)
     {
         var heads = node.Int("num_attention_heads");
         if (headSize == 0 || node.Has("head_dim")) headSize = node.Has("head_dim") ? node.Int("head_dim") : 0;
@@ -73,6 +83,16 @@ internal static class LlamaFile
             Rotary = rotary ? RotaryFile.Read(node, HeadSize(node, headSize)) : new(),
         };
     }
+
+    /// <summary>A cap on scores: null is none; where there is no field it is the family's.</summary>
+    public static float Cap(ConfigNode node, string field, float fallback)
+    {
+        var cap = node.IsNull(field) ? 0 : node.Float(field, fallback);
+        return cap >= 0 ? cap : throw node.Error(field, $"it is {cap}; a number above 0 is expected.");
+    }
+
+    /// <summary>The width of a head, as given or as it follows.</summary>
+    public static int HeadSize(ConfigNode node, int given) => given > 0 ? given : Math.Max(1, node.Int("hidden_size") / node.Int("num_attention_heads"));
 
     private static LlamaConfig Gemma(ConfigNode node, bool rotary = true)
     {
@@ -94,13 +114,13 @@ internal static class LlamaFile
         AttentionScale = Scale(node),
         AttentionCap = Cap(node, "attn_logit_softcapping", 50),
         LogitCap = Cap(node, "final_logit_softcapping", 30),
-    }, node, 4096, static (layer, _) => layer % 2 == 0);
+    }, node, 4096, static layer => layer % 2 == 0);
 
     private static LlamaConfig Gemma3(ConfigNode node)
     {
         var c = Gemma(node, rotary: false);
         var pattern = node.Int("sliding_window_pattern", node.Int("_sliding_window_pattern", 6));
-        var nested = node.Sub("rope_parameters").Has("sliding_attention");
+        var nested = node.Sub("rope_parameters").Has(Sliding);
         return Windowed(c with
         {
             PostNorms = true,
@@ -108,37 +128,27 @@ internal static class LlamaFile
             AttentionScale = Scale(node),
             AttentionCap = Cap(node, "attn_logit_softcapping", 0),
             LogitCap = Cap(node, "final_logit_softcapping", 0),
-            Rotary = RotaryFile.Read(node, c.HeadSize, theta: 1e6f, layers: "full_attention"),
-            LocalRotary = nested ? RotaryFile.Read(node, c.HeadSize, layers: "sliding_attention")
+            Rotary = RotaryFile.Read(node, c.HeadSize, theta: 1e6f, layers: Full),
+            LocalRotary = nested ? RotaryFile.Read(node, c.HeadSize, layers: Sliding)
                 : new RotaryConfig { Theta = node.Float("rope_local_base_freq", 10000) },
-        }, node, 4096, (layer, _) => (layer + 1) % pattern != 0);
+        }, node, 4096, layer => (layer + 1) % pattern != 0);
     }
 
     private static LlamaConfig QwenWindows(LlamaConfig c, ConfigNode node)
     {
         var first = node.Int("max_window_layers", 28, min: 0);
-        return node.Bool("use_sliding_window", false) ? Windowed(c, node, 4096, (layer, _) => layer >= first) : c;
+        return node.Bool("use_sliding_window", false) ? Windowed(c, node, 4096, layer => layer >= first) : c;
     }
 
     // The layers with a window, as "layer_types" says, or else as the family has it. A window of null is none; one that is not there is the family's.
-    private static LlamaConfig Windowed(LlamaConfig c, ConfigNode node, int? fallback, Func<int, int, bool> slides)
+    private static LlamaConfig Windowed(LlamaConfig c, ConfigNode node, int? fallback, Predicate<int> slides)
     {
         var window = node.IsNull("sliding_window") || (fallback is null && !node.Has("sliding_window")) ? 0 : node.Int("sliding_window", fallback);
         if (window == 0) return c;
         var types = node.Texts("layer_types", 4096);
         if (types is not null && types.Length != c.Layers) throw node.Error("layer_types", $"{types.Length} types for {c.Layers} layers.");
         var windows = new int[c.Layers];
-        for (var layer = 0; layer < windows.Length; layer++)
-        {
-            var sliding = types?[layer] switch
-            {
-                null => slides(layer, c.Layers),
-                "sliding_attention" => true,
-                "full_attention" => false,
-                var other => throw node.Error("layer_types", $"\"{other}\" is not supported; supported are full_attention and sliding_attention."),
-            };
-            windows[layer] = sliding ? window : 0;
-        }
+        for (var layer = 0; layer < windows.Length; layer++) windows[layer] = (types is null ? slides(layer) : types[layer] == Sliding) ? window : 0;
         return c with { Windows = windows };
     }
 
@@ -149,18 +159,9 @@ internal static class LlamaFile
             : throw node.Error(field, "quick_gelu has no gated form here; supported are silu, gelu, gelu_pytorch_tanh and relu.");
     }
 
-    internal static int HeadSize(ConfigNode node, int given) => given > 0 ? given : Math.Max(1, node.Int("hidden_size") / node.Int("num_attention_heads"));
-
     private static float Scale(ConfigNode node)
     {
         var scalar = node.Float("query_pre_attn_scalar", 256);
         return scalar > 0 ? 1 / MathF.Sqrt(scalar) : throw node.Error("query_pre_attn_scalar", $"it is {scalar}; a number above 0 is expected.");
-    }
-
-    // Null is none; a field that is not there is the family's.
-    internal static float Cap(ConfigNode node, string field, float fallback)
-    {
-        var cap = node.IsNull(field) ? 0 : node.Float(field, fallback);
-        return cap >= 0 ? cap : throw node.Error(field, $"it is {cap}; a number above 0 is expected.");
     }
 }

@@ -89,6 +89,7 @@ internal static class RotaryFile
         if (c.Scaling == RotaryScaling.Yarn && (c.Fast <= 0 || c.Slow <= 0))
             throw p.Error("beta_fast", $"it and beta_slow are {c.Fast} and {c.Slow}; numbers above 0 are expected.");
         if (c.Scaling != RotaryScaling.LongRope) return;
+        if (c.Trained < 2) throw p.Error("original_max_position_embeddings", $"it is {c.Trained}; a length of 2 at least is expected.");
         foreach (var (name, factors) in (ReadOnlySpan<(string, IReadOnlyList<double>)>)[("short_factor", c.ShortFactors), ("long_factor", c.LongFactors)])
         {
             if (factors.Count != turning / 2 || factors.Any(static f => !(f > 0)))

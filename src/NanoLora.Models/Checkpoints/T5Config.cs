@@ -39,8 +39,8 @@ internal sealed record T5Config
         if (words.Length > 2 || (words.Length == 2 && words[0] != "gated"))
             throw node.Error("feed_forward_proj", "a function is expected, or gated- and a function.");
         var gated = words.Length == 2;
-        Activation activation;
-        try { activation = gated && words[1] == "gelu" ? Activation.GeluTanh : Activations.Named(words[^1], node.Path); }     // "gated-gelu" means the tanh form
+        Activation activation;                                                         // "gated-gelu" means the tanh form
+        try { activation = gated && words[1] == "gelu" ? Activation.GeluTanh : Activations.Named(words[^1], node.Path); }
         catch (NotSupportedException e) { throw node.Error("feed_forward_proj", e.Message, e); }
         if (gated && activation == Activation.QuickGelu) throw node.Error("feed_forward_proj", "quick_gelu has no gated form here.");
         var layers = node.Int("num_layers", 6, max: 4096);
@@ -68,12 +68,19 @@ internal sealed record T5Config
             throw node.Error("tie_word_embeddings", "it says that the head is not the embedding, and the file has no lm_head.weight; "
                 + "give the file that belongs to the config.");
         }
+        if (config.StartToken >= config.Vocabulary)
+            throw node.Error("decoder_start_token_id", $"{config.StartToken} is none of the {config.Vocabulary} tokens.");
         if (config.MaxDistance <= config.Buckets / 2)
-            throw node.Error("relative_attention_max_distance", $"it is {config.MaxDistance}; a number above half of the {config.Buckets} buckets is expected.");
+        {
+            throw node.Error("relative_attention_max_distance",
+                $"it is {config.MaxDistance}; a number above half of the {config.Buckets} buckets is expected.");
+        }
         return config;
     }
 
-    /// <summary>The bucket of a distance, key minus query: one each for the nearest, then wider and wider ones. The reference takes the logarithm in F32.</summary>
+    /// <summary>
+    /// The bucket of a distance, key minus query: one each for the nearest, then wider and wider ones. The reference takes the logarithm in F32.
+    /// </summary>
     public int Bucket(int distance, bool bidirectional)
     {
         var (first, count) = bidirectional ? (distance > 0 ? Buckets / 2 : 0, Buckets / 2) : (0, Buckets);

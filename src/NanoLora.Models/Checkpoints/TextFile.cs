@@ -23,7 +23,6 @@ internal sealed class TextFile : IDisposable
         Json = ConfigNode.Read(System.IO.Path.Combine(folder, config));
         foreach (var field in (ReadOnlySpan<string>)["quantization_config", "compression_config"])
             if (Json.Has(field)) throw Json.Error(field, "quantised weights of this kind are not supported; give the weights in F32, F16 or BF16.");
-        ModelType = Json.Text("model_type");
         Checkpoint = Checkpoint.Open(path);
     }
 
@@ -34,7 +33,8 @@ internal sealed class TextFile : IDisposable
     public ConfigNode Json { get; }
 
     /// <summary>Its family.</summary>
-    public string ModelType { get; }
+    /// <exception cref="CheckpointException">The config does not say.</exception>
+    public string ModelType => Json.Text("model_type");
 
     /// <summary>The weights.</summary>
     public Checkpoint Checkpoint { get; }
@@ -66,13 +66,16 @@ internal sealed class TextFile : IDisposable
             weights.Abandon();
             throw;
         }
-        try { weights.NothingElse(name => name == copy || ignored.Contains(name) || Array.Exists(Derived, tail => name.EndsWith(tail, StringComparison.Ordinal))); }
+        try { weights.NothingElse(IsOfNoConcern); }
         catch
         {
             model.Dispose();
             throw;
         }
         return model;
+
+        bool IsOfNoConcern(string name) =>
+            name == copy || ignored.Contains(name) || Array.Exists(Derived, tail => name.EndsWith(tail, StringComparison.Ordinal));
     }
 
     /// <summary>The function that a config names.</summary>

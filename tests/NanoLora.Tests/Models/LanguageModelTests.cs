@@ -80,6 +80,17 @@ public sealed class LanguageModelTests : IDisposable
         }
     }
 
+    [Fact]
+    public void GenerationTakesNoMemoryAfterTheFirst()
+    {
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gpt2"), _backend);
+        var (live, first) = (_backend.LiveBlocks, Generator.Greedy(model, [[5, 6, 7], [8]], 20));
+        var reserved = _backend.ReservedBytes;
+        Assert.Equal(first, Generator.Greedy(model, [[5, 6, 7], [8]], 20));
+        Assert.Equal(reserved, _backend.ReservedBytes);
+        Assert.Equal(live, _backend.LiveBlocks);
+    }
+
     [Theory]
     [MemberData(nameof(ModelGoldenTests.Texts), MemberType = typeof(ModelGoldenTests))]
     public void SavesWhatItLoaded(string name)

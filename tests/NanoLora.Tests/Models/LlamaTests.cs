@@ -28,6 +28,8 @@ public sealed class LlamaTests : IDisposable
         File.Copy(Path.Combine(qwen, "model.safetensors"), Path.Combine(_folder.Path, "model.safetensors"));
         File.WriteAllText(Path.Combine(_folder.Path, "config.json"), """{"model_type": "brand_new"}""");
         Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend)).Field);
+        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), "{}");
+        Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend)).Field);
         using var model = Llama.Load(_folder.Path, _backend, new LlamaConfig
         {
             Vocabulary = 100, HiddenSize = 32, Layers = 2, Heads = 4, KeyHeads = 2, HeadSize = 12, IntermediateSize = 56, MaxPositions = 96, QkNorm = true,
@@ -143,6 +145,8 @@ public sealed class LlamaTests : IDisposable
     [InlineData("llama_rope_llama3", "\"high_freq_factor\": 4.0", "\"high_freq_factor\": 1.0", "high_freq_factor", "above low_freq_factor")]
     [InlineData("phi3_longrope", "1.6", "-1.6", "short_factor", "above 0")]
     [InlineData("gemma3", "\"full_attention\"", "\"chunked_attention\"", "", "chunked_attention")]
+    [InlineData("llama", "\"vocab_size\": 100", "\"vocab_size\": 100, \"layer_types\": [\"linear_attention\"]", "layer_types", "linear_attention")]
+    [InlineData("phi3_longrope", "\"original_max_position_embeddings\": 24", "\"original_max_position_embeddings\": 1", "original_max", "2 at least")]
     [InlineData("gemma2", "\"query_pre_attn_scalar\": 20", "\"query_pre_attn_scalar\": 0", "query_pre_attn_scalar", "above 0")]
     [InlineData("gemma2", "\"use_bidirectional_attention\": null", "\"use_bidirectional_attention\": true", "use_bidirectional_attention", "causal")]
     [InlineData("gpt2", "\"add_cross_attention\": false", "\"add_cross_attention\": true", "add_cross_attention", "not supported")]

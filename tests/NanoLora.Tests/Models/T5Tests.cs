@@ -95,6 +95,7 @@ public sealed class T5Tests : IDisposable
     [InlineData("\"feed_forward_proj\": \"relu\"", "\"feed_forward_proj\": \"gated-gelu\"", "wi_0", "missing")]
     [InlineData("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false", "tie_word_embeddings", "lm_head.weight")]
     [InlineData("\"relative_attention_max_distance\": 24", "\"relative_attention_max_distance\": 8", "relative_attention_max_distance", "half")]
+    [InlineData("\"decoder_start_token_id\": 0", "\"decoder_start_token_id\": 100", "decoder_start_token_id", "none of the 100")]
     [InlineData("\"num_decoder_layers\": 2", "\"num_decoder_layers\": 1", "decoder.block.1.", "no place")]
     public void SaysWhatIsWrong(string old, string other, string field, string why)
     {
