@@ -59,21 +59,24 @@ internal sealed class AddedTokens
     /// <param name="x">The text.</param>
     /// <param name="normalized">Which of the two.</param>
     /// <param name="specialAsText">Whether special tokens are not looked for.</param>
-    /// <returns>Parts in order, which cover the text: an added token's id, or -1.</returns>
+    /// <returns>Parts in order, which together cover the text: an added token's id, or -1.</returns>
     public List<(int Start, int End, int Id)> Cut(AlignedText x, bool normalized, bool specialAsText)
     {
         var y = new List<(int Start, int End, int Id)>();
         var text = x.Points;
         var done = 0;
-        for (var at = 0; (normalized ? _normalized : _plain).Next(text, at) is (>= 0, var length, var id) and (var found, _, _); at = found + length)
+        var finder = normalized ? _normalized : _plain;
+        for (var at = 0; ;)
         {
+            var (start, length, id) = finder.Next(text, at);
+            if (start < 0) break;
+            var end = at = start + length;
             var token = _byId[id].Token;
-            int start = found, end = found + length;
             if (specialAsText && _special.Contains(token.Content)) continue;
             if (token.SingleWord && ((start > 0 && CodePoints.IsWord(text[start - 1])) || (end < text.Length && CodePoints.IsWord(text[end])))) continue;
             if (token.LeftStrip) while (start > done && CodePoints.IsWhiteSpace(text[start - 1])) start--;
+            // White space that it takes may be tokens too: they are found once more, as in the tokenizers library.
             if (token.RightStrip) while (end < text.Length && CodePoints.IsWhiteSpace(text[end])) end++;
-            start = Math.Max(start, done);
             if (start > done) y.Add((done, start, -1));
             y.Add((start, end, id));
             done = end;
@@ -101,7 +104,8 @@ internal sealed class AddedTokens
                 var next = text[at..].IndexOfAny(_firsts);
                 if (next < 0) break;
                 at += next;
-                if (_trie.Longest(text[at..]) is (> 0 and var length, var id)) return (at, length, id);
+                var (length, id) = _trie.Longest(text[at..]);
+                if (length > 0) return (at, length, id);
                 at++;
             }
             return (-1, 0, -1);

@@ -76,7 +76,7 @@ internal sealed class TokenRow
             return;
         }
         if (truncation.Stride >= length)
-            throw new ArgumentException($"Truncation: the stride {truncation.Stride} is not less than the {length} tokens that a text may have; make it smaller.");
+            throw new ArgumentException($"Truncation: the stride {truncation.Stride} is not less than {length}, the most tokens of a text; make it less.");
         var parts = new List<TokenRow>();
         for (var start = 0; start < count; start += length - truncation.Stride)
         {

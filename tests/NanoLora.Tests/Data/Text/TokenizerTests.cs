@@ -169,6 +169,16 @@ public sealed class TokenizerTests
         }
     }
 
+    // <bos> takes the line ends behind it, which are tokens themselves and are found once more: ids of the tokenizers library.
+    [Fact]
+    public void White_space_that_a_token_takes_may_be_tokens()
+    {
+        var tokenizer = Edited("gemma", static json =>
+            json["added_tokens"]!.AsArray().Single(static t => t!["content"]!.GetValue<string>() == "<bos>")!["rstrip"] = true);
+        Assert.Equal([2, 8, 6, 490], tokenizer.Encode("<bos>\n\n\n\na", addSpecialTokens: false).Ids);
+        Assert.Equal([490, 2, 6, 488, 6, 1], tokenizer.Encode("a<bos> \n \n<eos>", addSpecialTokens: false).Ids);
+    }
+
     [Fact]
     public void A_folder_without_a_tokenizer_is_refused()
     {
