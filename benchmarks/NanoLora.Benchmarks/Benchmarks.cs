@@ -1,9 +1,9 @@
 #pragma warning disable CA1001 // the benchmark runner calls Cleanup
 
 using BenchmarkDotNet.Attributes;
+using NanoLora.Experiments;
 using NanoLora.Models;
 using NanoLora.Nn;
-using NanoLora.Experiments;
 
 namespace NanoLora.Benchmarks;
 
