@@ -45,7 +45,8 @@ try
         {
             var (median, spread) = Middle(tables[v][work]);
             cells.Add(string.Create(CultureInfo.InvariantCulture, $"{median:0.000} ± {100 * spread / 2:0} %"));
-            if (variants[v].Beside is >= 0 and var other) cells.Add(string.Create(CultureInfo.InvariantCulture, $"{median / Middle(tables[other][work]).Median:0.00}"));
+            if (variants[v].Beside is >= 0 and var other)
+                cells.Add(string.Create(CultureInfo.InvariantCulture, $"{median / Middle(tables[other][work]).Median:0.00}"));
         }
         Console.WriteLine($"| {work} | {string.Join(" | ", cells)} |");
     }
@@ -69,7 +70,9 @@ string Publish(string name, string instructionSet)
     var start = new ProcessStartInfo("dotnet", options);
     using var process = Process.Start(start)!;
     process.WaitForExit();
-    return process.ExitCode == 0 ? Path.Combine(to, "NanoLora.AheadOfTime") : throw new InvalidOperationException($"dotnet {string.Join(' ', options)} failed.");
+    return process.ExitCode == 0
+        ? Path.Combine(to, "NanoLora.AheadOfTime")
+        : throw new InvalidOperationException($"dotnet {string.Join(' ', options)} failed.");
 }
 
 string Measured(Variant variant, Dictionary<string, List<double>> table)
@@ -97,7 +100,8 @@ static (double Median, double Spread) Middle(List<double> samples)
     return (sorted[sorted.Length / 2], (sorted[sorted.Length * 3 / 4] - sorted[sorted.Length / 4]) / sorted[sorted.Length / 2]);
 }
 
-static bool OnPath(string program) => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, program)));
+static bool OnPath(string program) =>
+    (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, program)));
 
 static string Root()
 {

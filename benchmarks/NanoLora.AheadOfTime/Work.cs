@@ -60,7 +60,8 @@ internal static class Work
             return () =>
             {
                 using var scope = backend.Scope();
-                vit.Forward(backend.Main.From(pixels, new Shape(BatchSize, 1, 28, 28))).CrossEntropy(backend.Main.From(labels, new Shape(BatchSize))).Backward();
+                vit.Forward(backend.Main.From(pixels, new Shape(BatchSize, 1, 28, 28)))
+                    .CrossEntropy(backend.Main.From(labels, new Shape(BatchSize))).Backward();
                 optimiser.Step(1, 1);
                 optimiser.ClearGradients();
             };

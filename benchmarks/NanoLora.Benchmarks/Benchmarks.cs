@@ -115,7 +115,8 @@ public class StepBenchmarks
         else if (Method == "lora") Attach.Lora(_model, "*.attn.(q|v)", rank: 8);
         else
         {
-            var modules = Enumerable.Range(0, int.Parse(Method[8..])).Select(n => Attach.Lora(_model, "*.attn.(q|v)", rank: 8, seed: (ulong)n, name: $"{n}")).ToList();
+            var modules = Enumerable.Range(0, int.Parse(Method[8..]))
+                .Select(n => Attach.Lora(_model, "*.attn.(q|v)", rank: 8, seed: (ulong)n, name: $"{n}")).ToList();
             Attach.Detach(_model, dispose: false);
             Compose.Learned(_model, modules);
         }

@@ -4,7 +4,9 @@ using System.Runtime.Intrinsics;
 
 namespace NanoLora.Benchmarks;
 
-/// <summary>The most floating-point operations a second that one thread of this machine reaches: twelve independent chains of fused multiply-adds at the widest vector.</summary>
+/// <summary>
+/// The most floating-point operations a second that one thread of this machine reaches: twelve independent chains of fused multiply-adds at the widest vector.
+/// </summary>
 internal static class Peak
 {
     private const int Rounds = 400_000, Chains = 12;
@@ -70,7 +72,8 @@ internal static class Peak
 /// <summary>The GEMM beside the peak, interleaved: what share of the machine it uses.</summary>
 internal static class PeakShare
 {
-    private static readonly (int M, int K, int N)[] Shapes = [(1576, 768, 768), (1576, 768, 3072), (1576, 3072, 768), (3152, 384, 384), (64, 768, 768), (1576, 768, 8), (1576, 8, 768), (544, 96, 96), (544, 96, 384)];
+    private static readonly (int M, int K, int N)[] Shapes = [(1576, 768, 768), (1576, 768, 3072), (1576, 3072, 768), (3152, 384, 384), (64, 768, 768),
+        (1576, 768, 8), (1576, 8, 768), (544, 96, 96), (544, 96, 384)];
 
     public static unsafe int Run()
     {

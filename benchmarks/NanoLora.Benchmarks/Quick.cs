@@ -69,7 +69,8 @@ internal sealed class Quick : IDisposable
         }
         if (_differs) return 1;
         if (others > Quiet)
-            Console.WriteLine("\nNot kept: the machine was not quiet. While one thread waits for a core its team waits too, and the halves bear that differently.");
+            Console.WriteLine("\nNot kept: the machine was not quiet. "
+                + "While one thread waits for a core its team waits too, and the halves bear that differently.");
         else if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text)}.");
         return 0;
     }

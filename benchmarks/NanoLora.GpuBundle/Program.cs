@@ -65,11 +65,13 @@ internal static class Program
         using (var model = Vit.Load(modelFolder, cpu))
         {
             var modules = Directory.GetDirectories(Path.Combine(modelFolder, "modules")).Order(StringComparer.Ordinal).ToList();
-            Add(DeviceCheck.Training(device, new ArmKit(modelFolder, modules, model.Processor().Normalisation), ModelImages.Fit(task, model.Processor()), Steps));
+            Add(DeviceCheck.Training(device, new ArmKit(modelFolder, modules, model.Processor().Normalisation),
+                ModelImages.Fit(task, model.Processor()), Steps));
         }
         var log = new StringWriter();
         var verified = Verifier.Run([Beside("golden")], device, log);
-        Add([new DeviceFinding("reference vectors", verified.ExitCode == 0, $"{verified.Ok} tensors agree, {verified.Failed} do not{(verified.Failed > 0 ? $"; first {verified.FirstDeviation}" : "")}")]);
+        Add([new DeviceFinding("reference vectors", verified.ExitCode == 0,
+            $"{verified.Ok} tensors agree, {verified.Failed} do not{(verified.Failed > 0 ? $"; first {verified.FirstDeviation}" : "")}")]);
         if (verified.Failed > 0) Console.WriteLine(log);
 
         var wrong = findings.Count(static f => !f.Ok);
@@ -97,7 +99,8 @@ internal static class Program
         var torch = TorchBench.Run(quick, device.Device.Kind == GpuKind.Cuda);
         Console.WriteLine(torch.Who);
         Console.WriteLine();
-        Console.WriteLine($"{"",-52}{"ms",10}{"",14}{string.Concat(torch.Precisions.Select(static p => $"{"torch " + p,14}"))}   ratio, torch / NanoLora: above 1 is ours");
+        Console.WriteLine($"{"",-52}{"ms",10}{"",14}{string.Concat(torch.Precisions.Select(static p => $"{"torch " + p,14}"))}"
+            + "   ratio, torch / NanoLora: above 1 is ours");
         var rows = new List<object>();
         foreach (var work in Works.All(quick))
         {
@@ -107,10 +110,13 @@ internal static class Program
             var speed = work.Speed(milliseconds);
             var theirs = torch.Precisions.Select(p => torch.Find(work.Name, p)).ToList();
             var ratios = theirs.Select(t => t is { } ms ? $"{ms / milliseconds:0.00}" : "-");
-            Console.WriteLine($"{work.Name,-52}{milliseconds,10:0.000}{speed,14}{string.Concat(theirs.Select(static t => t is { } ms ? $"{ms,14:0.000}" : $"{"-",14}"))}   {string.Join("  ", ratios)}");
+            Console.WriteLine($"{work.Name,-52}{milliseconds,10:0.000}{speed,14}"
+                + $"{string.Concat(theirs.Select(static t => t is { } ms ? $"{ms,14:0.000}" : $"{"-",14}"))}   {string.Join("  ", ratios)}");
             rows.Add(new { work.Name, milliseconds, speed, torch = torch.Precisions.Zip(theirs, static (p, t) => new { precision = p, milliseconds = t }) });
         }
-        if (output is not null) File.WriteAllText(output, JsonSerializer.Serialize(new { device.Description, date = DateTimeOffset.UtcNow, torch.Who, firstStepSeconds = firstStep, rows }, s_json));
+        if (output is not null)
+            File.WriteAllText(output,
+                JsonSerializer.Serialize(new { device.Description, date = DateTimeOffset.UtcNow, torch.Who, firstStepSeconds = firstStep, rows }, s_json));
         return 0;
     }
 
@@ -140,7 +146,8 @@ internal static class Program
         static double Whole(double one, double twoBlocks, double twoImages, double twoOfBoth)
         {
             const int blocks = 12, batch = 64;
-            return one + (blocks - 1) * (twoBlocks - one) + (batch - 1) * (twoImages - one) + (blocks - 1) * (batch - 1) * (twoOfBoth - twoBlocks - twoImages + one);
+            return one + (blocks - 1) * (twoBlocks - one) + (batch - 1) * (twoImages - one)
+                + (blocks - 1) * (batch - 1) * (twoOfBoth - twoBlocks - twoImages + one);
         }
     }
 

@@ -15,7 +15,8 @@ internal sealed record TorchBench(string Who, IReadOnlyList<string> Precisions, 
         try
         {
             var start = new ProcessStartInfo("python3") { RedirectStandardOutput = true, RedirectStandardError = true };
-            foreach (var word in (string[])[Path.Combine(AppContext.BaseDirectory, "torch_bench.py"), cuda ? "cuda" : "cpu", quick ? "quick" : "full"]) start.ArgumentList.Add(word);
+            foreach (var word in (string[])[Path.Combine(AppContext.BaseDirectory, "torch_bench.py"), cuda ? "cuda" : "cpu", quick ? "quick" : "full"])
+                start.ArgumentList.Add(word);
             using var process = Process.Start(start)!;
             var errors = process.StandardError.ReadToEndAsync();
             var text = process.StandardOutput.ReadToEnd();
@@ -23,7 +24,8 @@ internal sealed record TorchBench(string Who, IReadOnlyList<string> Precisions, 
             if (process.ExitCode != 0) return None($"PyTorch: not measured ({errors.Result.Trim().Split('\n')[^1]})");
             using var json = JsonDocument.Parse(text);
             var rows = json.RootElement.GetProperty("rows").EnumerateArray()
-                .ToDictionary(static r => (r.GetProperty("work").GetString()!, r.GetProperty("precision").GetString()!), static r => r.GetProperty("ms").GetDouble());
+                .ToDictionary(static r => (r.GetProperty("work").GetString()!, r.GetProperty("precision").GetString()!),
+                    static r => r.GetProperty("ms").GetDouble());
             return new(json.RootElement.GetProperty("who").GetString()!, [.. rows.Keys.Select(static k => k.Item2).Distinct()], rows);
         }
         catch (Exception error) when (error is System.ComponentModel.Win32Exception or JsonException or KeyNotFoundException)

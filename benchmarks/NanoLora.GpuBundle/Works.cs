@@ -44,15 +44,22 @@ internal sealed record Work(string Name, double Flops, double Bytes, Func<GpuBac
 /// <summary>Everything that is measured.</summary>
 internal static class Works
 {
-    public static readonly VitConfig Nano = new() { ImageSize = 28, PatchSize = 7, Channels = 1, HiddenSize = 96, Layers = 4, Heads = 4, IntermediateSize = 384, Labels = Names(72) };
+    public static readonly VitConfig Nano = new()
+    {
+        ImageSize = 28, PatchSize = 7, Channels = 1, HiddenSize = 96, Layers = 4, Heads = 4, IntermediateSize = 384, Labels = Names(72)
+    };
 
-    public static readonly VitConfig Base = new() { HiddenSize = 768, Layers = 12, Heads = 12, IntermediateSize = 3072, Pooling = Pooling.Cls, Labels = Names(100) };
+    public static readonly VitConfig Base = new()
+    {
+        HiddenSize = 768, Layers = 12, Heads = 12, IntermediateSize = 3072, Pooling = Pooling.Cls, Labels = Names(100)
+    };
 
     /// <summary>All of them; the quick ones are small enough for a processor.</summary>
     public static IEnumerable<Work> All(bool quick)
     {
         foreach (var n in quick ? [256, 512] : (int[])[512, 1024, 2048, 4096, 8192]) yield return Gemm(n, n, n);
-        foreach (var (m, k, n) in quick ? [(394, 192, 8)] : ((int, int, int)[])[(12608, 768, 768), (12608, 768, 3072), (12608, 768, 8), (12608, 8, 768)]) yield return Gemm(m, k, n);
+        foreach (var (m, k, n) in quick ? [(394, 192, 8)] : ((int, int, int)[])[(12608, 768, 768), (12608, 768, 3072), (12608, 768, 8), (12608, 8, 768)])
+            yield return Gemm(m, k, n);
         var (rows, cols) = quick ? (394, 192) : (12608, 3072);
         var size = 4.0 * rows * cols;
         yield return OnTensor("copy", rows, cols, 2 * size, static x => x.Scale(1));
@@ -73,7 +80,8 @@ internal static class Works
     private static string[] Names(int count) => [.. Enumerable.Range(0, count).Select(static i => $"{i}")];
 
     private static Work Gemm(int m, int k, int n) => new($"gemm {m} x {k} x {n}", 2.0 * m * k * n, 0,
-        device => new Tensors(Random(device, 1, m, k), Random(device, 2, n, k)), static state => { var t = (Tensors)state; return () => t.Keep(t[0].Linear(t[1])); });
+        device => new Tensors(Random(device, 1, m, k), Random(device, 2, n, k)),
+        static state => { var t = (Tensors)state; return () => t.Keep(t[0].Linear(t[1])); });
 
     private static Work OnTensor(string op, int rows, int cols, double bytes, Func<Tensor, Tensor> run) => new($"{op} {rows} x {cols}", 0, bytes,
         device => new Tensors(Random(device, 1, rows, cols)), state => { var t = (Tensors)state; return () => t.Keep(run(t[0])); });
@@ -97,7 +105,8 @@ internal static class Works
             });
     }
 
-    private static Work Step(string name, VitConfig config, int batch, string method) => new(name, 0, 0, device => new VitStep(device, config, batch, method), static state => ((VitStep)state).Run);
+    private static Work Step(string name, VitConfig config, int batch, string method) =>
+        new(name, 0, 0, device => new VitStep(device, config, batch, method), static state => ((VitStep)state).Run);
 
     public static Tensor Random(GpuBackend device, ulong seed, params int[] shape)
     {

@@ -38,7 +38,8 @@ internal sealed class DemoStudy
         _matrices = [.. mixture.Compositions.Select(c => c.Key)];
         mixture.Detach();
         foreach (var module in modules) module.Dispose();
-        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(), new("arms", string.Join(", ", protocol.Arms.Select(a => a.Name))), .. Devices.Facts(device)];
+        _settings = [new("task", _task.Name), new("base and modules", Digest(models)), .. protocol.Facts(),
+            new("arms", string.Join(", ", protocol.Arms.Select(a => a.Name))), .. Devices.Facts(device)];
     }
 
     /// <summary>The number of the base's parameters.</summary>

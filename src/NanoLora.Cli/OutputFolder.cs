@@ -38,7 +38,9 @@ internal static class OutputFolder
         }
     }
 
-    /// <summary>The same for a folder that an adapter goes to: new, empty, an adapter, one that is being trained, or what a killed command has left of one.</summary>
+    /// <summary>
+    /// The same for a folder that an adapter goes to: new, empty, an adapter, one that is being trained, or what a killed command has left of one.
+    /// </summary>
     /// <exception cref="CommandException">It has other things in it.</exception>
     public static void PrepareAdapter(string folder)
     {

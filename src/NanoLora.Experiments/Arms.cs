@@ -5,7 +5,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments;
 
-/// <summary>What the arms start from: a pretrained base and upstream modules, made anew on a backend for each cell, so that no cell sees another's training.</summary>
+/// <summary>
+/// What the arms start from: a pretrained base and upstream modules, made anew on a backend for each cell, so that no cell sees another's training.
+/// </summary>
 /// <param name="ModelFolder">The base.</param>
 /// <param name="ModuleFolders">The upstream modules, a PEFT folder each, in the order of the mixing weights.</param>
 /// <param name="Normalisation">How the base reads pixels.</param>
@@ -107,22 +109,24 @@ public static class Arms
         float[][]? Weights() => arm.RandomModules || arm.FromUniform ? null : mixture?.Weights();
 
         Cell Tested(int correct, long trained, float[][]? weights) => new(
-            draw.Task.Name, arm.Name, key.Shots, key.Draw, (double)correct / test.Count, correct, test.Count, trained, clock.Elapsed.TotalSeconds, weights, key.Training);
+            draw.Task.Name, arm.Name, key.Shots, key.Draw, (double)correct / test.Count, correct, test.Count, trained,
+            clock.Elapsed.TotalSeconds, weights, key.Training);
 
         FitOptions Options()
         {
             var rate = protocol.At(protocol.RatesOf(arm), key.Shots);
             return new()
             {
-                Steps = protocol.StepsAt(key.Shots), BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = rate, BaseRate = rate, MixingRate = rate,
-                Seed = Seed(key, protocol), Augment = false, Progress = step,
+                Steps = protocol.StepsAt(key.Shots), BatchSize = protocol.BatchSize, HeadRate = protocol.HeadRate, FactorRate = rate,
+                BaseRate = rate, MixingRate = rate, Seed = Seed(key, protocol), Augment = false, Progress = step,
             };
         }
     }
 
     private static Mixture Learned(Arm arm, Model model, IReadOnlyList<LoraModule> modules)
     {
-        var mixture = Compose.Learned(model, modules, new LearnedOptions { Sharing = arm.Sharing, Beta = arm.FreeScale || arm.Scale != 1 ? Sharing.Matrix : null });
+        var mixture = Compose.Learned(model, modules,
+            new LearnedOptions { Sharing = arm.Sharing, Beta = arm.FreeScale || arm.Scale != 1 ? Sharing.Matrix : null });
         foreach (var (_, composition) in mixture.Compositions)
         {
             if (composition.Mixer is not LearnedMixer { Beta: { } beta } mixer) continue;

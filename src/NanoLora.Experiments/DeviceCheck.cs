@@ -53,7 +53,8 @@ public static class DeviceCheck
                 for (var n = 0; n < values.Length; n++)
                 {
                     if (there.Gradients[n] is not { } gradient) continue;
-                    worstGradient = Math.Max(worstGradient, here.Gradients[n] is { } got ? Worst(got, Array.ConvertAll(gradient, static v => (double)v)) : double.PositiveInfinity);
+                    worstGradient = Math.Max(worstGradient,
+                        here.Gradients[n] is { } got ? Worst(got, Array.ConvertAll(gradient, static v => (double)v)) : double.PositiveInfinity);
                 }
             }
         }
@@ -62,7 +63,8 @@ public static class DeviceCheck
             return new(row.Name, false, error.Message);
         }
         var found = row.HasGradient ? Invariant($"error {worst:E1}, of gradients {worstGradient:E1}") : Invariant($"error {worst:E1}");
-        return new(row.Name, worst <= row.Tolerance && worstGradient <= row.GradientTolerance, Invariant($"{found}; tolerances {row.Tolerance:E1} and {row.GradientTolerance:E1}; {slower:0.00} of the processor's time"));
+        return new(row.Name, worst <= row.Tolerance && worstGradient <= row.GradientTolerance,
+            Invariant($"{found}; tolerances {row.Tolerance:E1} and {row.GradientTolerance:E1}; {slower:0.00} of the processor's time"));
     }
 
     // Forward and back with the copies of inputs and outputs, once more: the first run has compiled the kernels.
@@ -100,8 +102,10 @@ public static class DeviceCheck
             try
             {
                 var (here, there) = (Losses(device), Losses(cpu));
-                var worst = here.Zip(there, static (a, b) => Math.Abs(a - b) / Math.Max(1e-6, Math.Abs(b))).Select(static e => double.IsNaN(e) ? double.PositiveInfinity : e).DefaultIfEmpty(double.PositiveInfinity).Max();
-                finding = new($"training, {arm.Label}", here.Count == steps && worst <= LossTolerance, Invariant($"{steps} steps, losses within {worst:E1}; tolerance {LossTolerance:E1}"));
+                var worst = here.Zip(there, static (a, b) => Math.Abs(a - b) / Math.Max(1e-6, Math.Abs(b)))
+                    .Select(static e => double.IsNaN(e) ? double.PositiveInfinity : e).DefaultIfEmpty(double.PositiveInfinity).Max();
+                finding = new($"training, {arm.Label}", here.Count == steps && worst <= LossTolerance,
+                    Invariant($"{steps} steps, losses within {worst:E1}; tolerance {LossTolerance:E1}"));
             }
             catch (Exception error) when (error is not OutOfMemoryException)
             {

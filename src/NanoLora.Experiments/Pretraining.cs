@@ -60,7 +60,9 @@ public static class Pretraining
         Labels = labels, ImageMean = [mean], ImageStd = [deviation],
     };
 
-    /// <summary>Trains a base on a mixture. Gives the model, how the training went, and the share of test images it names rightly (NaN if it was interrupted).</summary>
+    /// <summary>
+    /// Trains a base on a mixture. Gives the model, how the training went, and the share of test images it names rightly (NaN if it was interrupted).
+    /// </summary>
     public static (Vit Model, History History, double Accuracy) Run(ImageMixture mixture, PretrainOptions options, Backend backend)
     {
         var (mean, deviation) = mixture.Statistics();
@@ -144,6 +146,7 @@ public static class Upstream
             Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
             Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
         });
-        return (new LoraModule(task.Name, module.Updates, new HeadWeights(model.Head!.Weight.Value.ToArray(), model.Head.Bias!.Value.ToArray(), model.Labels)), history);
+        return (new LoraModule(task.Name, module.Updates,
+            new HeadWeights(model.Head!.Weight.Value.ToArray(), model.Head.Bias!.Value.ToArray(), model.Labels)), history);
     }
 }

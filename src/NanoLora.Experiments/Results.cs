@@ -38,8 +38,8 @@ public sealed record ArmFact(string Name, string Label, string Settings);
 /// <summary>How near each upstream module is to a held-out task: the linear CKA of two sets of features of the task's test images.</summary>
 /// <param name="Task">The held-out task.</param>
 /// <param name="Training">Which training of the modules.</param>
-/// <param name="Cka">One value per entry of <see cref="Results.Modules"/>: base + module beside base + a LoRA trained on the task's own training images; null where a
-/// module is not in this task's mix.</param>
+/// <param name="Cka">One value per entry of <see cref="Results.Modules"/>: base + module beside base + a LoRA trained on the task's own training images; null
+/// where a module is not in this task's mix.</param>
 public sealed record Similarity(string Task, int Training, IReadOnlyList<double?> Cka);
 
 /// <summary>A name and what it stands for: a setting, or a property of the machine.</summary>

@@ -90,7 +90,8 @@ public static class ResultsCsv
             var cell = new Cell(r.Text(0, "task"), r.Text(1, "arm"), r.Shots(2), r.Whole(3, "draw", 0), accuracy, correct, tested,
                 r.Long(8, "trained_parameters", 0), seconds, Training: training);
             var key = (cell.Task, cell.Arm, cell.Shots, cell.Draw, cell.Training);
-            if (!lines.TryAdd(key, r.Line)) throw r.Error("task", $"the same run (task, arm, shots, draw, training) as in line {lines[key]}; keep one of them.");
+            if (!lines.TryAdd(key, r.Line))
+                throw r.Error("task", $"the same run (task, arm, shots, draw, training) as in line {lines[key]}; keep one of them.");
             cells.Add(cell);
         }
         return cells;

@@ -142,7 +142,8 @@ public sealed partial class GpuBackend : Backend
     // A stand-in where there is nothing: some drivers take no empty buffer.
     private ArrayView<float> In(Tensor? x, Tensor standIn) => In(x ?? standIn);
 
-    private ArrayView<byte> Bytes(Tensor x, bool writes) => StorageOf(x, writes).Buffer.AsRawArrayView((long)x.Offset * x.DType.Bytes(), (long)x.Count * x.DType.Bytes());
+    private ArrayView<byte> Bytes(Tensor x, bool writes) =>
+        StorageOf(x, writes).Buffer.AsRawArrayView((long)x.Offset * x.DType.Bytes(), (long)x.Count * x.DType.Bytes());
 
     private ArrayView<T> View<T>(Tensor x, bool writes) where T : unmanaged => Bytes(x, writes).Cast<T>();
 

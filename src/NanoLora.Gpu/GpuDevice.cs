@@ -60,9 +60,14 @@ public sealed record GpuDevice(string Name, GpuKind Kind, int Index, long Memory
             "gpu" => all.Count > 0 ? all[0] : null,
             "cuda" => all.FirstOrDefault(static d => d.Kind == GpuKind.Cuda),
             "opencl" => all.FirstOrDefault(static d => d.Kind is GpuKind.OpenCl or GpuKind.OpenClCpu),
-            _ => all.FirstOrDefault(d => d.Id == name) ?? (index || name.Length == 0 ? null : all.FirstOrDefault(d => d.Name.Contains(name, StringComparison.OrdinalIgnoreCase))),
+            _ => all.FirstOrDefault(d => d.Id == name)
+                ?? (index || name.Length == 0 ? null : all.FirstOrDefault(d => d.Name.Contains(name, StringComparison.OrdinalIgnoreCase))),
         };
-        return found ?? throw new GpuException($"no device '{name}'. {(all.Count == 0 ? "No device was found" : $"There {(all.Count == 1 ? "is" : "are")} {string.Join(", ", all.Select(static d => $"{d.Id} ({d.Name})"))}")}. {GpuContext.HowToInstall}");
+        return found ?? throw new GpuException($"no device '{name}'. "
+            + (all.Count == 0
+                ? "No device was found"
+                : $"There {(all.Count == 1 ? "is" : "are")} {string.Join(", ", all.Select(static d => $"{d.Id} ({d.Name})"))}")
+            + $". {GpuContext.HowToInstall}");
     }
 
     internal static IEnumerable<(GpuDevice Device, Device Of)> Of(Context context)
@@ -85,7 +90,8 @@ public sealed record GpuDevice(string Name, GpuKind Kind, int Index, long Memory
 
     private static string DetailsOf(Device device) => device switch
     {
-        CudaDevice cuda => $"compute capability {cuda.Architecture?.Major}.{cuda.Architecture?.Minor}, CUDA driver {cuda.DriverVersion.Major}.{cuda.DriverVersion.Minor}, {cuda.NumMultiprocessors} multiprocessors",
+        CudaDevice cuda => $"compute capability {cuda.Architecture?.Major}.{cuda.Architecture?.Minor}, "
+            + $"CUDA driver {cuda.DriverVersion.Major}.{cuda.DriverVersion.Minor}, {cuda.NumMultiprocessors} multiprocessors",
         CLDevice cl => $"{cl.PlatformName}, {cl.VendorName}, OpenCL C {cl.CVersion.Major}.{cl.CVersion.Minor}, {cl.NumMultiprocessors} compute units",
         _ => "",
     };
@@ -102,12 +108,18 @@ public sealed class GpuException : Exception
 internal static class GpuContext
 {
     internal const string HowToInstall =
-        "CUDA wants NVIDIA's driver (libcuda.so.1 or nvcuda.dll); OpenCL wants a loader (libOpenCL.so.1 or OpenCL.dll) and a driver that lists itself, such as the packages ocl-icd-libopencl1 and pocl-opencl-icd.";
+        "CUDA wants NVIDIA's driver (libcuda.so.1 or nvcuda.dll); OpenCL wants a loader (libOpenCL.so.1 or OpenCL.dll) "
+        + "and a driver that lists itself, such as the packages ocl-icd-libopencl1 and pocl-opencl-icd.";
 
     // ILGPU asks for libcuda.so and libOpenCL.so; distributions have them with the version behind.
     static GpuContext() => AssemblyLoadContext.Default.ResolvingUnmanagedDll += static (_, name) =>
     {
-        var versioned = name switch { "cuda" or "libcuda" or "libcuda.so" => "libcuda.so.1", "OpenCL" or "libOpenCL" or "libOpenCL.so" => "libOpenCL.so.1", _ => null };
+        var versioned = name switch
+        {
+            "cuda" or "libcuda" or "libcuda.so" => "libcuda.so.1",
+            "OpenCL" or "libOpenCL" or "libOpenCL.so" => "libOpenCL.so.1",
+            _ => null
+        };
         return versioned is not null && NativeLibrary.TryLoad(versioned, out var library) ? library : 0;
     };
 

@@ -14,8 +14,8 @@ internal sealed class GpuStorage(GpuPool pool, Backend backend, MemoryBuffer buf
     internal int SizeClass { get; } = sizeClass;
 
     /// <summary>
-    /// What was last uploaded to the start of this block, as integers, as long as no kernel has written to it: class numbers and ids are checked without waiting
-    /// for the device.
+    /// What was last uploaded to the start of this block, as integers, as long as no kernel has written to it: class numbers and ids are checked without
+    /// waiting for the device.
     /// </summary>
     internal ReadOnlySpan<int> Mirror => _mirror.AsSpan(0, _mirrored);
 
@@ -35,8 +35,8 @@ internal sealed class GpuStorage(GpuPool pool, Backend backend, MemoryBuffer buf
 }
 
 /// <summary>
-/// Blocks of a device's memory, in the size classes of the CPU's pool. All work is in one stream, in order, so a block that is let go may be handed out at once:
-/// whoever gets it runs after whoever had it.
+/// Blocks of a device's memory, in the size classes of the CPU's pool. All work is in one stream, in order, so a block that is let go may be handed out at
+/// once: whoever gets it runs after whoever had it.
 /// </summary>
 internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Lock gate) : IDisposable
 {
@@ -91,8 +91,11 @@ internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Lock 
 
     private DeviceMemoryException OutOfMemory(long size, Exception error)
     {
-        var free = accelerator is CudaAccelerator cuda ? $"{cuda.GetFreeMemory() >> 20:N0} MiB of {accelerator.MemorySize >> 20:N0} MiB are free" : $"the device has {accelerator.MemorySize >> 20:N0} MiB";
-        return new($"{backend.Name}: {size:N0} bytes could not be had; {free}, {ReservedBytes >> 20:N0} MiB are held by tensors. Use a smaller batch or close scopes.", error);
+        var free = accelerator is CudaAccelerator cuda
+            ? $"{cuda.GetFreeMemory() >> 20:N0} MiB of {accelerator.MemorySize >> 20:N0} MiB are free"
+            : $"the device has {accelerator.MemorySize >> 20:N0} MiB";
+        return new($"{backend.Name}: {size:N0} bytes could not be had; {free}, {ReservedBytes >> 20:N0} MiB are held by tensors. "
+            + "Use a smaller batch or close scopes.", error);
     }
 
     internal void Return(GpuStorage block)
@@ -130,8 +133,8 @@ internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Lock 
 }
 
 /// <summary>
-/// Memory of the host that the device reads and writes by itself: what is copied passes through here, so that a copy to the device need not be waited for. It is
-/// filled from its start to its end; before it starts over, the stream is waited for.
+/// Memory of the host that the device reads and writes by itself: what is copied passes through here, so that a copy to the device need not be waited for. It
+/// is filled from its start to its end; before it starts over, the stream is waited for.
 /// </summary>
 internal sealed unsafe class Staging : IDisposable
 {

@@ -24,7 +24,8 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     public long Launches { get; private set; }
 
     /// <summary>Threads of a group where rows or elements are shared out: enough to hide memory on a GPU, few where threads are a loop.</summary>
-    public int GroupSize { get; } = LargestPower(Math.Min(device.Kind switch { GpuKind.Interpreter => 2, GpuKind.OpenClCpu => 64, _ => Tree.Most }, accelerator.MaxNumThreadsPerGroup));
+    public int GroupSize { get; } = LargestPower(Math.Min(device.Kind switch { GpuKind.Interpreter => 2, GpuKind.OpenClCpu => 64, _ => Tree.Most },
+        accelerator.MaxNumThreadsPerGroup));
 
     /// <summary>Whether the tiled kernels fit, which want groups of this size.</summary>
     public bool Allows(int groupSize) => accelerator.MaxNumThreadsPerGroup >= groupSize && device.Kind != GpuKind.Interpreter;
@@ -76,7 +77,8 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
 
     /// <summary>What a failure of the device becomes. It shows only when somebody waits, so the kernel named is the last that was asked for.</summary>
     public GpuException Failed(AcceleratorException error) =>
-        new($"{device.Id} ({device.Name}) failed: {error.Message}{(_last is null ? "" : $"; the last kernel asked for was {Describe(_last)}")}. Tensors on it are lost; open a new backend.", error);
+        new($"{device.Id} ({device.Name}) failed: {error.Message}"
+            + $"{(_last is null ? "" : $"; the last kernel asked for was {Describe(_last)}")}. Tensors on it are lost; open a new backend.", error);
 
     private static Exception Innermost(Exception error) => error.InnerException is { } inner ? Innermost(inner) : error;
 
@@ -89,78 +91,156 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     public void Run<T1, T2>(Action<T1, T2> kernel, KernelConfig groups, T1 a1, T2 a2)
         where T1 : struct where T2 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
     public void Run<T1, T2, T3>(Action<T1, T2, T3> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3)
         where T1 : struct where T2 : struct where T3 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
     public void Run<T1, T2, T3, T4>(Action<T1, T2, T3, T4> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4)
         where T1 : struct where T2 : struct where T3 : struct where T4 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
     public void Run<T1, T2, T3, T4, T5>(Action<T1, T2, T3, T4, T5> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5)
         where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
     public void Run<T1, T2, T3, T4, T5, T6>(Action<T1, T2, T3, T4, T5, T6> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6)
         where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
     public void Run<T1, T2, T3, T4, T5, T6, T7>(Action<T1, T2, T3, T4, T5, T6, T7> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7)
         where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8>(Action<T1, T2, T3, T4, T5, T6, T7, T8> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8)
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8>(Action<T1, T2, T3, T4, T5, T6, T7, T8> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8)
         where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9)
-        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct where T9 : struct
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9)
+        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct
+        where T6 : struct where T7 : struct where T8 : struct where T9 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10)
-        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct where T9 : struct where T10 : struct
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10)
+        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct
+        where T6 : struct where T7 : struct where T8 : struct where T9 : struct where T10 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11)
-        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct where T9 : struct where T10 : struct where T11 : struct
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11)
+        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct
+        where T7 : struct where T8 : struct where T9 : struct where T10 : struct where T11 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11, T12 a12)
-        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct where T9 : struct where T10 : struct where T11 : struct where T12 : struct
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11, T12 a12)
+        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct
+        where T7 : struct where T8 : struct where T9 : struct where T10 : struct where T11 : struct where T12 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11, T12 a12, T13 a13)
-        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct where T9 : struct where T10 : struct where T11 : struct where T12 : struct where T13 : struct
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11, T12 a12, T13 a13)
+        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct
+        where T8 : struct where T9 : struct where T10 : struct where T11 : struct where T12 : struct where T13 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 
-    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13, T14>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13, T14> kernel, KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11, T12 a12, T13 a13, T14 a14)
-        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct where T8 : struct where T9 : struct where T10 : struct where T11 : struct where T12 : struct where T13 : struct where T14 : struct
+    public void Run<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13, T14>(Action<T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13, T14> kernel,
+        KernelConfig groups, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6, T7 a7, T8 a8, T9 a9, T10 a10, T11 a11, T12 a12, T13 a13, T14 a14)
+        where T1 : struct where T2 : struct where T3 : struct where T4 : struct where T5 : struct where T6 : struct where T7 : struct
+        where T8 : struct where T9 : struct where T10 : struct where T11 : struct where T12 : struct where T13 : struct where T14 : struct
     {
-        lock (gate) { var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13, T14>>(kernel); try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14); } catch (AcceleratorException error) { throw Failed(error); } }
+        lock (gate)
+        {
+            var launch = Loaded<Action<AcceleratorStream, KernelConfig, T1, T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13, T14>>(kernel);
+            try { launch(accelerator.DefaultStream, groups, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14); }
+            catch (AcceleratorException error) { throw Failed(error); }
+        }
     }
 }

@@ -91,8 +91,8 @@ public sealed class Vit : Classifier
     }
 
     /// <summary>
-    /// A new model with random weights of deviation 1/√in (tokens and positions 0.02), biases 0 and norms 1; the same seed gives the same weights. All start frozen: mark with
-    /// <see cref="Module.Train"/>.
+    /// A new model with random weights of deviation 1/√in (tokens and positions 0.02), biases 0 and norms 1; the same seed gives the same weights. All start
+    /// frozen: mark with <see cref="Module.Train"/>.
     /// </summary>
     /// <param name="config">What it is made of; with labels it gets a head.</param>
     /// <param name="backend">Where the weights are put.</param>

@@ -98,7 +98,8 @@ public static class Activations
         "quick_gelu" => Activation.QuickGelu,
         "silu" or "swish" => Activation.Silu,
         "relu" => Activation.Relu,
-        _ => throw new NotSupportedException($"{file}: hidden_act \"{name}\" is not supported; known are gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, silu, relu."),
+        _ => throw new NotSupportedException($"{file}: hidden_act \"{name}\" is not supported; "
+            + "known are gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, silu, relu."),
     };
 }
 

@@ -5,7 +5,9 @@ public sealed class Linear : Module
 {
     private (Parameter Weight, Parameter? Bias, Adapter? Adapter)? _unmerged;
 
-    /// <summary>A linear over the given weight [out, in] and bias [out]; it holds their storage, the tensors given stay with their scope or the caller.</summary>
+    /// <summary>
+    /// A linear over the given weight [out, in] and bias [out]; it holds their storage, the tensors given stay with their scope or the caller.
+    /// </summary>
     public Linear(Tensor weight, Tensor? bias = null)
     {
         Weight = Own("weight", weight);

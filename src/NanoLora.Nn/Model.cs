@@ -15,7 +15,9 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     /// <summary>The file or folder it was read from.</summary>
     public string Source { get; } = source;
 
-    /// <summary>Sees intermediate values by name while the model runs: "hidden.0" is what enters the first block, "hidden.K" what leaves block K, then "last_hidden".</summary>
+    /// <summary>
+    /// Sees intermediate values by name while the model runs: "hidden.0" is what enters the first block, "hidden.K" what leaves block K, then "last_hidden".
+    /// </summary>
     public Action<string, Tensor>? Trace { get; set; }
 
     /// <summary>The outputs (logits) for a batch of inputs.</summary>
@@ -57,7 +59,8 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     public abstract Tensor Features(Tensor inputs);
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor inputs) => (Head ?? throw new InvalidOperationException($"{Source}: the model has no head; give it one with NewHead.")).Forward(Features(inputs));
+    public override Tensor Forward(Tensor inputs) =>
+        (Head ?? throw new InvalidOperationException($"{Source}: the model has no head; give it one with NewHead.")).Forward(Features(inputs));
 
     /// <summary>Puts the checkpoint's head in place, without marking it.</summary>
     protected void SetHead(Linear? head, IReadOnlyList<string> labels)
@@ -73,7 +76,8 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     public void NewHead(ReadOnlySpan<float> weight, ReadOnlySpan<float> bias, IReadOnlyList<string> labels)
     {
         var classes = labels.Count;
-        if (bias.Length != classes || classes == 0 || weight.Length % classes != 0) throw new ArgumentException($"NewHead: {weight.Length} weights and {bias.Length} biases for {classes} classes.");
+        if (bias.Length != classes || classes == 0 || weight.Length % classes != 0)
+            throw new ArgumentException($"NewHead: {weight.Length} weights and {bias.Length} biases for {classes} classes.");
         var w = Backend.Main.From(weight, new Shape(classes, weight.Length / classes));
         var b = Backend.Main.From(bias, new Shape(classes));
         var old = _head;

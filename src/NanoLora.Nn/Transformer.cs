@@ -48,7 +48,8 @@ public sealed class SelfAttention : Module
         return O.Forward((_qNorm?.Forward(q) ?? q).Attention(_kNorm?.Forward(k) ?? k, v).Reshape(x.Shape.With(-1, width)));
     }
 
-    private Tensor Split(Tensor qkv, int start, int width) => qkv.Slice(-1, start, start + width).Reshape(qkv.Shape[0], qkv.Shape[1], _heads, width / _heads);   // [B, T, H, D]
+    // [B, T, H, D]
+    private Tensor Split(Tensor qkv, int start, int width) => qkv.Slice(-1, start, start + width).Reshape(qkv.Shape[0], qkv.Shape[1], _heads, width / _heads);
 }
 
 /// <summary>A block of a pre-norm transformer: x + s₁ attention(norm₁ x), then x + s₂ mlp(norm₂ x); s is there where the model has layer scale.</summary>

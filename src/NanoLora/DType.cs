@@ -1,6 +1,8 @@
 namespace NanoLora;
 
-/// <summary>What one element of a tensor is. The engine computes and accumulates in <see cref="F32"/>; the smaller types are how frozen weights rest in memory.</summary>
+/// <summary>
+/// What one element of a tensor is. The engine computes and accumulates in <see cref="F32"/>; the smaller types are how frozen weights rest in memory.
+/// </summary>
 public enum DType
 {
     /// <summary>32-bit float.</summary>

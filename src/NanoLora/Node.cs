@@ -73,7 +73,8 @@ public abstract class Node
             // A leaf belongs to no workspace; every other node to the one whose tape it is on, and only that one is walked.
             if (_inputs[i]?.Owner is not { } other || other == owner) continue;
             for (var n = 0; n < _saveCount; n++) _saves[n]?.Dispose();
-            throw new InvalidOperationException($"{op}: operand {i} {_inputs[i]!.Shape} lies on another workspace's tape, so its gradient would be lost; bring its values over with Detach().In(workspace).");
+            throw new InvalidOperationException($"{op}: operand {i} {_inputs[i]!.Shape} lies on another workspace's tape, "
+                + "so its gradient would be lost; bring its values over with Detach().In(workspace).");
         }
         (Owner, Shape, Op) = (owner, shape, op);
         for (var i = 0; i < _saveCount; i++)
@@ -209,5 +210,6 @@ public partial class Tensor
     }
 
     private Node RequireTape() =>
-        Node ?? throw new InvalidOperationException("Tensor.Backward: nothing that trains leads to this tensor. Mark a parameter with Trains, attach an adapter, or open the scope with grad.");
+        Node ?? throw new InvalidOperationException("Tensor.Backward: nothing that trains leads to this tensor. "
+            + "Mark a parameter with Trains, attach an adapter, or open the scope with grad.");
 }

@@ -7,7 +7,9 @@ public sealed class Parameter : IDisposable
 {
     private Leaf? _leaf;
 
-    /// <summary>A parameter over the storage of <paramref name="value"/>, frozen until <see cref="Trains"/> is set. The tensor given stays with its scope or the caller.</summary>
+    /// <summary>
+    /// A parameter over the storage of <paramref name="value"/>, frozen until <see cref="Trains"/> is set. The tensor given stays with its scope or the caller.
+    /// </summary>
     public Parameter(Tensor value)
     {
         Value = value.Alias();
@@ -33,7 +35,8 @@ public sealed class Parameter : IDisposable
         set
         {
             if (value == Trains) return;
-            if (value && Value.DType != DType.F32) throw new InvalidOperationException($"Parameter {Path}: {Value.DType} weights are frozen; widen them with Cast(DType.F32) to train them.");
+            if (value && Value.DType != DType.F32)
+                throw new InvalidOperationException($"Parameter {Path}: {Value.DType} weights are frozen; widen them with Cast(DType.F32) to train them.");
             _leaf?.Clear();
             Value.Node = _leaf = value ? new Leaf(Shape) : null;
         }

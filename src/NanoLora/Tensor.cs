@@ -47,7 +47,8 @@ public sealed partial class Tensor : IDisposable
 
     /// <summary>The block it lives in.</summary>
     /// <exception cref="ObjectDisposedException">It was disposed, or its scope has ended.</exception>
-    public Storage Storage => _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its scope ended; keep it with Scope.Keep.");
+    public Storage Storage =>
+        _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its scope ended; keep it with Scope.Keep.");
 
     /// <summary>The first element's place in <see cref="Storage"/>, in elements.</summary>
     public int Offset => _offset;
@@ -62,7 +63,9 @@ public sealed partial class Tensor : IDisposable
         catch (DeviceMemoryException error) { throw new DeviceMemoryException($"{op}: no memory for {shape}: {error.Message}", error); }
     }
 
-    /// <summary>Ends an operation: notes the step of the tape that made this tensor (or none), and checks the values while a step is replayed in search of a NaN.</summary>
+    /// <summary>
+    /// Ends an operation: notes the step of the tape that made this tensor (or none), and checks the values while a step is replayed in search of a NaN.
+    /// </summary>
     internal Tensor By(Node? node, [CallerMemberName] string op = "")
     {
         if (node is not null)
@@ -86,11 +89,14 @@ public sealed partial class Tensor : IDisposable
     /// <summary>As <see cref="Alias()"/>, of elements from <paramref name="offset"/> on.</summary>
     internal Tensor Alias(Shape shape, int offset) => new(Workspace, Storage, shape, DType, _offset + offset);
 
-    /// <summary>This tensor for the operations of another workspace of the same backend: storage and gradient are shared, scope and tape are that workspace's.</summary>
+    /// <summary>
+    /// This tensor for the operations of another workspace of the same backend: storage and gradient are shared, scope and tape are that workspace's.
+    /// </summary>
     public Tensor In(Workspace workspace)
     {
         if (workspace == Workspace) return this;
-        if (workspace.Backend != Backend) throw new InvalidOperationException($"Tensor.In: the tensor {Shape} lies on {Backend.Name}, the workspace on {workspace.Backend.Name}.");
+        if (workspace.Backend != Backend)
+            throw new InvalidOperationException($"Tensor.In: the tensor {Shape} lies on {Backend.Name}, the workspace on {workspace.Backend.Name}.");
         return workspace.Track(new Tensor(workspace, Storage, Shape, DType, _offset) { Node = Node });
     }
 

@@ -205,7 +205,8 @@ public readonly struct Scope : IDisposable
 }
 
 /// <summary>An operation gave NaN or infinity.</summary>
-public sealed class NonFiniteException(string op, Shape shape) : Exception($"{op}: the result {shape} holds a NaN or an infinity. Lower the learning rate, clip the gradients, or check the input.")
+public sealed class NonFiniteException(string op, Shape shape)
+    : Exception($"{op}: the result {shape} holds a NaN or an infinity. Lower the learning rate, clip the gradients, or check the input.")
 {
     /// <summary>The operation that gave it.</summary>
     public string Op { get; } = op;

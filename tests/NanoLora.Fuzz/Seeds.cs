@@ -4,7 +4,9 @@ using System.Text;
 
 namespace NanoLora.Fuzz;
 
-/// <summary>The first inputs: small valid and malformed files of every kind, from the reference vectors (their folders formats, images and tokenizers/chat).</summary>
+/// <summary>
+/// The first inputs: small valid and malformed files of every kind, from the reference vectors (their folders formats, images and tokenizers/chat).
+/// </summary>
 internal static class Seeds
 {
     private const int MaxBytes = 8 << 10;

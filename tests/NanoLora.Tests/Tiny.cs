@@ -8,7 +8,9 @@ internal static class Tiny
 {
     public static readonly string[] Classes = ["a", "b", "c"];
 
-    /// <summary>Two blocks of width 32 over 16 patches of 4 x 4. Matrices are drawn here, with deviation 0.2: their size is part of what the tolerances are for.</summary>
+    /// <summary>
+    /// Two blocks of width 32 over 16 patches of 4 x 4. Matrices are drawn here, with deviation 0.2: their size is part of what the tolerances are for.
+    /// </summary>
     public static Vit Model(Backend backend, ulong seed = 1)
     {
         var config = new VitConfig

@@ -16,7 +16,8 @@ internal static class DoctorCommand
     private enum Shown { Nothing, Wrong, Everything }
 
     /// <summary>What was found; the JSON of the command.</summary>
-    private sealed record Diagnosis(string Version, IReadOnlyList<Fact> Machine, string Cpu, double CpuGemmGflops, double CpuBandwidth, IReadOnlyList<GpuDevice> Devices, string Use, IReadOnlyList<Checked> Checked)
+    private sealed record Diagnosis(string Version, IReadOnlyList<Fact> Machine, string Cpu, double CpuGemmGflops, double CpuBandwidth,
+        IReadOnlyList<GpuDevice> Devices, string Use, IReadOnlyList<Checked> Checked)
     {
         public bool Healthy => Checked.All(static c => c.Findings.All(static f => f.Ok));
     }
@@ -30,7 +31,8 @@ internal static class DoctorCommand
         var json = Inputs.Switch("--json", "Write JSON.");
         var list = Inputs.Switch("--list", "Show every check, not only those that went wrong.");
         var kernels = Inputs.Text("--kernels", "DIR", "Only write every GPU kernel there, as PTX and as OpenCL C, to read or to assemble; needs no device.");
-        var models = Inputs.Text("--models", "DIR", "The folder of bundled models, for the check of training; looked for upwards from here and from the tool if not given.");
+        var models = Inputs.Text("--models", "DIR",
+            "The folder of bundled models, for the check of training; looked for upwards from here and from the tool if not given.");
         var command = new ToolCommand("doctor", "Shows what this machine has, and checks that it computes rightly.", """
             Processor, memory and every device of CUDA and OpenCL, with what is used and why others are not. Then a check of a minute: each operation against
             double precision, some steps of training against the processor, and how fast products and memory are. Exit code 1: the device that --device names is
@@ -40,7 +42,8 @@ internal static class DoctorCommand
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(kernels) is { } folder) return WriteKernels(session, folder);
-            var found = Examine(session, parsed.GetValue(device), parsed.GetValue(models), parsed.GetValue(json) ? Shown.Nothing : parsed.GetValue(list) ? Shown.Everything : Shown.Wrong);
+            var found = Examine(session, parsed.GetValue(device), parsed.GetValue(models),
+                parsed.GetValue(json) ? Shown.Nothing : parsed.GetValue(list) ? Shown.Everything : Shown.Wrong);
             if (parsed.GetValue(json)) session.Out.WriteLine(JsonSerializer.Serialize(found, JsonOptions));
             return found.Healthy ? 0 : 1;
         });

@@ -29,7 +29,8 @@ internal static class PredictCommand
         command.SetAction(parsed =>
         {
             using var backend = Devices.Open(parsed.GetValue(device)!);
-            return Run(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top), parsed.GetValue(invert));
+            return Run(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!,
+                parsed.GetValue(top), parsed.GetValue(invert));
         });
         return command;
     }

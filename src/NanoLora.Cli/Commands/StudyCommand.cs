@@ -16,7 +16,8 @@ internal static class StudyCommand
         var threads = Inputs.Whole("--threads", "How many cells run side by side, one thread each.", Environment.ProcessorCount);
         var device = Devices.Option();
         var report = Inputs.Switch("--report", "Only write the report of what has been done so far.");
-        var tables = Inputs.Text("--tables", "DIR", "Only write the report, from the raw tables of an earlier study: results.csv, weights.csv and similarities.csv.");
+        var tables = Inputs.Text("--tables", "DIR",
+            "Only write the report, from the raw tables of an earlier study: results.csv, weights.csv and similarities.csv.");
         var command = new ToolCommand("study", "Compares ways to learn a task over many tasks, each held out in turn.", """
             Trains a module per task, and for each held-out task learns it from a few images in every way that the plan names, with the modules of the other
             tasks. What is done is kept cell by cell: the same command goes on where an earlier one ended, however it ended, and several processes with the same

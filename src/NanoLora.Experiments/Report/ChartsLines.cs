@@ -24,7 +24,8 @@ internal static class ChartsLines
 
     /// <summary>One chart; a value that is null is left out.</summary>
     public static string Curve(
-        string about, IReadOnlyList<Estimate?> points, IReadOnlyList<Estimate?>? reference, IReadOnlyList<string> ticks, (double Low, double High, double Step) range)
+        string about, IReadOnlyList<Estimate?> points, IReadOnlyList<Estimate?>? reference, IReadOnlyList<string> ticks,
+        (double Low, double High, double Step) range)
     {
         var svg = new StringBuilder();
         for (var i = 0; range.Low + i * range.Step <= range.High + range.Step / 2; i++)

@@ -5,8 +5,8 @@ using NanoLora.Nn;
 namespace NanoLora.Experiments;
 
 /// <summary>
-/// The study as one self-contained HTML page: no script, nothing fetched, figures as inline SVG, legible in light, dark and print. With many runs it shows means
-/// and links the table of raw runs, so that the page stays small; with runs missing it says which.
+/// The study as one self-contained HTML page: no script, nothing fetched, figures as inline SVG, legible in light, dark and print. With many runs it shows
+/// means and links the table of raw runs, so that the page stays small; with runs missing it says which.
 /// </summary>
 public static class Report
 {

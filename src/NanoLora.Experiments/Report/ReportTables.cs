@@ -60,7 +60,8 @@ internal static class ReportTables
     private static string Note(CellIndex index) => index.ByTask
         ? $"Over {index.Sample}. Intervals are 95 % percentile intervals of a paired bootstrap: {Text.Count(Bootstrap.Resamples)} resamples of the tasks "
           + "and, within them, of the draws; trainings of the modules are averaged within a draw. They speak of other tasks like these; with few tasks such "
-          + "intervals are rather too narrow. So an asterisk asks for two things: an interval that excludes 0, and p &lt; 0.05 in a two-sided sign test over the "
+          + "intervals are rather too narrow. "
+          + "So an asterisk asks for two things: an interval that excludes 0, and p &lt; 0.05 in a two-sided sign test over the "
           + "tasks, which takes six of them. Wilcoxon’s signed-rank p is exact where no two sizes are equal, otherwise normal, corrected for "
           + "ties and continuity. Draws won counts all pairs of task and draw, a tie as half. Nothing is corrected for being many comparisons."
         : "n counts draws of the support set. ± and intervals are 95 % by Student’s t over the draws, differences paired by draw; they speak of other draws "
@@ -87,7 +88,8 @@ internal static class ReportTables
                 (parameters, seconds, runs) = (parameters + group.Parameters, seconds + group.Seconds, runs + group.Runs);
             }
             all += seconds;
-            page.Append($"<td>{Text.Count((long)Math.Round(parameters / runs))}</td>{times}<td>{Text.Count(runs)}</td><td>{Text.Duration(seconds)}</td></tr>\n");
+            page.Append($"<td>{Text.Count((long)Math.Round(parameters / runs))}</td>{times}<td>{Text.Count(runs)}</td>"
+                + $"<td>{Text.Duration(seconds)}</td></tr>\n");
         }
         page.Append($"""
             </tbody>
@@ -138,7 +140,8 @@ internal static class ReportTables
     {
         foreach (var task in index.Tasks)
         {
-            page.Append($"<details>\n<summary>{Text.Html(task)}</summary>\n<div class=\"wide\"><table class=\"summary\">\n<thead><tr><th scope=\"col\">arm</th>");
+            page.Append($"<details>\n<summary>{Text.Html(task)}</summary>\n<div class=\"wide\"><table class=\"summary\">\n"
+                + $"<thead><tr><th scope=\"col\">arm</th>");
             foreach (var shots in index.Shots) page.Append($"<th scope=\"col\">{Text.Shots(shots)}</th><th scope=\"col\">runs</th>");
             page.Append("</tr></thead>\n<tbody>\n");
             foreach (var arm in index.Arms)

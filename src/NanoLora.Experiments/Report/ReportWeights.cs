@@ -26,7 +26,8 @@ internal static class ReportWeights
         {
             foreach (var shots in index.Shots)
             {
-                if (all.FirstOrDefault(w => w.Task == task && w.Shots == shots && w.Arm == ArmNames.Learned) is { } found && Of(found) is { } map) maps.Add(map);
+                if (all.FirstOrDefault(w => w.Task == task && w.Shots == shots && w.Arm == ArmNames.Learned) is { } found && Of(found) is { } map)
+                    maps.Add(map);
             }
         }
         if (maps.Count == 0) return;
@@ -112,7 +113,8 @@ internal static class ReportWeights
         var mean = new Bootstrap([.. rhos.Select(_ => 1)], seed).Estimate([.. rhos]);
         var interval = mean.HasInterval ? $" [{Text.Correlation(mean.Low)}, {Text.Correlation(mean.High)}]" : "";
         return (ends, Text.Number(
-            $"Weight and similarity correlate by {Text.Correlation(mean.Mean)}{interval} in the mean over {rhos.Count} tasks (95 % bootstrap interval over tasks); "
+            $"Weight and similarity correlate by {Text.Correlation(mean.Mean)}{interval} "
+            + $"in the mean over {rhos.Count} tasks (95 % bootstrap interval over tasks); "
             + $"ρ is above 0 in {sign.Wins} of them (sign test, p {Text.P(sign.P)})."));
     }
 

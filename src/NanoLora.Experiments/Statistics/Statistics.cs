@@ -116,7 +116,8 @@ public static class Statistics
         return 2 / Math.Sqrt(Math.PI) * Math.Exp(-x * x) * sum;
     }
 
-    // erfc x = e^(-x²)/√π · 1/(x + ½/(x + 1/(x + 3⁄2/(x + 2/(x + …))))), from the inside out; 120 levels are enough from x = 2 on. Abramowitz and Stegun 7.1.14.
+    // erfc x = e^(-x²)/√π · 1/(x + ½/(x + 1/(x + 3⁄2/(x + 2/(x + …))))), from the inside out; 120 levels are enough from x = 2 on. Abramowitz and Stegun
+    // 7.1.14.
     private static double Erfc(double x)
     {
         var fraction = x;

@@ -28,7 +28,8 @@ public sealed class Claims : IDisposable
     /// <param name="time">The clock of the renewals.</param>
     public Claims(string folder, TimeSpan? renewal = null, TimeSpan? expiry = null, string? host = null, TimeProvider? time = null)
     {
-        (_folder, _renewal, _expiry, _host) = (folder, renewal ?? TimeSpan.FromSeconds(10), expiry ?? TimeSpan.FromSeconds(60), host ?? Environment.MachineName);
+        (_folder, _renewal, _expiry, _host) = (folder, renewal ?? TimeSpan.FromSeconds(10), expiry ?? TimeSpan.FromSeconds(60),
+            host ?? Environment.MachineName);
         _me = $"{_host} {Environment.ProcessId} {Guid.NewGuid():N}";
         _time = time ?? TimeProvider.System;
         Directory.CreateDirectory(folder);

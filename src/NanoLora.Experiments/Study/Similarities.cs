@@ -13,7 +13,8 @@ internal static class Similarities
     /// Linear CKA (Kornblith et al. 2019, arXiv 1905.00414) between the features of base + module and those of base + the task's own module, on the task's
     /// test images, at most 500 of them evenly chosen: one value a module, null for the task's own.
     /// </summary>
-    public static IReadOnlyList<double?> Cka(string modelFolder, IReadOnlyList<string> moduleFolders, int own, ImageSet test, Normalisation normalisation, Backend backend)
+    public static IReadOnlyList<double?> Cka(string modelFolder, IReadOnlyList<string> moduleFolders, int own, ImageSet test,
+        Normalisation normalisation, Backend backend)
     {
         using var model = Vit.Load(modelFolder, backend);
         var step = Math.Max(1, (test.Count + MostImages - 1) / MostImages);

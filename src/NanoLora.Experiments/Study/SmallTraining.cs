@@ -12,7 +12,10 @@ public static class SmallTraining
     public static string Bits(Workers? workers = null)
     {
         using var backend = (workers ?? Workers.Cores(1)).Open();
-        var config = new VitConfig { ImageSize = 14, PatchSize = 7, Channels = 1, HiddenSize = 24, Layers = 2, Heads = 2, IntermediateSize = 56, Labels = ["a", "b", "c"] };
+        var config = new VitConfig
+        {
+            ImageSize = 14, PatchSize = 7, Channels = 1, HiddenSize = 24, Layers = 2, Heads = 2, IntermediateSize = 56, Labels = ["a", "b", "c"]
+        };
         using var model = Vit.Create(config, backend, seed: 7);
         model.Train();
         Trainer.Fit(model, new Noise(), new FitOptions { Steps = 4, BatchSize = 5, Seed = 3 });

@@ -41,8 +41,10 @@ public sealed class Study
             _modules = GivenModules(vit) ?? [.. plan.Tasks.Select(t => t.Name)];
         }
         IEnumerable<string> weights = Weights(model);
-        if (plan.Modules.Folder is { } given) weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(Weights));
-        _folder.Join(new(version, SmallTraining.Bits(_workers), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()), StudyFolder.Digest(weights)), plan);
+        if (plan.Modules.Folder is { } given)
+            weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(Weights));
+        _folder.Join(new(version, SmallTraining.Bits(_workers), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()),
+            StudyFolder.Digest(weights)), plan);
         _jobs = [.. StudyJobs.Modules(plan), .. StudyJobs.Similarities(plan), .. StudyJobs.Cells(plan, _tasks)];
         Total = _jobs.Sum(Units);
     }
@@ -149,7 +151,8 @@ public sealed class Study
     }
 
     // What uses modules waits for all of their training.
-    private bool IsReady(StudyJob job) => job is ModuleJob || job.Training is not { } training || _jobs.OfType<ModuleJob>().All(m => m.Of != training || IsDoneNow(m));
+    private bool IsReady(StudyJob job) =>
+        job is ModuleJob || job.Training is not { } training || _jobs.OfType<ModuleJob>().All(m => m.Of != training || IsDoneNow(m));
 
     private int Units(StudyJob job) => job switch
     {
@@ -166,7 +169,8 @@ public sealed class Study
             case SimilarityJob similarity:
                 var folders = _plan.Tasks.Select(t => _folder.ModuleFolder(similarity.Of, t.Name)).ToList();
                 var own = _plan.Tasks.ToList().FindIndex(t => t.Name == job.Task);
-                _folder.Save(job.Name, new Similarity(job.Task, similarity.Of, Similarities.Cka(_plan.Resolve(_plan.Model), folders, own, _tasks[job.Task].Test, _normalisation, backend)));
+                _folder.Save(job.Name, new Similarity(job.Task, similarity.Of,
+                    Similarities.Cka(_plan.Resolve(_plan.Model), folders, own, _tasks[job.Task].Test, _normalisation, backend)));
                 break;
             case CellsJob cells: RunCells(cells, backend, note, claim, cancellation); break;
         }

@@ -58,13 +58,15 @@ public sealed class StudyFolder
         if (!File.Exists(path))
         {
             AtomicFile.WriteText(In("plan.json"), plan.ToJson());
-            AtomicFile.WriteNew(path, stream => JsonSerializer.Serialize(stream, stamp, StudyJson.Default.StudyStamp));       // the first to come names the study
+            // the first to come names the study
+            AtomicFile.WriteNew(path, stream => JsonSerializer.Serialize(stream, stamp, StudyJson.Default.StudyStamp));
         }
         var before = Read(path, StudyJson.Default.StudyStamp);
         Same("version", before.Version, stamp.Version, "run the version that began it, or choose another --out");
         Same("plan", before.Plan, stamp.Plan, "give the plan it was begun with, or choose another --out");
         Same("model", before.Model, stamp.Model, "the base or the modules have changed; choose another --out");
-        Same("bits", before.Bits, stamp.Bits, "this machine computes other bits than the one that began it, so their cells must not be mixed; choose another --out");
+        Same("bits", before.Bits, stamp.Bits,
+            "this machine computes other bits than the one that began it, so their cells must not be mixed; choose another --out");
 
         void Same(string field, string old, string now, string advice)
         {
@@ -76,13 +78,16 @@ public sealed class StudyFolder
     internal IReadOnlyList<Cell> CellsOf(string job) => File.Exists(CellsPath(job)) ? Read(CellsPath(job), StudyJson.Default.JobCells).Cells : [];
 
     /// <summary>Keeps a job's cells.</summary>
-    internal void Save(string job, IReadOnlyList<Cell> cells) => AtomicFile.WriteText(CellsPath(job), JsonSerializer.Serialize(new JobCells(cells), StudyJson.Default.JobCells));
+    internal void Save(string job, IReadOnlyList<Cell> cells) =>
+        AtomicFile.WriteText(CellsPath(job), JsonSerializer.Serialize(new JobCells(cells), StudyJson.Default.JobCells));
 
     /// <summary>The similarities of a job, or null.</summary>
-    internal Similarity? SimilarityOf(string job) => File.Exists(In("similarity", job + ".json")) ? Read(In("similarity", job + ".json"), StudyJson.Default.Similarity) : null;
+    internal Similarity? SimilarityOf(string job) =>
+        File.Exists(In("similarity", job + ".json")) ? Read(In("similarity", job + ".json"), StudyJson.Default.Similarity) : null;
 
     /// <summary>Keeps similarities.</summary>
-    internal void Save(string job, Similarity similarity) => AtomicFile.WriteText(In("similarity", job + ".json"), JsonSerializer.Serialize(similarity, StudyJson.Default.Similarity));
+    internal void Save(string job, Similarity similarity) =>
+        AtomicFile.WriteText(In("similarity", job + ".json"), JsonSerializer.Serialize(similarity, StudyJson.Default.Similarity));
 
     /// <summary>Names some files by their content: 16 hexadecimal digits.</summary>
     public static string Digest(IEnumerable<string> files)

@@ -44,8 +44,10 @@ internal static class StudyJobs
                     var keys = new List<CellKey>();
                     foreach (var shots in plan.Shots)
                     {
-                        if (shots == Cell.AllShots && plan.Shots.Contains(FewShot.MostShots(tasks[name], plan.Seed, draw)) && AllAlike(tasks[name], plan.Seed, draw)) continue;
-                        foreach (var arm in plan.Arms) if (arm.UsesModules == training is not null) keys.Add(new CellKey(plan.ArmOn(arm, name), shots, draw, training));
+                        if (shots == Cell.AllShots && plan.Shots.Contains(FewShot.MostShots(tasks[name], plan.Seed, draw))
+                            && AllAlike(tasks[name], plan.Seed, draw)) continue;
+                        foreach (var arm in plan.Arms) if (arm.UsesModules == training is not null)
+                            keys.Add(new CellKey(plan.ArmOn(arm, name), shots, draw, training));
                     }
                     if (keys.Count > 0) jobs.Add(new(name, draw, training, keys));
                 }

@@ -8,8 +8,8 @@ namespace NanoLora.Experiments;
 
 // How a plan and what a study keeps on the way are written. A field that nobody knows is an error: it is a slip of the pen.
 [JsonSourceGenerationOptions(WriteIndented = true, NewLine = "\n", PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, PropertyNameCaseInsensitive = false,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, RespectNullableAnnotations = true,
-    RespectRequiredConstructorParameters = true, ReadCommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true, ReadCommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true,
     Converters = [typeof(ShotsJson), typeof(ArmJson), typeof(OverlapsJson), typeof(WeightRows)])]
 [JsonSerializable(typeof(StudyPlan))]
 [JsonSerializable(typeof(StudyStamp))]
@@ -21,10 +21,12 @@ internal sealed partial class StudyJson : JsonSerializerContext
     public static string InWords(JsonException error)
     {
         var message = error.Message.Split(" Path: ")[0];
-        if (message.Contains("could not be mapped", StringComparison.Ordinal)) return $"there is no such field; known are {string.Join(", ", Known(error.Path))}.";
+        if (message.Contains("could not be mapped", StringComparison.Ordinal))
+            return $"there is no such field; known are {string.Join(", ", Known(error.Path))}.";
         if (message.Contains("missing required", StringComparison.Ordinal)) return $"missing: {message[(message.LastIndexOf(':') + 1)..].Trim(' ', '.')}.";
         if (!message.Contains("could not be converted to", StringComparison.Ordinal)) return message;
-        return message.Contains("Int", StringComparison.Ordinal) ? "a whole number is expected." : message.Contains("Double", StringComparison.Ordinal) ? "a number is expected."
+        return message.Contains("Int", StringComparison.Ordinal) ? "a whole number is expected."
+            : message.Contains("Double", StringComparison.Ordinal) ? "a number is expected."
             : message.Contains("String", StringComparison.Ordinal) ? "a text is expected." : "a value of another kind is expected.";
     }
 
@@ -119,7 +121,8 @@ internal sealed class ArmJson : JsonConverter<Arm>
             Rates = f.Numbers("rates") is { } rates ? new ShotRates(rates[0], rates[^1]) : start.Rates,
         };
         if (arm.FreeScale && arm.Method != ArmMethod.Learned) throw new JsonException($"arm \"{name}\": only a learned mix can have a free scale.");
-        if (arm.FromUniform && arm.Method is not (ArmMethod.Lora or ArmMethod.FullFinetune)) throw new JsonException($"arm \"{name}\": only lora and full-finetune can start from the uniform mix.");
+        if (arm.FromUniform && arm.Method is not (ArmMethod.Lora or ArmMethod.FullFinetune))
+            throw new JsonException($"arm \"{name}\": only lora and full-finetune can start from the uniform mix.");
         if (arm.RandomModules && !arm.UsesModules) throw new JsonException($"arm \"{name}\": it mixes no modules, so they cannot be random.");
         return arm;
     }
@@ -164,7 +167,8 @@ internal sealed class OverlapsJson : JsonConverter<Overlaps>
             var other => throw new JsonException($"\"{other}\" is neither \"refuse\" nor \"leave-out\"."),
         };
 
-    public override void Write(Utf8JsonWriter writer, Overlaps value, JsonSerializerOptions options) => writer.WriteStringValue(value == Overlaps.Refuse ? "refuse" : "leave-out");
+    public override void Write(Utf8JsonWriter writer, Overlaps value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value == Overlaps.Refuse ? "refuse" : "leave-out");
 }
 
 // The fields of a small object, each asked for by name and kind.
@@ -184,7 +188,8 @@ internal readonly struct Fields
         if (known.Contains("name")) Filled("name", Text("name"));
     }
 
-    public static string Filled(string name, string? text) => string.IsNullOrWhiteSpace(text) ? throw new JsonException($"the {name} is missing or empty.") : text;
+    public static string Filled(string name, string? text) =>
+        string.IsNullOrWhiteSpace(text) ? throw new JsonException($"the {name} is missing or empty.") : text;
 
     public string? Text(string name) => !_values.TryGetValue(name, out var value) ? null
         : value.ValueKind == JsonValueKind.String ? value.GetString() : throw Wrong(name, value, "a text");
@@ -193,15 +198,18 @@ internal readonly struct Fields
         : value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw Wrong(name, value, "true or false");
 
     public float? Number(string name) => !_values.TryGetValue(name, out var value) || value.ValueKind == JsonValueKind.String ? null
-        : value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out var number) && float.IsFinite(number) ? number : throw Wrong(name, value, "a number");
+        : value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out var number) && float.IsFinite(number) ? number
+        : throw Wrong(name, value, "a number");
 
     /// <summary>One positive number, or one for few shots and one for many.</summary>
     public double[]? Numbers(string name)
     {
         if (!_values.TryGetValue(name, out var value)) return null;
         if (value.ValueKind == JsonValueKind.Number && value.GetDouble() > 0) return [value.GetDouble()];
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() is < 1 or > 2) throw Wrong(name, value, "a rate, or one for few shots and one for many,");
-        return [.. value.EnumerateArray().Select(v => v.ValueKind == JsonValueKind.Number && v.GetDouble() > 0 ? v.GetDouble() : throw Wrong(name, v, "a positive number"))];
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() is < 1 or > 2)
+            throw Wrong(name, value, "a rate, or one for few shots and one for many,");
+        return [.. value.EnumerateArray()
+            .Select(v => v.ValueKind == JsonValueKind.Number && v.GetDouble() > 0 ? v.GetDouble() : throw Wrong(name, v, "a positive number"))];
     }
 
     /// <summary>Whether a text is one word and not the other; null where it is missing or a number.</summary>

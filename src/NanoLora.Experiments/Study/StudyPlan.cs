@@ -65,7 +65,8 @@ public sealed record StudyPlan
     [JsonIgnore]
     public Protocol Protocol => new()
     {
-        Shots = Shots, Draws = Draws, Arms = Arms, Seed = Seed, Steps = Settings.Steps, StepsForAll = Settings.StepsForAll, BatchSize = Settings.Batch, HeadRate = Settings.HeadRate,
+        Shots = Shots, Draws = Draws, Arms = Arms, Seed = Seed, Steps = Settings.Steps, StepsForAll = Settings.StepsForAll,
+        BatchSize = Settings.Batch, HeadRate = Settings.HeadRate,
         ManyShots = Settings.ManyShots, TestPerClass = Settings.TestPerClass, LoraPattern = Modules.Pattern, LoraRank = Modules.Rank,
     };
 
@@ -77,7 +78,8 @@ public sealed record StudyPlan
     {
         foreach (var rates in Rates)
         {
-            if (rates.HeldOut.Contains(task) && rates.Arms.TryGetValue(arm.Name, out var values)) return arm with { Rates = new ShotRates(values[0], values[^1]) };
+            if (rates.HeldOut.Contains(task) && rates.Arms.TryGetValue(arm.Name, out var values))
+                return arm with { Rates = new ShotRates(values[0], values[^1]) };
         }
         return arm;
     }
@@ -114,7 +116,8 @@ public sealed record StudyPlan
         if (Tasks.GroupBy(t => TaskFile.BaseName(t.Name)).FirstOrDefault(g => g.Count() > 1) is { } same)
             throw Error("tasks", $"{string.Join(" and ", same.Select(t => $"\"{t.Name}\""))} would share the file name {same.Key}; rename one.");
         foreach (var name in HeldOut ?? [])
-            if (Tasks.All(t => t.Name != name)) throw Error("heldOut", $"\"{name}\" is not one of the tasks; they are {string.Join(", ", Tasks.Select(t => t.Name))}.");
+            if (Tasks.All(t => t.Name != name))
+                throw Error("heldOut", $"\"{name}\" is not one of the tasks; they are {string.Join(", ", Tasks.Select(t => t.Name))}.");
         Once("heldOut", HeldOut ?? []);
         if (HeldOut is { Count: 0 }) throw Error("heldOut", "the list is empty; name a task, or leave the field out to hold out each in turn.");
         if (Shots.Count == 0) throw Error("shots", "the list is empty; give numbers from 1 on, or \"all\".");
@@ -128,7 +131,8 @@ public sealed record StudyPlan
             throw Error("tasks", "one task alone has no upstream tasks to train modules on; add tasks, or name a folder of modules in modules.folder.");
         if (Modules.Rank < 1 || Modules.Steps < 1 || Modules.Batch < 1 || !(Modules.Rate > 0) || !(Modules.HeadRate > 0))
             throw Error("modules", "rank, steps, batch, rate and headRate must be positive.");
-        if (Settings.Steps < 1 || Settings.StepsForAll < 1 || Settings.Batch < 1 || Settings.ManyShots < 1 || Settings.TestPerClass < 1 || !(Settings.HeadRate > 0))
+        if (Settings.Steps < 1 || Settings.StepsForAll < 1 || Settings.Batch < 1 || Settings.ManyShots < 1
+            || Settings.TestPerClass < 1 || !(Settings.HeadRate > 0))
             throw Error("settings", "steps, stepsForAll, batch, headRate, manyShots and testPerClass must be positive.");
         foreach (var (at, rates) in Rates.Index())
         {
@@ -136,7 +140,8 @@ public sealed record StudyPlan
             foreach (var (name, values) in rates.Arms)
             {
                 if (Arms.All(a => a.Name != name)) throw Error($"rates[{at}].arms", $"\"{name}\" is not one of the arms.");
-                if (values.Count is < 1 or > 2 || !values.All(v => v > 0)) throw Error($"rates[{at}].arms.{name}", "a positive rate, or one for few shots and one for many, is expected.");
+                if (values.Count is < 1 or > 2 || !values.All(v => v > 0))
+                    throw Error($"rates[{at}].arms.{name}", "a positive rate, or one for few shots and one for many, is expected.");
             }
         }
         return this;
@@ -201,7 +206,8 @@ public sealed record ModulePlan
     public double HeadRate { get; set; } = 1e-2;
 
     /// <summary>The settings of one training.</summary>
-    internal ModuleOptions Options(ulong seed) => new() { Pattern = Pattern, Rank = Rank, Steps = Steps, BatchSize = Batch, Rate = Rate, HeadRate = HeadRate, Seed = seed };
+    internal ModuleOptions Options(ulong seed) =>
+        new() { Pattern = Pattern, Rank = Rank, Steps = Steps, BatchSize = Batch, Rate = Rate, HeadRate = HeadRate, Seed = seed };
 }
 
 /// <summary>How every arm of a study trains.</summary>

@@ -30,7 +30,8 @@ public static class StudyReport
         return Results(plan, cells, similarities, modules, matrices, []) with { MeanWeights = weights };
 
         string Text(string name) => File.Exists(Path.Combine(folder, name)) ? File.ReadAllText(Path.Combine(folder, name))
-            : throw new InvalidDataException($"{Path.Combine(folder, name)}: there is no such file; a study leaves {CellsName}, {WeightsName} and {SimilaritiesName}.");
+            : throw new InvalidDataException($"{Path.Combine(folder, name)}: there is no such file; "
+                + $"a study leaves {CellsName}, {WeightsName} and {SimilaritiesName}.");
     }
 
     /// <summary>Results with the plan's settings and a conclusion.</summary>
@@ -41,19 +42,24 @@ public static class StudyReport
     /// <param name="matrices">The matrices' names, as in the cells' weights.</param>
     /// <param name="machine">What the seconds depend on.</param>
     public static Results Results(
-        StudyPlan plan, IReadOnlyList<Cell> cells, IReadOnlyList<Similarity> similarities, IReadOnlyList<string> modules, IReadOnlyList<string> matrices, IReadOnlyList<Fact> machine)
+        StudyPlan plan, IReadOnlyList<Cell> cells, IReadOnlyList<Similarity> similarities, IReadOnlyList<string> modules,
+        IReadOnlyList<string> matrices, IReadOnlyList<Fact> machine)
     {
         var protocol = plan.Protocol;
         var base_ = Path.GetFileName(Path.TrimEndingDirectorySeparator(plan.Resolve(plan.Model)));
         Fact[] settings =
         [
-            new("held out in turn", string.Join(", ", plan.HeldOutNames())), new("modules", Modules(plan)), .. protocol.Facts().Where(f => f.Name is not ("mixing weights" or "LoRA from scratch" or "full fine-tuning")),
+            new("held out in turn", string.Join(", ", plan.HeldOutNames())), new("modules", Modules(plan)),
+            .. protocol.Facts().Where(f => f.Name is not ("mixing weights" or "LoRA from scratch" or "full fine-tuning")),
         ];
         var results = new Results(plan.Title, base_, modules, matrices, machine, plan.Seed, DateTimeOffset.UtcNow, settings, cells,
             Arms: [.. plan.Arms.Select(protocol.FactOf)], Similarities: similarities);
         return results with { Conclusion = Conclusion.Of(results) };
     }
 
-    private static string Modules(StudyPlan plan) => plan.Modules.Folder is { } folder ? $"those of {Path.GetFileName(Path.TrimEndingDirectorySeparator(folder))}"
-        : string.Create(CultureInfo.InvariantCulture, $"one a task, trained {plan.Trainings} times: LoRA of rank {plan.Modules.Rank} on {plan.Modules.Pattern}, {plan.Modules.Steps} steps of {plan.Modules.Batch}, AdamW at {plan.Modules.Rate} (head {plan.Modules.HeadRate})");
+    private static string Modules(StudyPlan plan) => plan.Modules.Folder is { } folder
+        ? $"those of {Path.GetFileName(Path.TrimEndingDirectorySeparator(folder))}"
+        : string.Create(CultureInfo.InvariantCulture,
+            $"one a task, trained {plan.Trainings} times: LoRA of rank {plan.Modules.Rank} on {plan.Modules.Pattern}, "
+                + $"{plan.Modules.Steps} steps of {plan.Modules.Batch}, AdamW at {plan.Modules.Rate} (head {plan.Modules.HeadRate})");
 }

@@ -21,12 +21,14 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
     public static StudyTasks Load(StudyPlan plan, ImageProcessor processor, string? data, UserTaskOptions? options = null)
     {
         var sources = new Lazy<IReadOnlyList<ImageTask>>(() => data is not null ? UserTask.Sources(data)
-            : throw new InvalidDataException($"{plan.Source}: data: tasks that are only named are read from a folder of raw image sets; name it here or with --data."));
+            : throw new InvalidDataException($"{plan.Source}: data: tasks that are only named are read from a folder of raw image sets; "
+                + "name it here or with --data."));
         var tasks = plan.Tasks.Select(Read).ToList();
         var before = tasks.Sum(t => t.Train.Count + t.Test.Count);
         if (plan.Overlaps == Overlaps.LeaveOut) tasks = Pools.Separate(tasks, eachItsOwn: true);
         else if (Pools.Overlaps(tasks, eachItsOwn: true) is [var first, ..] all)
-            throw new InvalidDataException($"{plan.Source}: tasks: {first}; copies of this kind: {all.Count}. Take them out, or set \"overlaps\": \"leave-out\".");
+            throw new InvalidDataException($"{plan.Source}: tasks: {first}; copies of this kind: {all.Count}. "
+                + "Take them out, or set \"overlaps\": \"leave-out\".");
         var seen = 0;
         if (plan.Pools is { } pools)
         {
@@ -54,10 +56,12 @@ public sealed record StudyTasks(IReadOnlyList<ImageTask> Tasks, int LeftOut, int
             if (spec.Images is null)
             {
                 return ModelImages.Fit(sources.Value.FirstOrDefault(t => t.Name == spec.Name) ?? throw new InvalidDataException(
-                    $"{plan.Source}: tasks: \"{spec.Name}\" is not a task of {data}; known are {string.Join(", ", sources.Value.Select(t => t.Name))}. For images of your own, add \"images\"."), processor);
+                    $"{plan.Source}: tasks: \"{spec.Name}\" is not a task of {data}; known are {string.Join(", ", sources.Value.Select(t => t.Name))}. "
+                        + "For images of your own, add \"images\"."), processor);
             }
             var paths = Directory.Exists(plan.Resolve(spec.Images)) || File.Exists(plan.Resolve(spec.Images)) ? [spec.Images] : spec.Images.Split(',');
-            return UserTask.Read(string.Join(',', paths.Select(plan.Resolve)), spec.Name, processor, (options ?? new()) with { Invert = spec.Invert, TestShare = spec.TestShare ?? ASixth });
+            return UserTask.Read(string.Join(',', paths.Select(plan.Resolve)), spec.Name, processor,
+                (options ?? new()) with { Invert = spec.Invert, TestShare = spec.TestShare ?? ASixth });
         }
     }
 }

@@ -5,8 +5,8 @@ namespace NanoLora.Experiments.Verification;
 
 /// <summary>
 /// Golden vectors of composition: LoRA modules mixed on one base (<see cref="MixingCases"/>), weights that train (<see cref="LearningCases"/>), what PEFT's
-/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>), and the statistics of a study (<see cref="StatisticsCase"/>). Logits and updates are held to 5e-6 of the largest magnitude in the tensor; mixing weights, v,
-/// losses and gradients to 1e-5; PEFT's results and statistics to what their golden.json says.
+/// add_weighted_adapter makes (<see cref="PeftMergeCases"/>), and the statistics of a study (<see cref="StatisticsCase"/>). Logits and updates are held to 5e-6
+/// of the largest magnitude in the tensor; mixing weights, v, losses and gradients to 1e-5; PEFT's results and statistics to what their golden.json says.
 /// </summary>
 public sealed class CompositionArea : IGoldenArea
 {

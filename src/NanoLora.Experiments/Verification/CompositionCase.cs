@@ -4,7 +4,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>One case of composition on its way through the engine: the base, its modules by name, and what came out. Base and adapters lie beside the case.</summary>
+/// <summary>
+/// One case of composition on its way through the engine: the base, its modules by name, and what came out. Base and adapters lie beside the case.
+/// </summary>
 internal sealed class CompositionCase : IDisposable
 {
     private const double OfLargest = 5e-6, Absolute = 1e-5;

@@ -26,12 +26,14 @@ internal sealed class ExactVit
         foreach (var (name, update) in updates)
         {
             if (_file[name].Count == update.Length) continue;
-            throw new CheckpointException(_file.Path, name, $"has {_file[name].Count} elements, its update {update.Length}; give an update of the tensor's shape.");
+            throw new CheckpointException(_file.Path, name,
+                $"has {_file[name].Count} elements, its update {update.Length}; give an update of the tensor's shape.");
         }
     }
 
     /// <summary>
-    /// The logits [B, classes] of images [B, C, S, S]: the model of a folder, some of its tensors changed by updates of their own shape, by their names in the file.
+    /// The logits [B, classes] of images [B, C, S, S]: the model of a folder, some of its tensors changed by updates of their own shape, by their names in the
+    /// file.
     /// </summary>
     /// <exception cref="CheckpointException">The folder holds no such model, or an update fits no tensor.</exception>
     internal static double[] Logits(string folder, float[] images, IReadOnlyDictionary<string, double[]> updates)

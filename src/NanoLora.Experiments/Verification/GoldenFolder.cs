@@ -48,7 +48,10 @@ public sealed class GoldenFolder : IDisposable
             if (_tensors is not null) return _tensors;
             if (!File.Exists(TensorPath)) throw new GoldenException(TensorPath, "file", "is missing; copy it to its golden.json.");
             try { return _tensors = Checkpoint.Open(TensorPath); }
-            catch (CheckpointException e) { throw new GoldenException(TensorPath, e.Field, e.Message.Replace($"{e.Path}: {e.Field}: ", "", StringComparison.Ordinal), e); }
+            catch (CheckpointException e)
+            {
+                throw new GoldenException(TensorPath, e.Field, e.Message.Replace($"{e.Path}: {e.Field}: ", "", StringComparison.Ordinal), e);
+            }
         }
     }
 
@@ -113,7 +116,9 @@ public sealed class GoldenFolder : IDisposable
     }
 
     private TensorEntry Entry(string tensor) =>
-        Tensors.TryGet(tensor, out var entry) ? entry : throw new GoldenException(TensorPath, tensor, "no such tensor in the file, though golden.json speaks of it; copy both files again.");
+        Tensors.TryGet(tensor, out var entry)
+            ? entry
+            : throw new GoldenException(TensorPath, tensor, "no such tensor in the file, though golden.json speaks of it; copy both files again.");
 }
 
 /// <summary>Golden vectors that cannot be used: the message names the file, the field and what to do.</summary>

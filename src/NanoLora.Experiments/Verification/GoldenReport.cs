@@ -99,7 +99,8 @@ public sealed class GoldenReport
         return _skipped.Count > 0 ? $"{line}; skipped for want of data: {Counted(_skipped)}" : line;
     }
 
-    private static string Counted(SortedDictionary<string, int> cases) => string.Join(", ", cases.Select(static c => c.Value == 1 ? c.Key : $"{c.Key} ({c.Value} cases)"));
+    private static string Counted(SortedDictionary<string, int> cases) =>
+        string.Join(", ", cases.Select(static c => c.Value == 1 ? c.Key : $"{c.Key} ({c.Value} cases)"));
 
     internal void End() => EndCase();
 

@@ -3,7 +3,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>Given weights: uniform composition and its scales, one module alone, nesting, weights per matrix and per row, modules without some matrices.</summary>
+/// <summary>
+/// Given weights: uniform composition and its scales, one module alone, nesting, weights per matrix and per row, modules without some matrices.
+/// </summary>
 internal static class MixingCases
 {
     /// <summary>W0 + Σ (1/N) s_n B_n A_n, and what is near it.</summary>

@@ -143,7 +143,9 @@ internal sealed class OpCase : IDisposable
         if (output >= 0) return Judge(role, shape, _outputs[output].Value);
         if (!role.StartsWith('d') || !_trained.TryGetValue(role[1..], out var parameter)) return Comparison.Fail("the engine gives no such output");
         // No gradient at all is a gradient of 0.
-        return parameter.Gradient is { } gradient ? Judge(role, shape, gradient) : Comparison.Of(new float[shape.Count], Floats(role), Tolerance("tolerance_abs", role));
+        return parameter.Gradient is { } gradient
+            ? Judge(role, shape, gradient)
+            : Comparison.Of(new float[shape.Count], Floats(role), Tolerance("tolerance_abs", role));
     }
 
     private Comparison Judge(string role, Shape shape, Tensor got)

@@ -43,7 +43,8 @@ internal static class OpCases
         ["dropout"] = static c => (c.In("x") * c.In("keep")).Scale(1 / (1 - c.Float("p"))),   // with the mask given, as the formula has it
 
         ["embedding"] = static c => c.In("w").Embedding(c.In("ids"), c.MaybeInt("padding_idx")),
-        ["cross_entropy"] = static c => c.In("x").CrossEntropy(c.In("target"), Reduced(c), c.Int("ignore_index"), c.Float("label_smoothing"), c.Maybe("weight")),
+        ["cross_entropy"] = static c =>
+            c.In("x").CrossEntropy(c.In("target"), Reduced(c), c.Int("ignore_index"), c.Float("label_smoothing"), c.Maybe("weight")),
         ["attention"] = static c => c.In("q").Attention(c.In("k"), c.In("v"),
             new AttentionOptions(c.Bool("causal"), c.MaybeInt("window") ?? 0, c.MaybeFloat("softcap") ?? 0, c.MaybeFloat("scale")), c.Maybe("mask")),
 
@@ -115,7 +116,9 @@ internal static class OpCases
     // The frequencies are the engine's own, made from the parameters; they are compared too.
     private static Tensor Rope(OpCase c)
     {
-        var frequencies = c.HasParam("rope_parameters") ? Scaled(c, c.Object("rope_parameters")) : RopeFrequencies.Default(c.Int("rotary_dim"), c.Double("theta"));
+        var frequencies = c.HasParam("rope_parameters")
+            ? Scaled(c, c.Object("rope_parameters"))
+            : RopeFrequencies.Default(c.Int("rotary_dim"), c.Double("theta"));
         c.Judged("inv_freq", Comparison.Of(frequencies.Inverse, c.Floats("inv_freq"), 0, 1e-6));
         c.Judged("factor", Comparison.Of([frequencies.Factor], [c.Float("factor_on_cos_and_sin")], 0, 1e-6));
         return c.In("x").Rope(c.In("positions"), frequencies, c.Text("style") switch
@@ -139,7 +142,8 @@ internal static class OpCases
             "dynamic" => RopeFrequencies.Dynamic(rotary, theta, factor, trained, c.Int("sequence_length_given")),
             "llama3" => RopeFrequencies.Llama3(rotary, theta, factor, trained, Number("low_freq_factor"), Number("high_freq_factor")),
             "yarn" => RopeFrequencies.Yarn(rotary, theta, factor, trained, Maybe("beta_fast") ?? 32, Maybe("beta_slow") ?? 1, Maybe("attention_factor")),
-            "longrope" => RopeFrequencies.LongRope(rotary, theta, factor, trained, c.Int("sequence_length_given"), List("short_factor"), List("long_factor"), Maybe("attention_factor")),
+            "longrope" => RopeFrequencies.LongRope(rotary, theta, factor, trained, c.Int("sequence_length_given"), List("short_factor"),
+                List("long_factor"), Maybe("attention_factor")),
             var other => throw new NotBuiltException($"rope frequencies of the type \"{other}\""),
         };
     }

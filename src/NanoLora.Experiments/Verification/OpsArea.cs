@@ -3,7 +3,10 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>Groups of single operations: a list of cases, each with its op, parameters, inputs, upstream gradients and what is expected. <see cref="OpCases"/> says how each op runs.</summary>
+/// <summary>
+/// Groups of single operations: a list of cases, each with its op, parameters, inputs, upstream gradients and what is expected. <see cref="OpCases"/> says how
+/// each op runs.
+/// </summary>
 public sealed class OpsArea : IGoldenArea
 {
     /// <inheritdoc/>
@@ -44,7 +47,8 @@ public sealed class OpsArea : IGoldenArea
             @case.Compare(report);
         }
         catch (NotBuiltException e) { report.Missing(e.Message); }
-        catch (Exception e) when (e is GoldenException or CheckpointException or ArgumentException or InvalidOperationException or NotSupportedException or OverflowException or FormatException or KeyNotFoundException)
+        catch (Exception e) when (e is GoldenException or CheckpointException or ArgumentException or InvalidOperationException or NotSupportedException
+            or OverflowException or FormatException or KeyNotFoundException)
         {
             report.Fail(e.Message);
         }

@@ -109,15 +109,19 @@ internal static class PeftMergeCases
 
     // How far golden.json puts PEFT's product from PEFT's own formula, as a share; 0 where it does not say.
     private static double OwnError(JsonElement job, string theirs) =>
-        job.TryGetProperty("relative_error_against_the_scale_applied_twice", out var errors) && errors.TryGetProperty(theirs, out var error) ? error.GetDouble() : 0;
+        job.TryGetProperty("relative_error_against_the_scale_applied_twice", out var errors) && errors.TryGetProperty(theirs, out var error)
+            ? error.GetDouble()
+            : 0;
 
     // The job that merges the same modules in the same way and does not clamp, or null.
     private static string? WithoutClamp(CompositionCase c, JsonElement job)
     {
         foreach (var other in c.Numbers.EnumerateObject())
         {
-            if (other.Value.ValueKind != JsonValueKind.Object || !other.Value.TryGetProperty("options", out var options) || options.TryGetProperty("svd_clamp", out _)) continue;
-            if (Same("adapters") && Same("weights") && options.EnumerateObject().All(o => job.GetProperty("options").TryGetProperty(o.Name, out var mine) && JsonElement.DeepEquals(mine, o.Value))
+            if (other.Value.ValueKind != JsonValueKind.Object || !other.Value.TryGetProperty("options", out var options)
+                || options.TryGetProperty("svd_clamp", out _)) continue;
+            if (Same("adapters") && Same("weights")
+                && options.EnumerateObject().All(o => job.GetProperty("options").TryGetProperty(o.Name, out var mine) && JsonElement.DeepEquals(mine, o.Value))
                 && options.EnumerateObject().Count() == job.GetProperty("options").EnumerateObject().Count() - 1) return other.Name;
 
             bool Same(string field) => JsonElement.DeepEquals(job.GetProperty(field), other.Value.GetProperty(field));

@@ -107,7 +107,8 @@ internal static class TrainingPieces
         var smoothing = (float)folder.Root.GetProperty("hyper_parameters").GetProperty("smoothing").GetDouble();
         var shape = folder.ShapeOf("logits");
         var rows = shape[0];
-        foreach (var (label, logits, targets) in (ReadOnlySpan<(string, float[], int[])>)[("all", plain, all), ("ignored", plain, ignored), ("extreme", extreme, all)])
+        foreach (var (label, logits, targets) in (ReadOnlySpan<(string, float[], int[])>)[("all", plain, all),
+            ("ignored", plain, ignored), ("extreme", extreme, all)])
         {
             foreach (var (how, reduction) in (ReadOnlySpan<(string, Reduction)>)[("mean", Reduction.Mean), ("sum", Reduction.Sum), ("none", Reduction.None)])
             {

@@ -3,7 +3,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Experiments.Verification;
 
-/// <summary>A model trained for a few steps, as PEFT and PyTorch train it: gradients of the first batch, merged weights, what each step sees, and what is left.</summary>
+/// <summary>
+/// A model trained for a few steps, as PEFT and PyTorch train it: gradients of the first batch, merged weights, what each step sees, and what is left.
+/// </summary>
 internal sealed class TrainingRun : IDisposable
 {
     private const string Prefix = "base_model.model.";
@@ -153,7 +155,8 @@ internal sealed class TrainingRun : IDisposable
         foreach (var name in _folder.Root.GetProperty("final_not_comparable").EnumerateArray()) _values.Skip($"final.{name.GetString()}");
     }
 
-    private IEnumerable<string> Beginning(string with, params string[] but) => _values.Names.Where(n => n.StartsWith(with, StringComparison.Ordinal) && !but.Contains(n));
+    private IEnumerable<string> Beginning(string with, params string[] but) =>
+        _values.Names.Where(n => n.StartsWith(with, StringComparison.Ordinal) && !but.Contains(n));
 
     private void Compare(GoldenReport report) => _values.Compare(report, (name, _) => TrainingArea.Tolerance(_folder, name));
 

@@ -11,7 +11,8 @@ public sealed class VerifyOptions
 }
 
 /// <summary>What a verification found.</summary>
-/// <param name="ExitCode">1: something deviates or a folder is unusable; 3: something is not built; 0: all agrees. The worst of all folders, in this order.</param>
+/// <param name="ExitCode">1: something deviates or a folder is unusable; 3: something is not built; 0: all agrees. The worst of all folders, in this
+/// order.</param>
 /// <param name="Ok">Tensors that agree.</param>
 /// <param name="Failed">Tensors that deviate, and what else went wrong.</param>
 /// <param name="NotBuilt">Cases that need what is not built.</param>
@@ -36,7 +37,10 @@ public static class Verifier
         new OpsArea(), new ModelsArea(), new TrainingArea(), new CompositionArea(), new ImagesArea(), new FormatsArea(), new TokenizersArea(), new ChatArea(),
     ];
 
-    /// <summary>Verifies folders: each is one of golden vectors (it has a golden.json) or one with such folders below it, which are taken in ordinal order of their paths.</summary>
+    /// <summary>
+    /// Verifies folders: each is one of golden vectors (it has a golden.json) or one with such folders below it, which are taken in ordinal order of their
+    /// paths.
+    /// </summary>
     public static VerifyResult Run(IEnumerable<string> folders, Backend backend, TextWriter output, VerifyOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(folders);

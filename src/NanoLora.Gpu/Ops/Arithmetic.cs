@@ -68,7 +68,10 @@ public sealed partial class GpuBackend
         if (Group.IdxX == 0) parts[Grid.IdxX] = count;
     }
 
-    /// <summary>A group owns every <see cref="Parts"/>-th run of elements; a thread adds its squares with what rounding took from the sum (Kahan), then the threads' sums meet.</summary>
+    /// <summary>
+    /// A group owns every <see cref="Parts"/>-th run of elements; a thread adds its squares with what rounding took from the sum (Kahan), then the threads'
+    /// sums meet.
+    /// </summary>
     public static void SquaresKernel(ArrayView<float> x, ArrayView<float> parts)
     {
         float sum = 0, lost = 0;

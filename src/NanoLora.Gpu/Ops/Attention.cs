@@ -8,11 +8,12 @@ namespace NanoLora;
 // Forward. A group owns R queries of one head, and goes through the keys R at a time with a running maximum:
 //     s = scale q kᵀ, bent and masked   [R, R]        in shared memory, like q, k, v and the result so far, [R, D] each
 //     m' = max(m, max s),   p = exp(s - m'),   sum' = sum exp(m - m') + Σ p,   y' = y exp(m - m') + p v
-// Backward. The scores are made again. One kernel owns queries, R / 2 of them, and makes dq and Σ_j p dp in two passes over the keys; the other owns keys, and goes
-// through the queries of all heads that read them: no two groups write to one place.
+// Backward. The scores are made again. One kernel owns queries, R / 2 of them, and makes dq and Σ_j p dp in two passes over the keys; the other owns keys, and
+// goes through the queries of all heads that read them: no two groups write to one place.
 //     thread t of a group owns, of every [R, R] or [R, D] that is made, the elements t, t + threads, …
 //
-// Rows in shared memory are D + 1 long, so that threads that read one below the other read from different banks. R goes with D: 32 up to 64, 16 up to 128, 8 up to 256.
+// Rows in shared memory are D + 1 long, so that threads that read one below the other read from different banks. R goes with D: 32 up to 64, 16 up to 128, 8 up
+// to 256.
 
 public sealed partial class GpuBackend
 {
@@ -26,7 +27,8 @@ public sealed partial class GpuBackend
         else Run<HeadsOf256>();
 
         void Run<T>() where T : unmanaged, IHeadTile =>
-            _launch.Run(AttentionKernel<T>, _launch.Rows(s.Groups(s.Heads, s.Queries, T.Rows)), In(q.Tensor), In(k.Tensor), In(v.Tensor), In(mask, y), Out(y), Out(statistics), s);
+            _launch.Run(AttentionKernel<T>, _launch.Rows(s.Groups(s.Heads, s.Queries, T.Rows)), In(q.Tensor), In(k.Tensor), In(v.Tensor),
+                In(mask, y), Out(y), Out(statistics), s);
     }
 
     /// <inheritdoc/>
@@ -44,19 +46,20 @@ public sealed partial class GpuBackend
         {
             if (dq is not null || dk is not null || dscores is not null)
             {
-                _launch.Run(AttentionQueriesKernel<T>, _launch.Rows(s.Groups(s.Heads, s.Queries, T.Rows / 2)), In(q.Tensor), In(k.Tensor), In(v.Tensor), In(mask, dy), In(statistics), In(dy),
-                    Out(means), Out(dq ?? means), Out(dscores ?? means), s);
+                _launch.Run(AttentionQueriesKernel<T>, _launch.Rows(s.Groups(s.Heads, s.Queries, T.Rows / 2)), In(q.Tensor), In(k.Tensor), In(v.Tensor),
+                    In(mask, dy), In(statistics), In(dy), Out(means), Out(dq ?? means), Out(dscores ?? means), s);
             }
             if (dk is not null || dv is not null)
             {
-                _launch.Run(AttentionKeysKernel<T>, _launch.Rows(s.Groups(s.KeyHeads, s.Keys, T.Rows / 2)), In(q.Tensor), In(k.Tensor), In(v.Tensor), In(mask, dy), In(statistics), In(dy),
-                    In(means), Out(dk ?? means), Out(dv ?? means), s);
+                _launch.Run(AttentionKeysKernel<T>, _launch.Rows(s.Groups(s.KeyHeads, s.Keys, T.Rows / 2)), In(q.Tensor), In(k.Tensor), In(v.Tensor),
+                    In(mask, dy), In(statistics), In(dy), In(means), Out(dk ?? means), Out(dv ?? means), s);
             }
         }
     }
 
     /// <summary>A group owns R queries of one head.</summary>
-    public static void AttentionKernel<T>(ArrayView<float> q, ArrayView<float> k, ArrayView<float> v, ArrayView<float> mask, ArrayView<float> y, ArrayView<float> statistics, AttentionShape s)
+    public static void AttentionKernel<T>(ArrayView<float> q, ArrayView<float> k, ArrayView<float> v, ArrayView<float> mask, ArrayView<float> y,
+        ArrayView<float> statistics, AttentionShape s)
         where T : unmanaged, IHeadTile
     {
         int rows = T.Rows, pitch = T.Size + 1, size = s.Size, t = Group.IdxX, threads = Group.DimX;
@@ -84,7 +87,9 @@ public sealed partial class GpuBackend
             for (var e = t; e < rows * rows; e += threads)
             {
                 int r = e / rows, c = e % rows;
-                p[e] = s.Sees(time + r, key + c, last) ? s.Score(Dot(tileQ, r * pitch, tileK, c * pitch, size), mask, batch, head, time + r, key + c, out _) : float.NegativeInfinity;
+                p[e] = s.Sees(time + r, key + c, last)
+                    ? s.Score(Dot(tileQ, r * pitch, tileK, c * pitch, size), mask, batch, head, time + r, key + c, out _)
+                    : float.NegativeInfinity;
             }
             Group.Barrier();
             for (var r = t; r < rows; r += threads)
@@ -130,7 +135,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A group owns R / 2 queries of one head: their Σ_j p dp, dq and the gradients of their scores.</summary>
-    public static void AttentionQueriesKernel<T>(ArrayView<float> q, ArrayView<float> k, ArrayView<float> v, ArrayView<float> mask, ArrayView<float> statistics, ArrayView<float> dy,
+    public static void AttentionQueriesKernel<T>(ArrayView<float> q, ArrayView<float> k, ArrayView<float> v, ArrayView<float> mask,
+        ArrayView<float> statistics, ArrayView<float> dy,
         ArrayView<float> means, ArrayView<float> dq, ArrayView<float> dscores, AttentionShape s) where T : unmanaged, IHeadTile
     {
         int rows = T.Rows / 2, pitch = T.Size + 1, size = s.Size, t = Group.IdxX, threads = Group.DimX;
@@ -206,7 +212,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A group owns R / 2 keys of one key head, and goes through all queries of the heads that read it.</summary>
-    public static void AttentionKeysKernel<T>(ArrayView<float> q, ArrayView<float> k, ArrayView<float> v, ArrayView<float> mask, ArrayView<float> statistics, ArrayView<float> dy,
+    public static void AttentionKeysKernel<T>(ArrayView<float> q, ArrayView<float> k, ArrayView<float> v, ArrayView<float> mask,
+        ArrayView<float> statistics, ArrayView<float> dy,
         ArrayView<float> means, ArrayView<float> dk, ArrayView<float> dv, AttentionShape s) where T : unmanaged, IHeadTile
     {
         int rows = T.Rows / 2, pitch = T.Size + 1, size = s.Size, t = Group.IdxX, threads = Group.DimX;
@@ -218,7 +225,8 @@ public sealed partial class GpuBackend
         var sumsV = SharedMemory.Allocate<float>(T.Rows / 2 * (T.Size + 1));
         var p = SharedMemory.Allocate<float>(T.Rows / 2 * (T.Rows / 2));
         var ds = SharedMemory.Allocate<float>(T.Rows / 2 * (T.Rows / 2));
-        int tiles = (s.Keys + rows - 1) / rows, batch = Grid.IdxX / tiles / s.KeyHeads, keyHead = Grid.IdxX / tiles % s.KeyHeads, key = Grid.IdxX % tiles * rows;
+        int tiles = (s.Keys + rows - 1) / rows, batch = Grid.IdxX / tiles / s.KeyHeads, keyHead = Grid.IdxX / tiles % s.KeyHeads,
+            key = Grid.IdxX % tiles * rows;
 
         Load(tileK, k, s.K.At(batch, keyHead, key), s.K.RowStride, rows, s.Keys - key, size, pitch);
         Load(tileV, v, s.V.At(batch, keyHead, key), s.V.RowStride, rows, s.Keys - key, size, pitch);
@@ -336,7 +344,8 @@ public readonly struct HeadPlace
     /// <summary>From one time to the next.</summary>
     public readonly int RowStride;
 
-    internal HeadPlace(HeadView x) => (_batchStride, _offset, _headStride, RowStride) = (x.BatchStride, x.Layout.Offset, x.Layout.HeadStride, x.Layout.RowStride);
+    internal HeadPlace(HeadView x) =>
+        (_batchStride, _offset, _headStride, RowStride) = (x.BatchStride, x.Layout.Offset, x.Layout.HeadStride, x.Layout.RowStride);
 
     /// <summary>Where head <paramref name="head"/> of batch <paramref name="batch"/> is at time <paramref name="time"/>.</summary>
     public int At(int batch, int head, int time) => batch * _batchStride + _offset + time * RowStride + head * _headStride;

@@ -62,8 +62,8 @@ public sealed partial class GpuBackend
         }
     }
 
-    // With e = max(exponent of x, lowest) the steps there are 2^(e - mantissa) wide, and x is q of them. Normal or not, the code is (e - lowest) 2^mantissa + q:
-    // the leading one of a normal q is what adds 1 to the exponent, and rounding up carries by itself.
+    // With e = max(exponent of x, lowest) the steps there are 2^(e - mantissa) wide, and x is q of them. Normal or not, the code is (e - lowest) 2^mantissa +
+    // q: the leading one of a normal q is what adds 1 to the exponent, and rounding up carries by itself.
     private static uint Narrow(uint magnitude, int mantissa, int lowest, int largest, int beyond, int nan)
     {
         if (magnitude >= 0x7F800000) return (uint)(magnitude == 0x7F800000 ? beyond : nan);
@@ -104,7 +104,9 @@ public readonly struct FromF16 : IWiden<ushort>
 {
     public static float Widen(ushort x)
     {
-        var magnitude = (x & 0x7FFFu) >= 0x7C00 ? Interop.IntAsFloat(0x7F800000 | (x & 0x3FFu) << 13) : Interop.IntAsFloat((x & 0x7FFFu) << 13) * 5.192296858534828e33f;
+        var magnitude = (x & 0x7FFFu) >= 0x7C00
+            ? Interop.IntAsFloat(0x7F800000 | (x & 0x3FFu) << 13)
+            : Interop.IntAsFloat((x & 0x7FFFu) << 13) * 5.192296858534828e33f;
         return x < 0x8000 ? magnitude : -magnitude;
     }
 }

@@ -42,7 +42,8 @@ public sealed partial class GpuBackend
     {
         if (x.Count == 0) return;
         using var sum = SumOf(weight, x);
-        _launch.Run(CrossEntropyKernel, _launch.Rows(x.Rows), In(x), InInts(targets), In(weight, x), In(sum, x), Out(losses), Out(statistics), x.Cols, weight is null ? 0 : 1, kind);
+        _launch.Run(CrossEntropyKernel, _launch.Rows(x.Rows), In(x), InInts(targets), In(weight, x), In(sum, x), Out(losses), Out(statistics), x.Cols,
+            weight is null ? 0 : 1, kind);
     }
 
     /// <inheritdoc/>
@@ -50,7 +51,8 @@ public sealed partial class GpuBackend
     {
         if (x.Count == 0) return;
         using var sum = SumOf(weight, x);
-        _launch.Run(CrossEntropyBackwardKernel, _launch.Rows(x.Rows), In(x), InInts(targets), In(weight, x), In(sum, x), In(statistics), In(dy), Out(dx), x.Cols, weight is null ? 0 : 1, dy.Count == 1 ? 0 : 1, kind);
+        _launch.Run(CrossEntropyBackwardKernel, _launch.Rows(x.Rows), In(x), InInts(targets), In(weight, x), In(sum, x), In(statistics), In(dy), Out(dx),
+            x.Cols, weight is null ? 0 : 1, dy.Count == 1 ? 0 : 1, kind);
     }
 
     // Σ w, one number.
@@ -63,8 +65,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A group owns a row; its threads stride over the classes.</summary>
-    public static void CrossEntropyKernel(ArrayView<float> x, ArrayView<int> targets, ArrayView<float> w, ArrayView<float> sumOfW, ArrayView<float> losses, ArrayView<float> statistics,
-        int classes, int hasWeight, CrossEntropyKind kind)
+    public static void CrossEntropyKernel(ArrayView<float> x, ArrayView<int> targets, ArrayView<float> w, ArrayView<float> sumOfW,
+        ArrayView<float> losses, ArrayView<float> statistics, int classes, int hasWeight, CrossEntropyKind kind)
     {
         var row = Grid.IdxX * classes;
         var max = RowMax(x, row, classes);
@@ -92,8 +94,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A group owns a row; its threads stride over the classes.</summary>
-    public static void CrossEntropyBackwardKernel(ArrayView<float> x, ArrayView<int> targets, ArrayView<float> w, ArrayView<float> sumOfW, ArrayView<float> statistics, ArrayView<float> dy, ArrayView<float> dx,
-        int classes, int hasWeight, int dyPerRow, CrossEntropyKind kind)
+    public static void CrossEntropyBackwardKernel(ArrayView<float> x, ArrayView<int> targets, ArrayView<float> w, ArrayView<float> sumOfW,
+        ArrayView<float> statistics, ArrayView<float> dy, ArrayView<float> dx, int classes, int hasWeight, int dyPerRow, CrossEntropyKind kind)
     {
         var row = Grid.IdxX * classes;
         var t = targets[Grid.IdxX];

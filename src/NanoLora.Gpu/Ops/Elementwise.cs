@@ -66,13 +66,15 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A thread owns every so many-th element of d.</summary>
-    public static void BinarySlopeAKernel<T>(ArrayView<float> a, ArrayView<float> b, ArrayView<float> dy, ArrayView<float> d, Steps ofA, Steps ofB) where T : unmanaged, IBinary
+    public static void BinarySlopeAKernel<T>(ArrayView<float> a, ArrayView<float> b, ArrayView<float> dy, ArrayView<float> d, Steps ofA, Steps ofB)
+        where T : unmanaged, IBinary
     {
         for (var i = Each.First; Each.Within(i, d); i += Each.Stride) d[i] = dy[i] * T.SlopeA(a[ofA.At(i)], b[ofB.At(i)]);
     }
 
     /// <summary>A thread owns every so many-th element of d.</summary>
-    public static void BinarySlopeBKernel<T>(ArrayView<float> a, ArrayView<float> b, ArrayView<float> dy, ArrayView<float> d, Steps ofA, Steps ofB) where T : unmanaged, IBinary
+    public static void BinarySlopeBKernel<T>(ArrayView<float> a, ArrayView<float> b, ArrayView<float> dy, ArrayView<float> d, Steps ofA, Steps ofB)
+        where T : unmanaged, IBinary
     {
         for (var i = Each.First; Each.Within(i, d); i += Each.Stride) d[i] = dy[i] * T.SlopeB(a[ofA.At(i)], b[ofB.At(i)]);
     }

@@ -32,12 +32,15 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A thread owns every so many-th element of y.</summary>
-    public static void EmbeddingKernel<T, TFrom>(ArrayView<T> w, ArrayView<int> ids, ArrayView<float> y, int cols) where T : unmanaged where TFrom : unmanaged, IWiden<T>
+    public static void EmbeddingKernel<T, TFrom>(ArrayView<T> w, ArrayView<int> ids, ArrayView<float> y, int cols)
+        where T : unmanaged where TFrom : unmanaged, IWiden<T>
     {
         for (var n = Each.First; Each.Within(n, y); n += Each.Stride) y[n] = TFrom.Widen(w[ids[n / cols] * cols + n % cols]);
     }
 
-    /// <summary>A group owns a position. If no position before names the same row, it adds that row's gradients up; its threads stride over the columns.</summary>
+    /// <summary>
+    /// A group owns a position. If no position before names the same row, it adds that row's gradients up; its threads stride over the columns.
+    /// </summary>
     public static void EmbeddingBackwardKernel(ArrayView<int> ids, ArrayView<float> dy, ArrayView<float> dw, int count, int cols, int padding)
     {
         var own = Grid.IdxX;

@@ -16,11 +16,13 @@ public sealed partial class GpuBackend
     }
 
     /// <inheritdoc/>
-    public override void LoraStackBackward(Tensor? x, Tensor? a, Tensor b, Tensor? h, Tensor dy, Gate gate, int column, Tensor? dx, Tensor? da, Tensor? db, Tensor? dWeights)
+    public override void LoraStackBackward(Tensor? x, Tensor? a, Tensor b, Tensor? h, Tensor dy, Gate gate, int column, Tensor? dx,
+        Tensor? da, Tensor? db, Tensor? dWeights)
     {
         using var scope = dy.Workspace.Scope(grad: false);
         int rows = dy.Rows, rank = b.Cols, width = b.Shape[0];
-        if (db is not null) Product(dy, column, Gated(h!, gate), null, db, 0, new MatMulShape(width, rank, rows, dy.Cols, true, rank, false, rank, accumulate: false));
+        if (db is not null)
+            Product(dy, column, Gated(h!, gate), null, db, 0, new MatMulShape(width, rank, rows, dy.Cols, true, rank, false, rank, accumulate: false));
         if (dx is null && da is null && dWeights is null) return;
         var t = dy.New(new Shape(rows, rank));
         Product(dy, column, b, null, t, 0, new MatMulShape(rows, rank, width, dy.Cols, false, rank, false, rank, accumulate: false));
@@ -37,7 +39,9 @@ public sealed partial class GpuBackend
         if (gate is { Weights: null, Scale: 1 } || h.Count == 0) return h;
         var y = h.New(h.Shape);
         if (gate.Weights is not { } weights) Scale(h, y, gate.Scale);
-        else _launch.Run(GateKernel, _launch.Elements(y.Count), In(h), In(weights), InInts(gate.Owner!), Out(y), gate.Scale, h.Cols, h.Rows / weights.Rows, weights.Cols);
+        else
+            _launch.Run(GateKernel, _launch.Elements(y.Count), In(h), In(weights), InInts(gate.Owner!), Out(y), gate.Scale, h.Cols,
+                h.Rows / weights.Rows, weights.Cols);
         return y;
     }
 
@@ -49,11 +53,13 @@ public sealed partial class GpuBackend
         Binary<Multiply>(t, h, product);
         var sums = h.New(new Shape(groups, rank));
         SumMiddle(product, sums, groups, h.Rows / groups);
-        if (dWeights.Count > 0) _launch.Run(GateGradientKernel, _launch.Elements(dWeights.Count), In(sums), InInts(gate.Owner!), Out(dWeights), gate.Scale, rank, dWeights.Cols);
+        if (dWeights.Count > 0)
+            _launch.Run(GateGradientKernel, _launch.Elements(dWeights.Count), In(sums), InInts(gate.Owner!), Out(dWeights), gate.Scale, rank, dWeights.Cols);
     }
 
     /// <summary>A thread owns every so many-th element of y; its column says which module's weight it takes, its row which group's.</summary>
-    public static void GateKernel(ArrayView<float> h, ArrayView<float> weights, ArrayView<int> owner, ArrayView<float> y, float scale, int rank, int rowsOfGroup, int modules)
+    public static void GateKernel(ArrayView<float> h, ArrayView<float> weights, ArrayView<int> owner, ArrayView<float> y, float scale,
+        int rank, int rowsOfGroup, int modules)
     {
         for (var i = Each.First; Each.Within(i, y); i += Each.Stride) y[i] = h[i] * (scale * weights[i / rank / rowsOfGroup * modules + owner[i % rank]]);
     }

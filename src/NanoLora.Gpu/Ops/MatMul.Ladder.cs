@@ -2,12 +2,13 @@ using ILGPU;
 
 namespace NanoLora;
 
-// The rungs that lead to the kernels of MatMul.cs, each a product of its own right. What a rung buys is traffic: the numbers read from the device's memory for each
-// multiplication.
+// The rungs that lead to the kernels of MatMul.cs, each a product of its own right. What a rung buys is traffic: the numbers read from the device's memory for
+// each multiplication.
 //
 //     naive            a thread owns one element and reads a row of A and a column of B                       2 reads a multiplication
 //     shared tiles     a group brings 16 x 16 of A and of B into shared memory; each is used by 16 threads    1/8
-//     register tiles   a thread owns 4 x 4 elements: what it reads from shared memory is used four times      1/32, and shared memory is read a quarter as often
+//     register tiles   a thread owns 4 x 4 elements: what it reads from shared memory is used four times      1/32, and shared memory is read a quarter
+//                                                                                                             as often
 //     (MatMul.cs)      two slabs in turn, so that loading and multiplying overlap; 8 x 8 a thread             1/64
 //
 // NaiveKernel also serves devices whose groups are too small for tiles. The next rung, tensor cores, goes here.
@@ -35,7 +36,8 @@ public sealed partial class GpuBackend
     /// <exception cref="NotSupportedException">The device's groups are too small for it.</exception>
     public void MatMul(Tensor a, Tensor b, Tensor y, MatMulRung rung)
     {
-        if (rung != MatMulRung.Naive && !_launch.Allows(Threads)) throw new NotSupportedException($"{Name} has no groups of {Threads} threads, which {rung} wants.");
+        if (rung != MatMulRung.Naive && !_launch.Allows(Threads))
+            throw new NotSupportedException($"{Name} has no groups of {Threads} threads, which {rung} wants.");
         var s = new MatMulShape(a.Rows, b.Cols, a.Cols, a.Cols, false, b.Cols, false, b.Cols, accumulate: false);
         KernelConfig Groups(int tile) => (s.Tiles(tile), Threads);
         switch (rung)

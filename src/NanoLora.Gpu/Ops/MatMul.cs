@@ -5,8 +5,8 @@ namespace NanoLora;
 
 // Y = op(A) op(B), and y = x Wᵀ + b: one kernel for all of them, which knows its operands by strides. The rungs that lead to it stand in MatMul.Ladder.cs.
 //
-//     A group of 256 threads owns a tile of Y, 128 x 128 or 64 x 64. It goes along k in steps of 8 (16): a slab of A and one of B come into shared memory, two of
-//     each, so that the next pair is on its way while this one is used.
+//     A group of 256 threads owns a tile of Y, 128 x 128 or 64 x 64. It goes along k in steps of 8 (16): a slab of A and one of B come into shared memory, two
+//     of each, so that the next pair is on its way while this one is used.
 //     A thread owns 8 x 8 (4 x 4) elements, in registers: for each k it reads 16 (8) numbers from shared memory and does 64 (16) multiplications with them.
 //
 //             tx → 0 .. 15
@@ -27,7 +27,8 @@ public sealed partial class GpuBackend
     public override void MatMul(Tensor a, Tensor b, Tensor y, bool transposeA, bool transposeB, bool accumulate)
     {
         int m = y.Shape[-2], n = y.Shape[-1], k = a.Shape[transposeA ? -2 : -1];
-        var shape = new MatMulShape(m, n, k, a.Cols, transposeA, b.Cols, transposeB, n, accumulate, y.Count / Math.Max(1, m * n), Batches(a, y, m * k), Batches(b, y, k * n));
+        var shape = new MatMulShape(m, n, k, a.Cols, transposeA, b.Cols, transposeB, n, accumulate, y.Count / Math.Max(1, m * n),
+            Batches(a, y, m * k), Batches(b, y, k * n));
         Product(a, 0, b, null, y, 0, shape);
     }
 
@@ -48,11 +49,14 @@ public sealed partial class GpuBackend
             case DType.F32: Product<float, FromF32>(a, aFrom, b, bias, y, yFrom, s); break;
             case DType.BF16: Product<ushort, FromBF16>(a, aFrom, b, bias, y, yFrom, s); break;
             case DType.F16: Product<ushort, FromF16>(a, aFrom, b, bias, y, yFrom, s); break;
-            default: throw new ArgumentException($"MatMul: the right operand {b.Shape} is {b.DType}; F32, BF16 and F16 are read as they are, others after Cast(DType.F32).");
+            default:
+                throw new ArgumentException($"MatMul: the right operand {b.Shape} is {b.DType}; F32, BF16 and F16 are read as they are, "
+                    + "others after Cast(DType.F32).");
         }
     }
 
-    private void Product<T, TFrom>(Tensor a, int aFrom, Tensor b, Tensor? bias, Tensor y, int yFrom, MatMulShape s) where T : unmanaged where TFrom : unmanaged, IWiden<T>
+    private void Product<T, TFrom>(Tensor a, int aFrom, Tensor b, Tensor? bias, Tensor y, int yFrom, MatMulShape s)
+        where T : unmanaged where TFrom : unmanaged, IWiden<T>
     {
         ArrayView<float> x = In(a).SubView(aFrom), o = Out(y).SubView(yFrom), c = In(bias, a);
         var w = View<T>(b, writes: false);
@@ -130,10 +134,12 @@ public sealed partial class GpuBackend
         }
         int m = at.M0 + 4 * ty, n = at.N0 + 4 * tx;
         Write(y, bias, s, at, m, n, c0); Write(y, bias, s, at, m + 1, n, c1); Write(y, bias, s, at, m + 2, n, c2); Write(y, bias, s, at, m + 3, n, c3);
-        Write(y, bias, s, at, m, n + 64, d0); Write(y, bias, s, at, m + 1, n + 64, d1); Write(y, bias, s, at, m + 2, n + 64, d2); Write(y, bias, s, at, m + 3, n + 64, d3);
+        Write(y, bias, s, at, m, n + 64, d0); Write(y, bias, s, at, m + 1, n + 64, d1);
+        Write(y, bias, s, at, m + 2, n + 64, d2); Write(y, bias, s, at, m + 3, n + 64, d3);
         m += 64;
         Write(y, bias, s, at, m, n, c4); Write(y, bias, s, at, m + 1, n, c5); Write(y, bias, s, at, m + 2, n, c6); Write(y, bias, s, at, m + 3, n, c7);
-        Write(y, bias, s, at, m, n + 64, d4); Write(y, bias, s, at, m + 1, n + 64, d5); Write(y, bias, s, at, m + 2, n + 64, d6); Write(y, bias, s, at, m + 3, n + 64, d7);
+        Write(y, bias, s, at, m, n + 64, d4); Write(y, bias, s, at, m + 1, n + 64, d5);
+        Write(y, bias, s, at, m + 2, n + 64, d6); Write(y, bias, s, at, m + 3, n + 64, d7);
     }
 
     /// <summary>64 x 64 elements a group of 256 threads, 4 x 4 a thread.</summary>
@@ -174,7 +180,8 @@ public sealed partial class GpuBackend
 
     // A thread's four numbers of a slab of A, [step, tile]. Where k is what lies together in memory, neighbouring threads go along k, else along m.
     private static Float4 LoadA(ArrayView<float> a, MatMulShape s, TilePlace at, int t, int step, int tile, int k0) =>
-        new(LoadA(a, s, at, t, step, tile, k0, 0), LoadA(a, s, at, t, step, tile, k0, 1), LoadA(a, s, at, t, step, tile, k0, 2), LoadA(a, s, at, t, step, tile, k0, 3));
+        new(LoadA(a, s, at, t, step, tile, k0, 0), LoadA(a, s, at, t, step, tile, k0, 1), LoadA(a, s, at, t, step, tile, k0, 2),
+            LoadA(a, s, at, t, step, tile, k0, 3));
 
     private static float LoadA(ArrayView<float> a, MatMulShape s, TilePlace at, int t, int step, int tile, int k0, int e)
     {
@@ -183,20 +190,24 @@ public sealed partial class GpuBackend
         return m < s.M && k < at.K1 ? a[at.A + m * s.StrideAM + k * s.StrideAK] : 0;
     }
 
-    private static Float4 LoadB<T, TFrom>(ArrayView<T> b, MatMulShape s, TilePlace at, int t, int step, int tile, int k0) where T : unmanaged where TFrom : unmanaged, IWiden<T> =>
+    private static Float4 LoadB<T, TFrom>(ArrayView<T> b, MatMulShape s, TilePlace at, int t, int step, int tile, int k0)
+        where T : unmanaged where TFrom : unmanaged, IWiden<T> =>
         new(LoadB<T, TFrom>(b, s, at, t, step, tile, k0, 0), LoadB<T, TFrom>(b, s, at, t, step, tile, k0, 1),
             LoadB<T, TFrom>(b, s, at, t, step, tile, k0, 2), LoadB<T, TFrom>(b, s, at, t, step, tile, k0, 3));
 
-    private static float LoadB<T, TFrom>(ArrayView<T> b, MatMulShape s, TilePlace at, int t, int step, int tile, int k0, int e) where T : unmanaged where TFrom : unmanaged, IWiden<T>
+    private static float LoadB<T, TFrom>(ArrayView<T> b, MatMulShape s, TilePlace at, int t, int step, int tile, int k0, int e)
+        where T : unmanaged where TFrom : unmanaged, IWiden<T>
     {
         var i = t + Threads * e;
         int n = at.N0 + (s.StrideBK == 1 ? i / step : i % tile), k = k0 + (s.StrideBK == 1 ? i % step : i / tile);
         return n < s.N && k < at.K1 ? TFrom.Widen(b[at.B + n * s.StrideBN + k * s.StrideBK]) : 0;
     }
 
-    private static void StoreA(ArrayView<Float4> slabs, int from, MatMulShape s, int t, int step, int tile, Float4 x) => Store(slabs, from, s.StrideAK == 1, t, step, tile, x);
+    private static void StoreA(ArrayView<Float4> slabs, int from, MatMulShape s, int t, int step, int tile, Float4 x) =>
+        Store(slabs, from, s.StrideAK == 1, t, step, tile, x);
 
-    private static void StoreB(ArrayView<Float4> slabs, int from, MatMulShape s, int t, int step, int tile, Float4 x) => Store(slabs, from, s.StrideBK == 1, t, step, tile, x);
+    private static void StoreB(ArrayView<Float4> slabs, int from, MatMulShape s, int t, int step, int tile, Float4 x) =>
+        Store(slabs, from, s.StrideBK == 1, t, step, tile, x);
 
     // Into [k, m] or [k, n], whichever way they were loaded.
     private static void Store(ArrayView<Float4> slabs, int from, bool alongK, int t, int step, int tile, Float4 x)
@@ -331,7 +342,8 @@ public readonly struct MatMulShape
     public readonly Steps OfB;
     private readonly int _flags;
 
-    internal MatMulShape(int m, int n, int k, int aCols, bool transposeA, int bCols, bool transposeB, int strideY, bool accumulate, int batches = 1, Steps ofA = default, Steps ofB = default)
+    internal MatMulShape(int m, int n, int k, int aCols, bool transposeA, int bCols, bool transposeB, int strideY, bool accumulate, int batches = 1,
+        Steps ofA = default, Steps ofB = default)
     {
         (M, N, K, StrideY, Batches, PartK, OfA, OfB) = (m, n, k, strideY, batches, k, ofA, ofB);
         (StrideAM, StrideAK) = transposeA ? (1, aCols) : (aCols, 1);

@@ -41,7 +41,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A thread owns every so many-th of the elements that move: element i is number i % run of run i / run.</summary>
-    public static void CopyMiddleKernel<T>(ArrayView<T> x, ArrayView<T> y, int moved, int run, int xStride, int xStart, int yStride, int yStart) where T : unmanaged
+    public static void CopyMiddleKernel<T>(ArrayView<T> x, ArrayView<T> y, int moved, int run, int xStride, int xStart, int yStride, int yStart)
+        where T : unmanaged
     {
         for (var i = Each.First; (uint)i < (uint)moved; i += Each.Stride) y[i / run * yStride + yStart + i % run] = x[i / run * xStride + xStart + i % run];
     }

@@ -11,14 +11,17 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public override void Norm(Tensor x, Tensor? weight, Tensor? bias, Tensor y, Tensor statistics, NormKind kind)
     {
-        if (y.Count > 0) _launch.Run(NormKernel, _launch.Rows(x.Rows), In(x), In(weight, x), In(bias, x), Out(y), Out(statistics), new NormShape(x.Cols, weight, bias, kind));
+        if (y.Count > 0)
+            _launch.Run(NormKernel, _launch.Rows(x.Rows), In(x), In(weight, x), In(bias, x), Out(y), Out(statistics),
+                new NormShape(x.Cols, weight, bias, kind));
     }
 
     /// <inheritdoc/>
     public override void NormBackward(Tensor x, Tensor? weight, Tensor statistics, Tensor dy, Tensor? dx, Tensor? dw, Tensor? db, NormKind kind)
     {
         if (dx is { Count: > 0 })
-            _launch.Run(NormBackwardKernel, _launch.Rows(x.Rows), In(x), In(weight, x), In(statistics), In(dy), Out(dx), new NormShape(x.Cols, weight, null, kind));
+            _launch.Run(NormBackwardKernel, _launch.Rows(x.Rows), In(x), In(weight, x), In(statistics), In(dy), Out(dx),
+                new NormShape(x.Cols, weight, null, kind));
         if (dw is not null)
         {
             if (x.Rows == 0) { Fill(dw, 0); }
@@ -62,7 +65,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>A group owns a row; its threads stride over the columns.</summary>
-    public static void NormBackwardKernel(ArrayView<float> x, ArrayView<float> w, ArrayView<float> statistics, ArrayView<float> dy, ArrayView<float> dx, NormShape shape)
+    public static void NormBackwardKernel(ArrayView<float> x, ArrayView<float> w, ArrayView<float> statistics, ArrayView<float> dy,
+        ArrayView<float> dx, NormShape shape)
     {
         int row = Grid.IdxX * shape.Cols, cols = shape.Cols;
         float mean = statistics[2 * Grid.IdxX], r = statistics[2 * Grid.IdxX + 1], sum = 0, sumX = 0;

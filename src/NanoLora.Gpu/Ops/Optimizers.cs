@@ -102,7 +102,8 @@ public readonly struct SgdRates
 
     internal SgdRates(in SgdStep step)
     {
-        (_scale, _decay, Rate, Momentum, Share) = (step.GradientScale, (float)step.WeightDecay, (float)step.LearningRate, (float)step.Momentum, (float)(1 - step.Dampening));
+        (_scale, _decay, Rate, Momentum, Share) = (step.GradientScale, (float)step.WeightDecay, (float)step.LearningRate,
+            (float)step.Momentum, (float)(1 - step.Dampening));
         _flags = (step.First ? 1 : 0) | (step.Nesterov ? 2 : 0);
     }
 

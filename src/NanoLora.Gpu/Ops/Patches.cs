@@ -38,7 +38,9 @@ public sealed partial class GpuBackend
         {
             int column = n % width, row = n / width % height, c = n / width / height % channels, b = n / width / height / channels;
             int j = column / patch, i = row / patch;
-            dx[n] = i < down && j < across ? dy[((b * down + i) * across + j) * channels * patch * patch + (c * patch + row % patch) * patch + column % patch] : 0;
+            dx[n] = i < down && j < across
+                ? dy[((b * down + i) * across + j) * channels * patch * patch + (c * patch + row % patch) * patch + column % patch]
+                : 0;
         }
     }
 }

@@ -20,11 +20,13 @@ public sealed partial class GpuBackend
     public override void Rope(Tensor x, Tensor table, Tensor y, RopeStyle style, bool back)
     {
         if (y.Count == 0) return;
-        _launch.Run(RopeKernel, _launch.Elements(y.Count), In(x), In(table), Out(y), table.Rows, x.Shape[2], x.Cols, table.Cols / 2, style == RopeStyle.Half ? 1 : 0, back ? -1f : 1f);
+        _launch.Run(RopeKernel, _launch.Elements(y.Count), In(x), In(table), Out(y), table.Rows, x.Shape[2], x.Cols, table.Cols / 2,
+            style == RopeStyle.Half ? 1 : 0, back ? -1f : 1f);
     }
 
     /// <summary>A thread owns every so many-th element of y, and reads its partner too.</summary>
-    public static void RopeKernel(ArrayView<float> x, ArrayView<float> table, ArrayView<float> y, int positions, int heads, int size, int half, int apart, float sign)
+    public static void RopeKernel(ArrayView<float> x, ArrayView<float> table, ArrayView<float> y, int positions, int heads, int size,
+        int half, int apart, float sign)
     {
         for (var n = Each.First; Each.Within(n, y); n += Each.Stride)
         {

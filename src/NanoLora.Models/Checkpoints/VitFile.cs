@@ -76,7 +76,8 @@ internal sealed record VitFile(VitConfig Config, NameMap Names, bool HasHead, st
         const string weights = "model.safetensors";
         var config = model.Config;
         if (model.HeadIsNew && (config.Pooling is Pooling.ClsAndDistillation or Pooling.Attention || config.Family == VitFamily.Clip))
-            throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; save it with its adapter.");
+            throw new InvalidOperationException($"{folder}: files of {config.Family} with {config.Pooling} pooling hold no new head; "
+                + "save it with its adapter.");
         var content = TensorFiles.WeightsOf(model, Path.Combine(folder, weights), (at, shape) => VitNames.FileShape(config, at, shape));
         List<(string, Action<Stream>)> files = [(weights, content)];
         if (model.File?.Pixels is { } pixels) files.Add((Preprocessor, AsJson(json => Rewrite(json, pixels, null))));

@@ -23,7 +23,8 @@ public static class Attach
     /// <param name="alphas">Other numerators for some of the linears, by pattern; the first that matches counts.</param>
     /// <exception cref="ArgumentException">Nothing matches, or a rank is not positive.</exception>
     public static LoraModule Lora(
-        Model model, string pattern, int rank, float? alpha = null, bool rankStabilised = false, float dropout = 0, ulong seed = 0, Range? rows = null, string name = "lora",
+        Model model, string pattern, int rank, float? alpha = null, bool rankStabilised = false, float dropout = 0, ulong seed = 0,
+        Range? rows = null, string name = "lora",
         IReadOnlyList<KeyValuePair<string, int>>? ranks = null, IReadOnlyList<KeyValuePair<string, float>>? alphas = null)
     {
         var updates = new Dictionary<string, Lora>();
@@ -31,7 +32,9 @@ public static class Attach
         {
             var (column, width) = (rows ?? Range.All).GetOffsetAndLength(linear.Out);
             var r = First(ranks, path) ?? rank;
-            if (r < 1 || (long)r * Math.Max(linear.In, width) > int.MaxValue) throw new ArgumentException($"Attach.Lora: the rank {r} for {path} [{width}, {linear.In}]; it must be 1 at least, and A and B must fit into memory.");
+            if (r < 1 || (long)r * Math.Max(linear.In, width) > int.MaxValue)
+                throw new ArgumentException($"Attach.Lora: the rank {r} for {path} [{width}, {linear.In}]; "
+                    + "it must be 1 at least, and A and B must fit into memory.");
             // Kaiming-uniform with a = √5 as PyTorch draws a linear: bound 1 / √in.
             var random = new Philox(seed, Philox.StreamOf(path));
             var (a, bound) = (new float[r * linear.In], 1 / MathF.Sqrt(linear.In));
@@ -59,7 +62,9 @@ public static class Attach
         foreach (var (path, update) in module.Updates) hosts[path].Adapter = update;
     }
 
-    /// <summary>Reads an adapter folder, a PEFT adapter or a saved composition, and puts it into the model, frozen. The head that it brings becomes the model's.</summary>
+    /// <summary>
+    /// Reads an adapter folder, a PEFT adapter or a saved composition, and puts it into the model, frozen. The head that it brings becomes the model's.
+    /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="folder">A folder with composition.json, or with adapter_config.json and adapter_model.safetensors.</param>
     /// <exception cref="CheckpointException">The folder holds neither, or it does not fit the model: file and field are named.</exception>
@@ -132,7 +137,10 @@ public static class Attach
     {
         var regex = Pattern(pattern);
         var found = model.Linears().Where(l => regex.IsMatch(l.Key)).ToList();
-        if (found.Count == 0) throw new ArgumentException($"Attach: no linear matches \"{pattern}\". Paths are like {string.Join(", ", model.Linears().Take(6).Select(l => l.Key))}; * stands for any characters, (a|b) for one of several words.");
+        if (found.Count == 0)
+            throw new ArgumentException($"Attach: no linear matches \"{pattern}\". "
+                + $"Paths are like {string.Join(", ", model.Linears().Take(6).Select(l => l.Key))}; "
+                + "* stands for any characters, (a|b) for one of several words.");
         return found;
     }
 

@@ -86,7 +86,8 @@ public static class Compose
         foreach (var module in modules)
         {
             if (module.Updates.Keys.Except(model.Linears().Select(l => l.Key)).FirstOrDefault() is { } stranger)
-                throw new ArgumentException($"Compose: the module {module.Name} has an update of \"{stranger}\", which {model.Source} does not have; it belongs to another model.");
+                throw new ArgumentException($"Compose: the module {module.Name} has an update of \"{stranger}\", which {model.Source} does not have; "
+                    + "it belongs to another model.");
         }
         var hosts = model.Linears().Where(l => modules.Any(m => m.Updates.ContainsKey(l.Key))).ToList();
         var compositions = new List<KeyValuePair<string, Composition>>();
@@ -141,7 +142,8 @@ public sealed class Mixture
     /// <summary>Takes the composition out of the model and lets it go; the modules stay.</summary>
     public void Detach()
     {
-        if (Compositions.Any(c => Model.LinearAt(c.Key).IsMerged)) throw new InvalidOperationException("Mixture.Detach: the composition is merged into the weights; call Attach.Unmerge first.");
+        if (Compositions.Any(c => Model.LinearAt(c.Key).IsMerged))
+            throw new InvalidOperationException("Mixture.Detach: the composition is merged into the weights; call Attach.Unmerge first.");
         foreach (var (path, composition) in Compositions)
         {
             var host = Model.LinearAt(path);
@@ -150,17 +152,23 @@ public sealed class Mixture
         }
     }
 
-    /// <summary>Writes the composition as an ordinary PEFT adapter folder: the exact sum, of rank R = Σ r, with the head in modules_to_save if it trains.</summary>
+    /// <summary>
+    /// Writes the composition as an ordinary PEFT adapter folder: the exact sum, of rank R = Σ r, with the head in modules_to_save if it trains.
+    /// </summary>
     public void Export(string folder) =>
-        PeftFolder.Save(folder, Compositions.ToDictionary(c => c.Key, c => c.Value.Factors().Within(Model.LinearAt(c.Key).Out, c.Value.Column)), HeadOf(Model), Model);
+        PeftFolder.Save(folder,
+            Compositions.ToDictionary(c => c.Key, c => c.Value.Factors().Within(Model.LinearAt(c.Key).Out, c.Value.Column)), HeadOf(Model), Model);
 
-    /// <summary>Writes what it is: the mixing weights and references to its modules' folders, with the head if it trains. <see cref="Load"/> reads it.</summary>
+    /// <summary>
+    /// Writes what it is: the mixing weights and references to its modules' folders, with the head if it trains. <see cref="Load"/> reads it.
+    /// </summary>
     /// <exception cref="InvalidOperationException">A module was not read from a folder, so there is nothing to refer to.</exception>
     public void Save(string folder)
     {
         foreach (var module in Modules)
         {
-            if (module.Folder is null) throw new InvalidOperationException($"Mixture.Save: the module {module.Name} has no folder to refer to; save it first, or use Export.");
+            if (module.Folder is null)
+                throw new InvalidOperationException($"Mixture.Save: the module {module.Name} has no folder to refer to; save it first, or use Export.");
         }
         var target = Path.GetFullPath(folder);
         Directory.CreateDirectory(target);
@@ -208,11 +216,15 @@ public sealed class Mixture
         {
             using var json = JsonDocument.Parse(File.ReadAllBytes(file));
             var root = json.RootElement;
-            if (root.GetProperty(field).GetString() != "nanolora-composition-1") throw new CheckpointException(file, field, "another format than nanolora-composition-1.");
-            foreach (var module in root.GetProperty(field = "modules").EnumerateArray()) modules.Add(Lora.Load(Path.Combine(folder, module.GetString()!), model));
+            if (root.GetProperty(field).GetString() != "nanolora-composition-1")
+                throw new CheckpointException(file, field, "another format than nanolora-composition-1.");
+            foreach (var module in root.GetProperty(field = "modules").EnumerateArray())
+                modules.Add(Lora.Load(Path.Combine(folder, module.GetString()!), model));
             var weights = new Dictionary<string, float[]>();
-            foreach (var matrix in root.GetProperty(field = "weights").EnumerateObject()) weights[matrix.Name] = [.. matrix.Value.EnumerateArray().Select(w => w.GetSingle())];
-            foreach (var path in weights.Keys.Except(model.Linears().Select(l => l.Key))) throw new CheckpointException(file, field, $"\"{path}\" is not a linear of {model.Source}.");
+            foreach (var matrix in root.GetProperty(field = "weights").EnumerateObject())
+                weights[matrix.Name] = [.. matrix.Value.EnumerateArray().Select(w => w.GetSingle())];
+            foreach (var path in weights.Keys.Except(model.Linears().Select(l => l.Key)))
+                throw new CheckpointException(file, field, $"\"{path}\" is not a linear of {model.Source}.");
             mixture = Compose.Fixed(model, modules, weights);
             if (!root.TryGetProperty(field = "head", out var head) || model is not Classifier classifier) return mixture;
             var labels = head.GetProperty("labels").EnumerateArray().Select(l => l.GetString()!).ToArray();

@@ -57,7 +57,8 @@ public sealed class Composition : Adapter
         var workspace = new Workspace((_a ?? throw new InvalidOperationException("Composition: no module has an update here.")).Value.Backend);
         using var scope = workspace.Scope(grad: false);
         var weights = Mixer.Weights(workspace.Zeros(new Shape(1, _a.Shape[1])), this);
-        if (weights.Count != Parts.Count) throw new InvalidOperationException("Composition: its mixer gives weights per row; there is no one update to merge or export.");
+        if (weights.Count != Parts.Count)
+            throw new InvalidOperationException("Composition: its mixer gives weights per row; there is no one update to merge or export.");
         return weights.ToArray();
     }
 

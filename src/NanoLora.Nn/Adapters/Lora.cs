@@ -15,7 +15,8 @@ public sealed class Lora : Adapter
     /// <param name="column">The first of the host's output columns that b's rows belong to.</param>
     public Lora(Tensor a, Tensor b, float alpha, bool rankStabilised = false, float dropout = 0, int column = 0)
     {
-        if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || b.Cols != a.Shape[0]) throw new ArgumentException($"Lora: A {a.Shape} and B {b.Shape} do not fit; A is [rank, in], B is [out, rank].");
+        if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || b.Cols != a.Shape[0])
+            throw new ArgumentException($"Lora: A {a.Shape} and B {b.Shape} do not fit; A is [rank, in], B is [out, rank].");
         (A, B) = (Own("lora_A", a), Own("lora_B", b));
         (Alpha, RankStabilised, Dropout, Column) = (alpha, rankStabilised, dropout, column);
     }

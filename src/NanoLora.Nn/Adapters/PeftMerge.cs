@@ -67,7 +67,9 @@ public sealed record PeftMergeOptions
     /// <summary>Of DARE's masks.</summary>
     public ulong Seed { get; init; }
 
-    /// <summary>For <see cref="SvdClamp"/>, which depends on the singular vectors' arbitrary signs: by path, an A [rank, in] whose rows say where ours shall point.</summary>
+    /// <summary>
+    /// For <see cref="SvdClamp"/>, which depends on the singular vectors' arbitrary signs: by path, an A [rank, in] whose rows say where ours shall point.
+    /// </summary>
     public IReadOnlyDictionary<string, float[]>? SvdSigns { get; init; }
 }
 
@@ -86,7 +88,8 @@ public static class PeftMerge
     /// <param name="weights">A weight a module, of any sign.</param>
     /// <param name="options">How.</param>
     /// <exception cref="ArgumentException">No modules, another number of weights, or for the types on factors, modules of different ranks.</exception>
-    public static LoraModule WeightedAdapter(string name, Backend backend, IReadOnlyList<LoraModule> modules, ReadOnlySpan<double> weights, PeftMergeOptions options)
+    public static LoraModule WeightedAdapter(string name, Backend backend, IReadOnlyList<LoraModule> modules,
+        ReadOnlySpan<double> weights, PeftMergeOptions options)
     {
         if (modules.Count == 0 || modules.Count != weights.Length)
             throw new ArgumentException($"PeftMerge: {weights.Length} weights for {modules.Count} modules; give a weight to each.");
@@ -95,7 +98,8 @@ public static class PeftMerge
         var ranks = modules.Select(static m => m.Updates.Values.Max(static u => u.Rank)).ToArray();
         var (type, apart) = (options.Combination, OnFactors(options.Combination));
         if (apart && ranks.Distinct().Count() > 1)
-            throw new ArgumentException($"PeftMerge: {type} wants modules of one rank, not of {string.Join(", ", ranks)}; use Cat, a type that ends in Svd, or Compose.");
+            throw new ArgumentException($"PeftMerge: {type} wants modules of one rank, not of {string.Join(", ", ranks)}; "
+                + "use Cat, a type that ends in Svd, or Compose.");
         var rank = type == PeftCombination.Cat ? ranks.Sum() : apart ? ranks[0] : options.SvdRank ?? ranks.Max();
         var stabilised = modules[0].Updates.Values.First().RankStabilised;             // the new config is a copy of the first's
         var updates = new Dictionary<string, Lora>();
@@ -160,7 +164,8 @@ public static class PeftMerge
     private static (float[] A, float[] B) Apart(string path, List<Part> parts, PeftMergeOptions options)
     {
         if (parts.Any(p => p.Lora.Rank != parts[0].Lora.Rank))
-            throw new ArgumentException($"PeftMerge: {options.Combination} wants one rank, and the updates of {path} have {string.Join(", ", parts.Select(p => p.Lora.Rank))}.");
+            throw new ArgumentException($"PeftMerge: {options.Combination} wants one rank, "
+                + $"and the updates of {path} have {string.Join(", ", parts.Select(p => p.Lora.Rank))}.");
         var roots = parts.Select(static p => Math.Sqrt(Math.Abs(p.Weight * p.Scale))).ToArray();
         var signed = parts.Select((p, n) => p.Weight * p.Scale >= 0 ? roots[n] : -roots[n]).ToArray();
         var a = Combine(path, 'A', parts, [.. parts.Select(static p => p.A)], signed, options);

@@ -31,7 +31,9 @@ public sealed class Svd
     /// <summary>The singular values, the largest first.</summary>
     public double[] Values { get; }
 
-    /// <summary>Vᵀ, [Count, Columns]: one right singular vector a row. A pair of vectors is defined up to a sign: the largest entry of the right one is positive.</summary>
+    /// <summary>
+    /// Vᵀ, [Count, Columns]: one right singular vector a row. A pair of vectors is defined up to a sign: the largest entry of the right one is positive.
+    /// </summary>
     public double[] Right { get; }
 
     /// <summary>Decomposes a matrix [rows, columns], row by row.</summary>

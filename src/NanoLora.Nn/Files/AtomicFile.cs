@@ -4,9 +4,9 @@ namespace NanoLora.Nn;
 
 /// <summary>Writes a file so that nobody ever sees half of it: a temporary name in the same folder, flushed to disk, then renamed.</summary>
 /// <remarks>
-/// The temporary name of <c>x</c> is <c>.x.M-N.tmp</c>, with the machine and a new number each time, so that several processes may write the same file, and it is
-/// held locked until it takes its own. What a killed process has left under such a name nobody holds; the next write of <c>x</c> deletes it. The names of a folder
-/// are the system's to flush: a power failure may bring back the file before, whole.
+/// The temporary name of <c>x</c> is <c>.x.M-N.tmp</c>, with the machine and a new number each time, so that several processes may write the same file, and it
+/// is held locked until it takes its own. What a killed process has left under such a name nobody holds; the next write of <c>x</c> deletes it. The names of a
+/// folder are the system's to flush: a power failure may bring back the file before, whole.
 /// </remarks>
 public static class AtomicFile
 {

@@ -18,7 +18,8 @@ internal sealed class PeftConfig
     [
         "peft_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "target_modules", "exclude_modules", "modules_to_save", "bias",
         "layers_to_transform", "layers_pattern", "lora_dropout", "init_lora_weights", "task_type", "ensure_weight_tying",
-        "base_model_name_or_path", "revision", "auto_mapping", "peft_version", "inference_mode", "fan_in_fan_out", "megatron_core", "qalora_group_size", "eva_config",
+        "base_model_name_or_path", "revision", "auto_mapping", "peft_version", "inference_mode", "fan_in_fan_out", "megatron_core",
+        "qalora_group_size", "eva_config",
     ];
 
     private static readonly Dictionary<string, string> Reasons = new()
@@ -59,14 +60,19 @@ internal sealed class PeftConfig
         foreach (var field in root.EnumerateObject())
         {
             if (Known.Contains(field.Name) || IsOff(field)) continue;
-            throw Error(field.Name, Reasons.TryGetValue(field.Name, out var reason) ? $"is set and not supported: {reason}." : "is set and unknown here; it may change what the adapter computes.");
+            throw Error(field.Name, Reasons.TryGetValue(field.Name, out var reason)
+                ? $"is set and not supported: {reason}."
+                : "is set and unknown here; it may change what the adapter computes.");
         }
         Rank = Field("r") is { } r ? Count("r", r) : throw Error("r", "is missing; write the rank of the factors.");
-        Alpha = Field("lora_alpha") is { } alpha ? Number("lora_alpha", alpha) : throw Error("lora_alpha", "is missing or null; write the numerator of the scale.");
+        Alpha = Field("lora_alpha") is { } alpha
+            ? Number("lora_alpha", alpha)
+            : throw Error("lora_alpha", "is missing or null; write the numerator of the scale.");
         RankStabilised = Flag("use_rslora");
         Dropout = Field("lora_dropout") is { } dropout ? Number("lora_dropout", dropout) : 0;
         if (Dropout is < 0 or >= 1) throw Error("lora_dropout", $"is {Dropout}; it must be at least 0 and below 1.");
-        if (Field("bias") is { } bias && Text("bias", bias) is not "none" and var kind) throw Error("bias", $"\"{kind}\" is not supported, only \"none\": the adapter would replace biases of the base.");
+        if (Field("bias") is { } bias && Text("bias", bias) is not "none" and var kind)
+            throw Error("bias", $"\"{kind}\" is not supported, only \"none\": the adapter would replace biases of the base.");
         CheckStart();
         _ranks = Patterns("rank_pattern", Count);
         _alphas = Patterns("alpha_pattern", Number);
@@ -110,7 +116,8 @@ internal sealed class PeftConfig
             if (!File.Exists(path)) throw new CheckpointException(path, "file", "there is no such file; name a folder that holds a PEFT adapter.");
             if (new FileInfo(path).Length > MaxBytes) throw new CheckpointException(path, "file", $"a config of more than {MaxBytes} bytes is no adapter's.");
             using var json = JsonDocument.Parse(File.ReadAllText(path), new JsonDocumentOptions { AllowDuplicateProperties = false });
-            if (json.RootElement.ValueKind != JsonValueKind.Object) throw new CheckpointException(path, "file", $"holds a JSON {json.RootElement.ValueKind}, not an object of fields; save the adapter again.");
+            if (json.RootElement.ValueKind != JsonValueKind.Object)
+                throw new CheckpointException(path, "file", $"holds a JSON {json.RootElement.ValueKind}, not an object of fields; save the adapter again.");
             return new PeftConfig(path, json.RootElement.Clone());
         }
         catch (JsonException e)
@@ -137,7 +144,8 @@ internal sealed class PeftConfig
         if (_allLinear) return allLinear;
         if (_targetPattern is not null) return _targetPattern.Matches(module);
         if (_targets.Contains(module)) return true;                                     // a full name, whatever its layer
-        return Ends(module, _targets) && (_layers is null || _layerPatterns.Select(p => p.LayerIn(module)).FirstOrDefault(l => l is not null) is { } layer && _layers.Contains(layer));
+        return Ends(module, _targets)
+            && (_layers is null || _layerPatterns.Select(p => p.LayerIn(module)).FirstOrDefault(l => l is not null) is { } layer && _layers.Contains(layer));
     }
 
     /// <summary>The rank of a module: of the first pattern that fits the end of its name.</summary>
@@ -175,7 +183,9 @@ internal sealed class PeftConfig
         const string field = "init_lora_weights";
         if (Field(field) is not { } start || start.ValueKind is JsonValueKind.True or JsonValueKind.False) return;
         if (Text(field, start) is not ("gaussian" or "orthogonal" or "eva") and var name)
-            throw Error(field, $"\"{name}\" is not supported: only true, false, \"gaussian\", \"orthogonal\" and \"eva\" are known to leave the base as it is. Convert the adapter to a plain LoRA when saving it.");
+            throw Error(field,
+                $"\"{name}\" is not supported: only true, false, \"gaussian\", \"orthogonal\" and \"eva\" are known to leave the base as it is. "
+                    + "Convert the adapter to a plain LoRA when saving it.");
     }
 
     private (int[]? Layers, PeftPattern[] Patterns) Layers()
@@ -188,7 +198,8 @@ internal sealed class PeftConfig
             { ValueKind: JsonValueKind.Array } list => list.GetArrayLength() == 0 ? null : [.. list.EnumerateArray().Select(l => Index(indices, l))],
             { } number => [Index(indices, number)],
         };
-        if (layers is not null && _targetPattern is not null) throw Error(indices, "goes with a list of target_modules, not with a pattern; put the layers into the pattern.");
+        if (layers is not null && _targetPattern is not null)
+            throw Error(indices, "goes with a list of target_modules, not with a pattern; put the layers into the pattern.");
         if (layers is null && patterns.Any(p => p.Length > 0)) throw Error(names, "is set without layers_to_transform; remove it or name the layers.");
         return (layers, [.. patterns.Where(p => p.Length > 0).DefaultIfEmpty("[^.]*").Select(p => PeftPattern.Layer(_path, names, p))]);
     }
@@ -196,7 +207,8 @@ internal sealed class PeftConfig
     private (PeftPattern, T)[] Patterns<T>(string field, Func<string, JsonElement, T> read) => Field(field) switch
     {
         null => [],
-        { ValueKind: JsonValueKind.Object } map => [.. map.EnumerateObject().Select(p => (PeftPattern.End(_path, field, p.Name), read($"{field} \"{p.Name}\"", p.Value)))],
+        { ValueKind: JsonValueKind.Object } map =>
+            [.. map.EnumerateObject().Select(p => (PeftPattern.End(_path, field, p.Name), read($"{field} \"{p.Name}\"", p.Value)))],
         { } other => throw Error(field, $"is a JSON {other.ValueKind}; it must map patterns to numbers."),
     };
 
@@ -206,7 +218,8 @@ internal sealed class PeftConfig
 
     private JsonElement? Field(string name) => _root.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    private string Text(string field, JsonElement value) => value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Error(field, $"is a JSON {value.ValueKind}; it must be a text.");
+    private string Text(string field, JsonElement value) =>
+        value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Error(field, $"is a JSON {value.ValueKind}; it must be a text.");
 
     private string[] Texts(string field) => Field(field) switch
     {
@@ -223,11 +236,17 @@ internal sealed class PeftConfig
     };
 
     private int Count(string field, JsonElement value) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var n) && n > 0 ? n : throw Error(field, $"is {value.GetRawText()}; it must be a whole number above 0.");
+        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var n) && n > 0
+            ? n
+            : throw Error(field, $"is {value.GetRawText()}; it must be a whole number above 0.");
 
     private int Index(string field, JsonElement value) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var n) ? n : throw Error(field, $"is {value.GetRawText()}; it must be a layer's number or a list of them.");
+        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var n)
+            ? n
+            : throw Error(field, $"is {value.GetRawText()}; it must be a layer's number or a list of them.");
 
     private float Number(string field, JsonElement value) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out var x) && float.IsFinite(x) ? x : throw Error(field, $"is {value.GetRawText()}; it must be a number.");
+        value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out var x) && float.IsFinite(x)
+            ? x
+            : throw Error(field, $"is {value.GetRawText()}; it must be a number.");
 }

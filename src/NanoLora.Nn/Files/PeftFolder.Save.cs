@@ -8,7 +8,8 @@ public static partial class PeftFolder
     private static readonly JsonWriterOptions Indented = new() { Indented = true, NewLine = "\n" };
 
     /// <summary>Writes a LoRA module as an adapter folder that PEFT loads: ranks and alphas of its updates, its head in modules_to_save.</summary>
-    /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in it stays.</param>
+    /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in
+    /// it stays.</param>
     /// <param name="module">The module.</param>
     /// <param name="model">The model it belongs to, which gives the names.</param>
     /// <exception cref="CheckpointException">The folder is there and no adapter, or cannot be written; then all stays as it was.</exception>
@@ -22,14 +23,16 @@ public static partial class PeftFolder
         foreach (var (path, lora) in module.Updates)
         {
             if (lora.RankStabilised != first.RankStabilised || lora.Dropout != first.Dropout)
-                throw new ArgumentException($"PeftFolder.Save: the updates of {module.Name} differ in use_rslora or lora_dropout, of which a config has one; save them as two modules.");
+                throw new ArgumentException($"PeftFolder.Save: the updates of {module.Name} differ in use_rslora or lora_dropout, "
+                    + "of which a config has one; save them as two modules.");
             updates.Add(Described(model, path, lora.A.Value.ToArray(), lora.B.Value.ToArray(), lora.Rank, lora.Alpha, lora.Column));
         }
         Write(folder, updates, first.RankStabilised, first.Dropout, module.Head, model);
     }
 
     /// <summary>Writes exact updates, such as those of a composition, as an adapter folder that PEFT loads: scale 1, each alpha its rank.</summary>
-    /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in it stays.</param>
+    /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in
+    /// it stays.</param>
     /// <param name="updates">The update of each linear, by path, over the linear's full output.</param>
     /// <param name="head">The head, or null.</param>
     /// <param name="model">The model they belong to, which gives the names.</param>
@@ -40,16 +43,19 @@ public static partial class PeftFolder
         ArgumentNullException.ThrowIfNull(updates);
         ArgumentNullException.ThrowIfNull(model);
         if (updates.Count == 0) throw new ArgumentException("PeftFolder.Save: there are no updates.");
-        Write(folder, [.. updates.Select(u => Described(model, u.Key, u.Value.A, u.Value.B, u.Value.Rank, u.Value.Rank, 0))], rankStabilised: false, dropout: 0, head, model);
+        Write(folder, [.. updates.Select(u => Described(model, u.Key, u.Value.A, u.Value.B, u.Value.Rank, u.Value.Rank, 0))],
+            rankStabilised: false, dropout: 0, head, model);
     }
 
     // Under the file's name, with B over all of the linear's outputs: the format has no slices.
     private static Update Described(Model model, string path, float[] a, float[] b, int rank, float alpha, int column)
     {
         var host = model.LinearAt(path);
-        var name = model.Names.Theirs(path).FirstOrDefault() ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for {path}.");
+        var name = model.Names.Theirs(path).FirstOrDefault()
+            ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for {path}.");
         if (rank == 0 || a.Length != rank * host.In || b.Length % rank != 0 || column * rank + b.Length > host.Out * rank)
-            throw new ArgumentException($"PeftFolder.Save: A [{rank}, {a.Length / Math.Max(rank, 1)}] and B [{b.Length / Math.Max(rank, 1)}, {rank}] do not fit {path} {host.Weight.Shape}.");
+            throw new ArgumentException($"PeftFolder.Save: A [{rank}, {a.Length / Math.Max(rank, 1)}] and B [{b.Length / Math.Max(rank, 1)}, {rank}] "
+                + $"do not fit {path} {host.Weight.Shape}.");
         if (b.Length == host.Out * rank) return new Update(name, a, b, rank, alpha, host.In, host.Out);
         var full = new float[host.Out * rank];
         b.CopyTo(full, column * rank);
@@ -58,7 +64,8 @@ public static partial class PeftFolder
 
     private static void Write(string folder, List<Update> updates, bool rankStabilised, float dropout, HeadWeights? head, Model model)
     {
-        var headName = head is null ? null : model.Names.Theirs(HeadPath).FirstOrDefault() ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for a head.");
+        var headName = head is null ? null : model.Names.Theirs(HeadPath).FirstOrDefault()
+            ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for a head.");
         var tensors = new List<TensorSource>(2 * updates.Count + 2);
         foreach (var update in updates)
         {
@@ -69,7 +76,8 @@ public static partial class PeftFolder
         if (head is not null)
         {
             var classes = head.Bias.Length;
-            if (classes == 0 || head.Weight.Length % classes != 0) throw new ArgumentException($"PeftFolder.Save: the head has {head.Weight.Length} weights for {classes} classes.");
+            if (classes == 0 || head.Weight.Length % classes != 0)
+                throw new ArgumentException($"PeftFolder.Save: the head has {head.Weight.Length} weights for {classes} classes.");
             tensors.Add(new($"{Prefix}{headName}.weight", [classes, head.Weight.Length / classes], head.Weight));
             // A head without a bias has one of zeros here; a model whose own head has none knows no such tensor.
             if (head.Bias.Any(b => b != 0) || HeadOf(model) is null or { Bias: not null }) tensors.Add(new($"{Prefix}{headName}.bias", [classes], head.Bias));
@@ -84,7 +92,8 @@ public static partial class PeftFolder
         var names = updates.Select(u => u.Module).Order(StringComparer.Ordinal).ToArray();
         var (rank, alpha) = (MostFrequent(updates.Select(u => u.Rank)), MostFrequent(updates.Select(u => u.Alpha)));
         // A list of targets takes whole endings too: what ends in a target's name without being one is kept out by its full name.
-        var others = model.Linears().Select(l => model.Names.Theirs(l.Key).FirstOrDefault()).OfType<string>().Where(n => !names.Contains(n) && n != headName && EndsInOne(n, names)).Order(StringComparer.Ordinal).ToArray();
+        var others = model.Linears().Select(l => model.Names.Theirs(l.Key).FirstOrDefault()).OfType<string>()
+            .Where(n => !names.Contains(n) && n != headName && EndsInOne(n, names)).Order(StringComparer.Ordinal).ToArray();
         return Json(json =>
         {
             json.WriteStartObject();
@@ -114,13 +123,15 @@ public static partial class PeftFolder
         });
     }
 
-    // A pattern is a full name, and also fits longer names that end in it: those get an entry of their own, and the longest stand first, for the first that fits counts.
+    // A pattern is a full name, and also fits longer names that end in it: those get an entry of their own, and the longest stand first, for the first that
+    // fits counts.
     private static void Patterns(Utf8JsonWriter json, string field, List<Update> updates, string[] names, Func<Update, bool> differs, Action<Update> write)
     {
         json.WriteStartObject(field);
         if (updates.Any(differs))
         {
-            foreach (var update in updates.Where(u => differs(u) || EndsInOne(u.Module, names)).OrderByDescending(u => u.Module.Length).ThenBy(u => u.Module, StringComparer.Ordinal))
+            foreach (var update in updates.Where(u => differs(u) || EndsInOne(u.Module, names)).OrderByDescending(u => u.Module.Length)
+                .ThenBy(u => u.Module, StringComparer.Ordinal))
             {
                 json.WritePropertyName(update.Module);
                 write(update);
@@ -133,7 +144,8 @@ public static partial class PeftFolder
 
     private static bool EndsInOne(string name, string[] names) => names.Any(n => name.Length > n.Length && name.EndsWith('.' + n, StringComparison.Ordinal));
 
-    private static T MostFrequent<T>(IEnumerable<T> values) where T : IComparable<T> => values.GroupBy(v => v).OrderByDescending(g => g.Count()).ThenBy(g => g.Key).First().Key;
+    private static T MostFrequent<T>(IEnumerable<T> values) where T : IComparable<T> =>
+        values.GroupBy(v => v).OrderByDescending(g => g.Count()).ThenBy(g => g.Key).First().Key;
 
     private static string Json(Action<Utf8JsonWriter> write)
     {

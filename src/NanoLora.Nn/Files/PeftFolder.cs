@@ -25,7 +25,8 @@ public static partial class PeftFolder
         var folders = Directory.GetDirectories(folder).Where(f => !Path.GetFileName(f).StartsWith('.') && (IsAdapter(f) || WeightsIn(f) is not null))
             .OrderBy(f => Path.GetFileName(f), StringComparer.Ordinal).ToArray();
         if (folders.Length == 0)
-            throw new CheckpointException(folder, "folder", IsAdapter(folder) ? "this is one adapter, not a folder of them; read it with Load." : $"no folder in it holds an {PeftConfig.FileName}.");
+            throw new CheckpointException(folder, "folder",
+                IsAdapter(folder) ? "this is one adapter, not a folder of them; read it with Load." : $"no folder in it holds an {PeftConfig.FileName}.");
         var modules = new List<LoraModule>(folders.Length);
         try
         {
@@ -42,13 +43,15 @@ public static partial class PeftFolder
     /// <summary>Reads one adapter folder. Names of each generation that the model knows lead to the same linears.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="model">The model it belongs to.</param>
-    /// <exception cref="CheckpointException">It does not fit the model, is damaged, or asks for something that is not supported: file and field are named.</exception>
+    /// <exception cref="CheckpointException">It does not fit the model, is damaged, or asks for something that is not supported: file and field are
+    /// named.</exception>
     public static LoraModule Load(string folder, Model model)
     {
         ArgumentNullException.ThrowIfNull(model);
         if (!Directory.Exists(folder)) throw new CheckpointException(folder, "folder", "there is no such folder; check the path.");
         var config = PeftConfig.Read(Path.Combine(folder, PeftConfig.FileName));
-        using var file = Checkpoint.Open(WeightsIn(folder) ?? throw new CheckpointException(folder, Weights, $"is missing, and {OldWeights} too; the folder holds no weights."));
+        using var file = Checkpoint.Open(WeightsIn(folder)
+            ?? throw new CheckpointException(folder, Weights, $"is missing, and {OldWeights} too; the folder holds no weights."));
         var (factors, head) = new PeftReader(config, file, model).Read();
         var updates = new Dictionary<string, Lora>(factors.Count, StringComparer.Ordinal);
         foreach (var (path, read) in factors)
@@ -57,7 +60,10 @@ public static partial class PeftFolder
             using var b = model.Backend.Main.From(read.B, new Shape(read.Out, read.Rank));
             updates.Add(path, new Lora(a, b, read.Alpha, config.RankStabilised, config.Dropout));
         }
-        return new LoraModule(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), updates, head) { Folder = Path.GetFullPath(folder) };
+        return new LoraModule(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), updates, head)
+        {
+            Folder = Path.GetFullPath(folder)
+        };
     }
 
     private static bool IsAdapter(string folder) => File.Exists(Path.Combine(folder, PeftConfig.FileName));
@@ -95,25 +101,36 @@ public static partial class PeftFolder
         // base_model.model.MODULE.KIND, where an adapter's own name, "default", may stand within KIND
         private void Sort(TensorEntry entry)
         {
-            if (!entry.Name.StartsWith(Prefix, StringComparison.Ordinal)) throw Error(entry, $"does not begin with {Prefix} as the names of a PEFT adapter do; save the adapter with save_pretrained.");
+            if (!entry.Name.StartsWith(Prefix, StringComparison.Ordinal))
+                throw Error(entry, $"does not begin with {Prefix} as the names of a PEFT adapter do; save the adapter with save_pretrained.");
             var name = entry.Name[Prefix.Length..].Replace(".default.", ".", StringComparison.Ordinal);
-            if (Cut(name, ".lora_A.weight") is { } ofA) _factors[ofA] = _factors.GetValueOrDefault(ofA) is { A: null } f ? f with { A = entry } : throw Error(entry, "is there twice.");
-            else if (Cut(name, ".lora_B.weight") is { } ofB) _factors[ofB] = _factors.GetValueOrDefault(ofB) is { B: null } f ? f with { B = entry } : throw Error(entry, "is there twice.");
+            if (Cut(name, ".lora_A.weight") is { } ofA)
+                _factors[ofA] = _factors.GetValueOrDefault(ofA) is { A: null } f ? f with { A = entry } : throw Error(entry, "is there twice.");
+            else if (Cut(name, ".lora_B.weight") is { } ofB)
+                _factors[ofB] = _factors.GetValueOrDefault(ofB) is { B: null } f ? f with { B = entry } : throw Error(entry, "is there twice.");
             else if (Cut(name, ".base_layer.weight") is { } module) _bases.Add((module, entry));
-            else if (name.Contains("lora_magnitude_vector", StringComparison.Ordinal)) throw Error(entry, "is a magnitude of DoRA, which the config's use_dora does not announce and which is not supported.");
-            else if (name.EndsWith(".lora_B.bias", StringComparison.Ordinal)) throw Error(entry, "is a bias beside B, which the config's lora_bias does not announce and which is not supported.");
-            else if (name.Contains(".lora_embedding_", StringComparison.Ordinal)) throw Error(entry, "adapts an embedding, which is not supported; only linears can be adapted.");
+            else if (name.Contains("lora_magnitude_vector", StringComparison.Ordinal))
+                throw Error(entry, "is a magnitude of DoRA, which the config's use_dora does not announce and which is not supported.");
+            else if (name.EndsWith(".lora_B.bias", StringComparison.Ordinal))
+                throw Error(entry, "is a bias beside B, which the config's lora_bias does not announce and which is not supported.");
+            else if (name.Contains(".lora_embedding_", StringComparison.Ordinal))
+                throw Error(entry, "adapts an embedding, which is not supported; only linears can be adapted.");
             else SortWhole(entry, name.Replace(".modules_to_save.", ".", StringComparison.Ordinal));
         }
 
         // What replaces a part of the base: the head if the config says so, nothing else.
         private void SortWhole(TensorEntry entry, string name)
         {
-            var kind = name.EndsWith(".weight", StringComparison.Ordinal) ? "weight" : name.EndsWith(".bias", StringComparison.Ordinal) ? "bias" : throw Error(entry, "is of a kind that a LoRA does not have; it would change what the adapter computes.");
+            var kind = name.EndsWith(".weight", StringComparison.Ordinal) ? "weight" : name.EndsWith(".bias", StringComparison.Ordinal) ? "bias"
+                : throw Error(entry, "is of a kind that a LoRA does not have; it would change what the adapter computes.");
             var module = name[..^(kind.Length + 1)];
-            if (name.Contains(".lora_", StringComparison.Ordinal)) throw Error(entry, "is of a kind that a LoRA does not have; it would change what the adapter computes.");
-            if (!config.ModulesToSave.Any(m => module.EndsWith(m, StringComparison.Ordinal))) throw Error(entry, "replaces a part of the base, which the config's modules_to_save does not announce.");
-            if (model.Names.Ours(module) != HeadPath) throw config.Error("modules_to_save", $"replaces {module}; only the head, {model.Names.Theirs(HeadPath).FirstOrDefault("which this model does not have")}, can be replaced.");
+            if (name.Contains(".lora_", StringComparison.Ordinal))
+                throw Error(entry, "is of a kind that a LoRA does not have; it would change what the adapter computes.");
+            if (!config.ModulesToSave.Any(m => module.EndsWith(m, StringComparison.Ordinal)))
+                throw Error(entry, "replaces a part of the base, which the config's modules_to_save does not announce.");
+            if (model.Names.Ours(module) != HeadPath)
+                throw config.Error("modules_to_save",
+                    $"replaces {module}; only the head, {model.Names.Theirs(HeadPath).FirstOrDefault("which this model does not have")}, can be replaced.");
             if (!_head.TryAdd(kind, entry)) throw Error(entry, $"is the head's {kind} for the second time.");
         }
 
@@ -124,8 +141,10 @@ public static partial class PeftFolder
             foreach (var (module, (a, b)) in _factors)
             {
                 var entry = a ?? b!;
-                if (a is null || b is null) throw Error(entry, $"comes without its lora_{(a is null ? "A" : "B")}; the adapter is not whole, save or download it again.");
-                if (model.Names.Ours(module) is not { } path || !_linears.ContainsKey(path)) throw Error(entry, $"the model {model.Source} has no linear {module}; the adapter belongs to another base.");
+                if (a is null || b is null)
+                    throw Error(entry, $"comes without its lora_{(a is null ? "A" : "B")}; the adapter is not whole, save or download it again.");
+                if (model.Names.Ours(module) is not { } path || !_linears.ContainsKey(path))
+                    throw Error(entry, $"the model {model.Source} has no linear {module}; the adapter belongs to another base.");
                 if (!modules.TryAdd(path, module)) throw Error(entry, $"and {modules[path]} are two names of the same linear, {path}; keep one.");
             }
             return modules;
@@ -155,7 +174,8 @@ public static partial class PeftFolder
         {
             foreach (var (path, name) in names)
             {
-                // "all-linear" leaves out the output layer, but not a classifier's unless the task says so. A patch embedding is a convolution in most files, and a linear in some: there the tensors decide.
+                // "all-linear" leaves out the output layer, but not a classifier's unless the task says so. A patch embedding is a convolution in most files,
+                // and a linear in some: there the tensors decide.
                 var allLinear = path switch
                 {
                     HeadPath => model is Classifier && config.TaskType != "SEQ_CLS",
@@ -163,10 +183,14 @@ public static partial class PeftFolder
                     _ => true,
                 };
                 var targeted = config.Targets(name, allLinear);
-                if (targeted && !modules.ContainsKey(path)) throw new CheckpointException(file.Path, name, "target_modules of the config names it, and the file has no factors for it; the adapter is not whole or the config is another's.");
-                if (!targeted && modules.ContainsKey(path)) throw Error(_factors[name].A!, $"target_modules of the config does not name {name}; the config is another's, or names too little.");
+                if (targeted && !modules.ContainsKey(path))
+                    throw new CheckpointException(file.Path, name,
+                        "target_modules of the config names it, and the file has no factors for it; the adapter is not whole or the config is another's.");
+                if (!targeted && modules.ContainsKey(path))
+                    throw Error(_factors[name].A!, $"target_modules of the config does not name {name}; the config is another's, or names too little.");
             }
-            if (modules.Count == 0) throw config.Error("target_modules", $"names no linear of the model {model.Source}, and {Path.GetFileName(file.Path)} has no factors.");
+            if (modules.Count == 0)
+                throw config.Error("target_modules", $"names no linear of the model {model.Source}, and {Path.GetFileName(file.Path)} has no factors.");
         }
 
         private Update Factors(string module, Linear host)
@@ -181,7 +205,9 @@ public static partial class PeftFolder
         private void CheckShape(TensorEntry entry, int rows, int cols, Linear host, int rank)
         {
             if (entry.Shape.AsSpan().SequenceEqual([rows, cols])) return;
-            throw Error(entry, $"is [{string.Join(", ", entry.Shape)}], not [{rows}, {cols}]: the config gives it rank {rank}, and the linear of the model {model.Source} is {host.Weight.Shape}. The config is another's, or the adapter belongs to another base.");
+            throw Error(entry,
+                $"is [{string.Join(", ", entry.Shape)}], not [{rows}, {cols}]: the config gives it rank {rank}, "
+                    + $"and the linear of the model {model.Source} is {host.Weight.Shape}. The config is another's, or the adapter belongs to another base.");
         }
 
         // Beside an adapted output layer PEFT saves that layer itself: fine as long as it is the base's.
@@ -198,14 +224,19 @@ public static partial class PeftFolder
         {
             CheckSaved(names);
             if (_head.Count == 0) return null;
-            if (config.TiesWeights && model is not Classifier) throw config.Error("ensure_weight_tying", "is set and not supported together with modules_to_save; the replaced layer would be tied to the embedding.");
+            if (config.TiesWeights && model is not Classifier)
+                throw config.Error("ensure_weight_tying",
+                    "is set and not supported together with modules_to_save; the replaced layer would be tied to the embedding.");
             var host = _linears.GetValueOrDefault(HeadPath);
             if (!_head.TryGetValue("weight", out var weight)) throw Error(_head["bias"], "is a head's bias without its weight.");
             if (weight.Shape.Length != 2 || weight.Count == 0 || weight.Count > Array.MaxLength || host is not null && weight.Shape[1] != host.In)
-                throw Error(weight, $"is [{string.Join(", ", weight.Shape)}], not [classes, {host?.In.ToString() ?? "features"}]; the head belongs to another base.");
+                throw Error(weight,
+                    $"is [{string.Join(", ", weight.Shape)}], not [classes, {host?.In.ToString() ?? "features"}]; the head belongs to another base.");
             var classes = (int)weight.Shape[0];
-            if (!_head.TryGetValue("bias", out var bias) && host?.Bias is not null) throw Error(weight, "comes without the head's bias; the adapter is not whole.");
-            if (bias is not null && !bias.Shape.AsSpan().SequenceEqual([classes])) throw Error(bias, $"is [{string.Join(", ", bias.Shape)}], not [{classes}] as the head's weight says.");
+            if (!_head.TryGetValue("bias", out var bias) && host?.Bias is not null)
+                throw Error(weight, "comes without the head's bias; the adapter is not whole.");
+            if (bias is not null && !bias.Shape.AsSpan().SequenceEqual([classes]))
+                throw Error(bias, $"is [{string.Join(", ", bias.Shape)}], not [{classes}] as the head's weight says.");
             return new HeadWeights(Values(weight), bias is null ? new float[classes] : Values(bias), Labels(classes));
         }
 
@@ -218,7 +249,9 @@ public static partial class PeftFolder
                 var name = names.GetValueOrDefault(path) ?? model.Names.Theirs(path).FirstOrDefault();
                 if (name is null || !config.ModulesToSave.Any(m => name.EndsWith(m, StringComparison.Ordinal))) continue;
                 if (path != HeadPath) throw config.Error("modules_to_save", $"replaces {name}; only the head can be replaced.");
-                if (_head.Count == 0) throw new CheckpointException(file.Path, name, "modules_to_save of the config names it, and the file does not have it; the adapter is not whole.");
+                if (_head.Count == 0)
+                    throw new CheckpointException(file.Path, name,
+                        "modules_to_save of the config names it, and the file does not have it; the adapter is not whole.");
             }
         }
 
@@ -234,22 +267,27 @@ public static partial class PeftFolder
             try
             {
                 using var list = JsonDocument.Parse(json);
-                return list.RootElement.ValueKind == JsonValueKind.Array && list.RootElement.EnumerateArray().All(l => l.ValueKind == JsonValueKind.String) ? [.. list.RootElement.EnumerateArray().Select(l => l.GetString()!)] : null;
+                return list.RootElement.ValueKind == JsonValueKind.Array && list.RootElement.EnumerateArray().All(l => l.ValueKind == JsonValueKind.String)
+                    ? [.. list.RootElement.EnumerateArray().Select(l => l.GetString()!)]
+                    : null;
             }
             catch (Exception e) when (e is JsonException or InvalidOperationException) { return null; }      // labels of somebody else's making
         }
 
         private float[] Values(TensorEntry entry)
         {
-            if (entry.DType is not (FileDType.F32 or FileDType.F16 or FileDType.BF16 or FileDType.F64)) throw Error(entry, $"is {entry.DType.FileName()}; an adapter's tensors are F32, F16, BF16 or F64.");
+            if (entry.DType is not (FileDType.F32 or FileDType.F16 or FileDType.BF16 or FileDType.F64))
+                throw Error(entry, $"is {entry.DType.FileName()}; an adapter's tensors are F32, F16, BF16 or F64.");
             var values = new float[entry.Count];
             file.CopyTo(entry, values);
-            for (var i = 0; i < values.Length; i++) if (!float.IsFinite(values[i])) throw Error(entry, $"element {i} is {values[i]}; the training that made it went wrong.");
+            for (var i = 0; i < values.Length; i++) if (!float.IsFinite(values[i]))
+                throw Error(entry, $"element {i} is {values[i]}; the training that made it went wrong.");
             return values;
         }
 
         private CheckpointException Error(TensorEntry entry, string message) => new(file.Path, entry.Name, message);
 
-        private static string? Cut(string name, string suffix) => name.EndsWith(suffix, StringComparison.Ordinal) && name.Length > suffix.Length ? name[..^suffix.Length] : null;
+        private static string? Cut(string name, string suffix) =>
+            name.EndsWith(suffix, StringComparison.Ordinal) && name.Length > suffix.Length ? name[..^suffix.Length] : null;
     }
 }

@@ -15,7 +15,8 @@ internal sealed class PeftPattern
 
     private PeftPattern(string path, string field, string pattern, string before, string after)
     {
-        if (Foreign(pattern) is { } why) throw new CheckpointException(path, field, $"the pattern \"{Short(pattern)}\" {why}; write it with plain means, or list the modules.");
+        if (Foreign(pattern) is { } why)
+            throw new CheckpointException(path, field, $"the pattern \"{Short(pattern)}\" {why}; write it with plain means, or list the modules.");
         try
         {
             _ = new Regex(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);   // whole by itself: "a)(b" is not
@@ -23,7 +24,8 @@ internal sealed class PeftPattern
         }
         catch (Exception e) when (e is ArgumentException or NotSupportedException)
         {
-            throw new CheckpointException(path, field, $"the pattern \"{Short(pattern)}\" cannot be used: {e.Message} Write it without look-around and back-references, or list the modules.", e);
+            throw new CheckpointException(path, field,
+                $"the pattern \"{Short(pattern)}\" cannot be used: {e.Message} Write it without look-around and back-references, or list the modules.", e);
         }
     }
 
@@ -41,7 +43,8 @@ internal sealed class PeftPattern
 
     /// <summary>The layer's number in the name, or null.</summary>
     public int? LayerIn(string name) =>
-        _regex.Match(name) is { Success: true } match && int.TryParse(match.Groups["layer"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var layer) ? layer : null;
+        _regex.Match(name) is { Success: true } match
+            && int.TryParse(match.Groups["layer"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var layer) ? layer : null;
 
     // What .NET reads otherwise than Python, and counts whose product would make the automaton large.
     private static string? Foreign(string pattern)
@@ -65,7 +68,8 @@ internal sealed class PeftPattern
                 if (rest.StartsWith(",")) return "has a count without a lower bound";
                 var count = rest[..Math.Max(rest.IndexOf('}'), 0)];
                 var last = count[(count.IndexOf(',') + 1)..];
-                if (double.TryParse(last.IsEmpty ? count.TrimEnd(',') : last, NumberStyles.None, CultureInfo.InvariantCulture, out var most)) repeats *= Math.Max(most, 1);
+                if (double.TryParse(last.IsEmpty ? count.TrimEnd(',') : last, NumberStyles.None, CultureInfo.InvariantCulture, out var most))
+                    repeats *= Math.Max(most, 1);
                 if (repeats > MaxRepeats) return $"repeats a part more than {MaxRepeats} times";
             }
         }

@@ -71,7 +71,9 @@ internal sealed class StagedFile : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
     }
 
-    /// <summary>Deletes what killed processes have left of writes of a file: what nobody holds. Locks of other machines may not show here: theirs stay an hour.</summary>
+    /// <summary>
+    /// Deletes what killed processes have left of writes of a file: what nobody holds. Locks of other machines may not show here: theirs stay an hour.
+    /// </summary>
     public static void RemoveLeft(string full)
     {
         var (folder, prefix) = Names(full);

@@ -61,7 +61,8 @@ public sealed class AdamW : IDisposable
         {
             var (parameter, rate, decay) = (_parameters[i].Parameter, _parameters[i].Rate, _parameters[i].Decay);
             if (parameter.Gradient is not { } gradient) continue;
-            parameter.Value.Backend.AdamW(parameter, gradient, _m[i], _v[i], null, new AdamWStep(Steps, rate * share, _beta1, _beta2, _eps, decay, (float)gradientScale));
+            parameter.Value.Backend.AdamW(parameter, gradient, _m[i], _v[i], null,
+                new AdamWStep(Steps, rate * share, _beta1, _beta2, _eps, decay, (float)gradientScale));
         }
     }
 

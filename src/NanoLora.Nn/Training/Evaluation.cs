@@ -14,13 +14,16 @@ public sealed record Prediction(string Label, float Probability, float[] Probabi
 public static class Evaluation
 {
     /// <summary>The share of samples whose highest score is their class.</summary>
-    public static double Accuracy(this Classifier model, IDataset data, int batchSize = 128, Workspace? workspace = null) => (double)model.Correct(data, batchSize, workspace) / Math.Max(1, data.Count);
+    public static double Accuracy(this Classifier model, IDataset data, int batchSize = 128, Workspace? workspace = null) =>
+        (double)model.Correct(data, batchSize, workspace) / Math.Max(1, data.Count);
 
     /// <summary>The number of samples whose highest score is their class.</summary>
     /// <exception cref="ArgumentException">The data's classes are not the head's.</exception>
     public static int Correct(this Classifier model, IDataset data, int batchSize = 128, Workspace? workspace = null)
     {
-        if (model.Head is { } head && head.Out != data.Classes.Count) throw new ArgumentException($"Accuracy: the head of {model.Source} has {head.Out} classes, {data.Name} has {data.Classes.Count}. Train a new head on it first.");
+        if (model.Head is { } head && head.Out != data.Classes.Count)
+            throw new ArgumentException($"Accuracy: the head of {model.Source} has {head.Out} classes, {data.Name} has {data.Classes.Count}. "
+                + "Train a new head on it first.");
         var correct = 0;
         ForEachBatch(data, batchSize, workspace ?? model.Backend.Main, (batch, indices) =>
         {

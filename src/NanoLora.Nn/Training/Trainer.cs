@@ -36,10 +36,13 @@ public static class Trainer
         options ??= new();
         if (data.Count == 0) throw new ArgumentException($"Trainer: {data.Name} has no samples.");
         if (options.CheckpointEvery < 1) throw new ArgumentException($"Trainer: a checkpoint every {options.CheckpointEvery} steps; it must be 1 at least.");
-        if (options.BatchSize < 1 || options.Accumulation < 1) throw new ArgumentException($"Trainer: batches of {options.BatchSize}, {options.Accumulation} of them a step; both must be 1 at least.");
+        if (options.BatchSize < 1 || options.Accumulation < 1)
+            throw new ArgumentException($"Trainer: batches of {options.BatchSize}, {options.Accumulation} of them a step; both must be 1 at least.");
         if (model.Head is null || !model.Labels.SequenceEqual(data.Classes)) Heads.NearestMean(model, data);
         var trained = Groups(model, options);
-        if (trained.Count == 0) throw new InvalidOperationException("Trainer: nothing is marked to train. Attach an adapter, compose modules, give a new head, or call model.Train().");
+        if (trained.Count == 0)
+            throw new InvalidOperationException("Trainer: nothing is marked to train. "
+                + "Attach an adapter, compose modules, give a new head, or call model.Train().");
         using var optimiser = new AdamW(trained, options.Beta1, options.Beta2);
         var workspace = model.Backend.Main;
         var batchSize = Math.Min(options.BatchSize, data.Count);

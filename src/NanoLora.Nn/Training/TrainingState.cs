@@ -55,7 +55,8 @@ public sealed class TrainingState
                     $"the training that was interrupted has {before ?? "none"}, this one {now}; go on with the same, or begin anew without the state.");
         }
         var count = optimiser.Parameters.Count;
-        if (count != _entries.Count) throw new CheckpointException(_source, "tensors", $"it holds {_entries.Count} trained parameters, the model trains {count}.");
+        if (count != _entries.Count)
+            throw new CheckpointException(_source, "tensors", $"it holds {_entries.Count} trained parameters, the model trains {count}.");
         for (var i = 0; i < _entries.Count; i++)
         {
             var (entry, trained) = (_entries[i], optimiser.Parameters[i]);
@@ -103,9 +104,11 @@ public sealed class TrainingState
     {
         using var file = Checkpoint.Open(path);
         var format = file.Metadata.GetValueOrDefault("format");
-        if (format == FormatBefore) throw Wrong("format", "an earlier version of this program wrote this state; go on with that one, or delete the file and begin anew.");
+        if (format == FormatBefore)
+            throw Wrong("format", "an earlier version of this program wrote this state; go on with that one, or delete the file and begin anew.");
         if (format != Format) throw Wrong("format", "this is not the state of a training.");
-        if (!int.TryParse(file.Metadata.GetValueOrDefault("step"), NumberStyles.None, CultureInfo.InvariantCulture, out var step)) throw Wrong("step", NoNumber);
+        if (!int.TryParse(file.Metadata.GetValueOrDefault("step"), NumberStyles.None, CultureInfo.InvariantCulture, out var step))
+            throw Wrong("step", NoNumber);
         var run = Under(RunPrefix);
         if (!ulong.TryParse(run.GetValueOrDefault("seed"), NumberStyles.None, CultureInfo.InvariantCulture, out _)) throw Wrong("seed", NoNumber);
         var entries = new List<Entry>();

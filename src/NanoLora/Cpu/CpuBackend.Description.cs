@@ -15,7 +15,8 @@ public sealed partial class CpuBackend
         get
         {
             var threads = Threads.Count == 1 ? "1 thread" : $"{Threads.Count} threads";
-            return $"cpu: {Gemm.Kernel} tiles, vectors of {Vector<float>.Count}, {threads}{(Unused() is { } set ? $"; the processor has {set}, which this program does not use" : "")}";
+            return $"cpu: {Gemm.Kernel} tiles, vectors of {Vector<float>.Count}, {threads}"
+                + $"{(Unused() is { } set ? $"; the processor has {set}, which this program does not use" : "")}";
         }
     }
 

@@ -10,7 +10,8 @@ internal sealed class CpuStorage : Storage
     private readonly IDisposable? _lender;
 
     /// <summary>A block of the pool.</summary>
-    internal CpuStorage(CpuPool pool, Backend backend, nint address, long bytes, int sizeClass) : base(backend, bytes) => (_pool, Address, SizeClass) = (pool, address, sizeClass);
+    internal CpuStorage(CpuPool pool, Backend backend, nint address, long bytes, int sizeClass) : base(backend, bytes) =>
+        (_pool, Address, SizeClass) = (pool, address, sizeClass);
 
     /// <summary>Memory that belongs to <paramref name="lender"/>, which is disposed when the last holder lets go.</summary>
     internal CpuStorage(Backend backend, nint address, long bytes, IDisposable lender) : base(backend, bytes) => (Address, _lender) = (address, lender);

@@ -13,7 +13,9 @@ internal static class SoftExp
     private const float Log2E = 1.44269504f, Ln2High = 0.693359375f, Ln2Low = -2.12194440e-4f;
     private const float Rounder = 12582912f;                                   // 1.5 · 2^23: adding and taking it away rounds to an integer
 
-    /// <summary>e^x = 2^n e^r with n the integer nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r = 1 + r + r² P(r), P by Moshier (Cephes expf). NaN stays NaN.</summary>
+    /// <summary>
+    /// e^x = 2^n e^r with n the integer nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r = 1 + r + r² P(r), P by Moshier (Cephes expf). NaN stays NaN.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Of(Vector<float> x)
     {

@@ -231,7 +231,9 @@ public readonly struct Abs : IUnary
         Vector.ConditionalSelect(Vector.LessThan(x, default), -Vector<float>.One, default));
 }
 
-/// <summary>y = max(x, 0) + ln(1 + t), t = e^-|x|; with u = 1 + t, ln u · t / (u - 1) undoes the rounding of u (Kahan), and is t where u = 1.   y' = σ(x)</summary>
+/// <summary>
+/// y = max(x, 0) + ln(1 + t), t = e^-|x|; with u = 1 + t, ln u · t / (u - 1) undoes the rounding of u (Kahan), and is t where u = 1.   y' = σ(x)
+/// </summary>
 public readonly struct Softplus : IUnary
 {
     public static float Forward(float x)
@@ -274,7 +276,8 @@ internal static class Finite
 {
     public static float Times(float x, float vanishing) => vanishing == 0 ? 0 : x * vanishing;
 
-    public static Vector<float> Times(Vector<float> x, Vector<float> vanishing) => Vector.ConditionalSelect(Vector.Equals(vanishing, default), default, x * vanishing);
+    public static Vector<float> Times(Vector<float> x, Vector<float> vanishing) =>
+        Vector.ConditionalSelect(Vector.Equals(vanishing, default), default, x * vanishing);
 }
 
 /// <summary>
@@ -284,8 +287,10 @@ internal static class Finite
 internal static class Normal
 {
     private const float RootHalf = 0.7071067812f;
-    private const float P0 = 1.1283791659f, P1 = -0.3761262667f, P2 = 0.1128359472f, P3 = -0.0268542120f, P4 = 0.0051890874f, P5 = -0.0008016864f, P6 = 0.0000787588f;
-    private const float Q0 = 0.2820943798f, Q1 = 0.2821235051f, Q2 = 0.2462465084f, Q3 = 0.1820475934f, Q4 = 0.0524154708f, Q5 = 0.0955274178f, Q6 = -0.2369526589f, Q7 = 0.0971292824f;
+    private const float P0 = 1.1283791659f, P1 = -0.3761262667f, P2 = 0.1128359472f, P3 = -0.0268542120f, P4 = 0.0051890874f,
+        P5 = -0.0008016864f, P6 = 0.0000787588f;
+    private const float Q0 = 0.2820943798f, Q1 = 0.2821235051f, Q2 = 0.2462465084f, Q3 = 0.1820475934f, Q4 = 0.0524154708f, Q5 = 0.0955274178f,
+        Q6 = -0.2369526589f, Q7 = 0.0971292824f;
 
     public static float Erf(float x)
     {
@@ -321,7 +326,8 @@ internal static class Normal
         bell = SoftExp.Of(-0.5f * x * x);
         var tail = 0.5f * Outer(z, bell);
         var inner = Vector.MultiplyAddEstimate(x * (0.5f * RootHalf), Inner(z * z), V(0.5f));
-        return Vector.ConditionalSelect(Vector.LessThan(z, Vector<float>.One), inner, Vector.ConditionalSelect(Vector.LessThan(x, default), tail, Vector<float>.One - tail));
+        return Vector.ConditionalSelect(Vector.LessThan(z, Vector<float>.One), inner,
+            Vector.ConditionalSelect(Vector.LessThan(x, default), tail, Vector<float>.One - tail));
     }
 
     private static float Inner(float q) => P0 + q * (P1 + q * (P2 + q * (P3 + q * (P4 + q * (P5 + q * P6)))));

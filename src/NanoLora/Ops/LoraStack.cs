@@ -30,7 +30,8 @@ public partial class Tensor
         if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || a.Cols != Cols || b.Cols != rank || column < 0 || column + b.Shape[0] > y.Cols || y.Rows != Rows)
             throw new ArgumentException($"LoraStack: x {Shape}, A {a.Shape} and B {b.Shape} do not fit y {y.Shape} from column {column} on.");
         if (weights is not null && (owner is null || owner.Count != rank || groups == 0 || Rows % groups != 0))
-            throw new ArgumentException($"LoraStack: weights {weights.Shape} over {Rows} rows need one row for all or for each group of rows, and an owner for each of the {rank} rows of A.");
+            throw new ArgumentException($"LoraStack: weights {weights.Shape} over {Rows} rows need one row for all or for each group of rows, "
+                + $"and an owner for each of the {rank} rows of A.");
         if (DType != DType.F32 || y.DType != DType.F32)
             throw new ArgumentException($"LoraStack: x {Shape} is {DType} and y {y.Shape} {y.DType} where only F32 is read; widen them with Cast(DType.F32).");
         if (y.Storage.Saves > 0 || y.Storage.IsWeight)
@@ -53,7 +54,8 @@ public abstract partial class Backend
     public abstract void LoraStack(Tensor x, Tensor a, Tensor b, Tensor y, Tensor h, Gate gate, int column);
 
     /// <summary>The gradients that are not null, from dy. x, h or A may be null where they are not needed.</summary>
-    public abstract void LoraStackBackward(Tensor? x, Tensor? a, Tensor b, Tensor? h, Tensor dy, Gate gate, int column, Tensor? dx, Tensor? da, Tensor? db, Tensor? dWeights);
+    public abstract void LoraStackBackward(Tensor? x, Tensor? a, Tensor b, Tensor? h, Tensor dy, Gate gate, int column, Tensor? dx, Tensor? da,
+        Tensor? db, Tensor? dWeights);
 }
 
 file sealed class LoraStackNode(Tensor x, Tensor y, Tensor a, Tensor b, Tensor? weights, Tensor? owner, Tensor h, float scale, int column)
@@ -62,9 +64,11 @@ file sealed class LoraStackNode(Tensor x, Tensor y, Tensor a, Tensor b, Tensor? 
     protected override void Backward(Tensor dy)
     {
         Give(1, dy);
-        Tensor? dx = Wants(0, out var d0) ? d0 : null, da = Wants(2, out var d2) ? d2 : null, db = Wants(3, out var d3) ? d3 : null, dw = Wants(4, out var d4) ? d4 : null;
+        Tensor? dx = Wants(0, out var d0) ? d0 : null, da = Wants(2, out var d2) ? d2 : null, db = Wants(3, out var d3) ? d3 : null,
+            dw = Wants(4, out var d4) ? d4 : null;
         if (dx is null && da is null && db is null && dw is null) return;
-        dy.Backend.LoraStackBackward(SavedOrNull(0), SavedOrNull(1), Saved(2), SavedOrNull(3), dy, new Gate(SavedOrNull(4), SavedOrNull(5), scale), column, dx, da, db, dw);
+        dy.Backend.LoraStackBackward(SavedOrNull(0), SavedOrNull(1), Saved(2), SavedOrNull(3), dy,
+            new Gate(SavedOrNull(4), SavedOrNull(5), scale), column, dx, da, db, dw);
     }
 }
 
@@ -74,30 +78,39 @@ public partial class CpuBackend
     public override unsafe void LoraStack(Tensor x, Tensor a, Tensor b, Tensor y, Tensor h, Gate gate, int column)
     {
         int rows = h.Rows, rank = h.Cols;
-        Gemm.Multiply(Threads, rows, rank, a.Cols, x.Pointer<float>(), a.Cols, false, a.Pointer<byte>(), a.Cols, true, a.DType, h.Pointer<float>(), rank, accumulate: false);
+        Gemm.Multiply(Threads, rows, rank, a.Cols, x.Pointer<float>(), a.Cols, false, a.Pointer<byte>(), a.Cols, true, a.DType,
+            h.Pointer<float>(), rank, accumulate: false);
         using var scope = x.Workspace.Scope(grad: false);
         var gated = Gated(h, gate);
-        Gemm.Multiply(Threads, rows, b.Shape[0], rank, gated.Pointer<float>(), rank, false, b.Pointer<byte>(), rank, true, b.DType, y.Pointer<float>() + column, y.Cols, accumulate: true);
+        Gemm.Multiply(Threads, rows, b.Shape[0], rank, gated.Pointer<float>(), rank, false, b.Pointer<byte>(), rank, true, b.DType,
+            y.Pointer<float>() + column, y.Cols, accumulate: true);
     }
 
     /// <inheritdoc/>
-    public override unsafe void LoraStackBackward(Tensor? x, Tensor? a, Tensor b, Tensor? h, Tensor dy, Gate gate, int column, Tensor? dx, Tensor? da, Tensor? db, Tensor? dWeights)
+    public override unsafe void LoraStackBackward(Tensor? x, Tensor? a, Tensor b, Tensor? h, Tensor dy, Gate gate, int column, Tensor? dx,
+        Tensor? da, Tensor? db, Tensor? dWeights)
     {
         using var scope = dy.Workspace.Scope(grad: false);
         int rows = dy.Rows, rank = b.Cols, width = b.Shape[0];
         if (db is not null)
         {
             var gated = Gated(h!, gate);
-            Gemm.Multiply(Threads, width, rank, rows, dy.Pointer<float>() + column, dy.Cols, true, gated.Pointer<byte>(), rank, false, DType.F32, db.Pointer<float>(), rank, accumulate: false);
+            Gemm.Multiply(Threads, width, rank, rows, dy.Pointer<float>() + column, dy.Cols, true, gated.Pointer<byte>(), rank, false, DType.F32,
+                db.Pointer<float>(), rank, accumulate: false);
         }
         if (dx is null && da is null && dWeights is null) return;
         var t = dy.New(new Shape(rows, rank));
-        Gemm.Multiply(Threads, rows, rank, width, dy.Pointer<float>() + column, dy.Cols, false, b.Pointer<byte>(), rank, false, b.DType, t.Pointer<float>(), rank, accumulate: false);
+        Gemm.Multiply(Threads, rows, rank, width, dy.Pointer<float>() + column, dy.Cols, false, b.Pointer<byte>(), rank, false, b.DType,
+            t.Pointer<float>(), rank, accumulate: false);
         if (dWeights is not null) GateGradient(t, h!, gate, dWeights);
         if (dx is null && da is null) return;
         var u = Gated(t, gate);
-        if (da is not null) Gemm.Multiply(Threads, rank, da.Cols, rows, u.Pointer<float>(), rank, true, x!.Pointer<byte>(), da.Cols, false, DType.F32, da.Pointer<float>(), da.Cols, accumulate: false);
-        if (dx is not null) Gemm.Multiply(Threads, rows, dx.Cols, rank, u.Pointer<float>(), rank, false, a!.Pointer<byte>(), dx.Cols, false, a!.DType, dx.Pointer<float>(), dx.Cols, accumulate: false);
+        if (da is not null)
+            Gemm.Multiply(Threads, rank, da.Cols, rows, u.Pointer<float>(), rank, true, x!.Pointer<byte>(), da.Cols, false, DType.F32,
+                da.Pointer<float>(), da.Cols, accumulate: false);
+        if (dx is not null)
+            Gemm.Multiply(Threads, rows, dx.Cols, rank, u.Pointer<float>(), rank, false, a!.Pointer<byte>(), dx.Cols, false, a!.DType,
+                dx.Pointer<float>(), dx.Cols, accumulate: false);
     }
 
     /// <summary>h ∘ gate, or h itself where the gate is 1.</summary>

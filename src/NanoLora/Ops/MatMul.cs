@@ -108,7 +108,8 @@ public partial class CpuBackend
         var batches = y.Count / Math.Max(1, m * n);
         if (batches == 1)
         {
-            Gemm.Multiply(Threads, m, n, k, a.Pointer<float>(), a.Cols, transposeA, b.Pointer<byte>(), b.Cols, transposeB, b.DType, y.Pointer<float>(), n, accumulate);
+            Gemm.Multiply(Threads, m, n, k, a.Pointer<float>(), a.Cols, transposeA, b.Pointer<byte>(), b.Cols, transposeB, b.DType,
+                y.Pointer<float>(), n, accumulate);
             return;
         }
         var (ofA, ofB) = (Batches(a, y), Batches(b, y));
@@ -120,7 +121,8 @@ public partial class CpuBackend
     {
         int n = weight.Shape[0], k = weight.Shape[1];
         if (bias is not null) SumMiddleBackward(bias, y, 1, y.Rows);
-        Gemm.Multiply(Threads, y.Rows, n, k, x.Pointer<float>(), k, false, weight.Pointer<byte>(), k, true, weight.DType, y.Pointer<float>(), n, accumulate: bias is not null);
+        Gemm.Multiply(Threads, y.Rows, n, k, x.Pointer<float>(), k, false, weight.Pointer<byte>(), k, true, weight.DType, y.Pointer<float>(), n,
+            accumulate: bias is not null);
     }
 
     // The batch axes of x as a stretched row per matrix of y: element = matrix number.
@@ -134,14 +136,16 @@ public partial class CpuBackend
         return new Stretch(new Shape(of[..(ofRank + 1)]), new Shape(to[..(toRank + 1)]));
     }
 
-    private readonly struct MatMulJob(Tensor a, Tensor b, Tensor y, Stretch ofA, Stretch ofB, int m, int n, int k, bool transposeA, bool transposeB, bool accumulate) : IRows
+    private readonly struct MatMulJob(Tensor a, Tensor b, Tensor y, Stretch ofA, Stretch ofB, int m, int n, int k, bool transposeA,
+        bool transposeB, bool accumulate) : IRows
     {
         public unsafe void Run(int start, int end)
         {
             for (var i = start; i < end; i++)
             {
                 var pb = b.Pointer<byte>() + (long)ofB.Row(i) * k * n * b.DType.Bytes();
-                Gemm.MultiplySerial(m, n, k, a.Pointer<float>() + (long)ofA.Row(i) * m * k, a.Cols, transposeA, pb, b.Cols, transposeB, b.DType, y.Pointer<float>() + (long)i * m * n, n, accumulate);
+                Gemm.MultiplySerial(m, n, k, a.Pointer<float>() + (long)ofA.Row(i) * m * k, a.Cols, transposeA, pb, b.Cols, transposeB, b.DType,
+                    y.Pointer<float>() + (long)i * m * n, n, accumulate);
             }
         }
     }

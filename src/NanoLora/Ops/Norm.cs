@@ -23,15 +23,19 @@ public partial class Tensor
     /// <param name="weight">[cols], or null.</param>
     /// <param name="eps">Added to the mean square.</param>
     /// <param name="shiftedWeight">Scale by 1 + weight.</param>
-    public Tensor RmsNorm(Tensor? weight, float eps = 1e-6f, bool shiftedWeight = false) => Normalise(weight, null, new NormKind(eps, Centred: false, shiftedWeight));
+    public Tensor RmsNorm(Tensor? weight, float eps = 1e-6f, bool shiftedWeight = false) =>
+        Normalise(weight, null, new NormKind(eps, Centred: false, shiftedWeight));
 
     private Tensor Normalise(Tensor? weight, Tensor? bias, NormKind kind)
     {
-        if (weight is not null && weight.Count != Cols || bias is not null && bias.Count != Cols) throw new ArgumentException($"{kind.Op}: weight {weight?.Shape} and bias {bias?.Shape} do not fit the last axis of {Shape}.");
+        if (weight is not null && weight.Count != Cols || bias is not null && bias.Count != Cols)
+            throw new ArgumentException($"{kind.Op}: weight {weight?.Shape} and bias {bias?.Shape} do not fit the last axis of {Shape}.");
         var y = New(Shape);
         var statistics = New(new Shape(Rows, 2));                                                  // μ, r
         Backend.Norm(this, weight, bias, y, statistics, kind);
-        return y.By(Workspace.Records && (NeedsGrad || weight?.Node is not null || bias?.Node is not null) ? new NormNode(this, weight, bias, statistics, kind) : null, kind.Op);
+        return y.By(Workspace.Records && (NeedsGrad || weight?.Node is not null || bias?.Node is not null)
+            ? new NormNode(this, weight, bias, statistics, kind)
+            : null, kind.Op);
     }
 }
 
@@ -51,7 +55,8 @@ public abstract partial class Backend
 }
 
 file sealed class NormNode(Tensor x, Tensor? weight, Tensor? bias, Tensor statistics, NormKind kind)
-    : Node([x, weight, bias], [x.Node is null && weight?.Node is null ? null : x, x.Node is null ? null : weight, x.Node is null && weight?.Node is null ? null : statistics])
+    : Node([x, weight, bias],
+        [x.Node is null && weight?.Node is null ? null : x, x.Node is null ? null : weight, x.Node is null && weight?.Node is null ? null : statistics])
 {
     protected override void Backward(Tensor dy)
     {

@@ -85,7 +85,8 @@ public sealed partial class KillTests(ITestOutputHelper output)
             }
             Assert.True(made.Code == 0, $"seed {seed}: {made.Error}");
             var got = left(folder);
-            Assert.True(expected.SequenceEqual(got), $"seed {seed}, chain {chain}: {string.Join(", ", got.Except(expected))} not {string.Join(", ", expected.Except(got))}");
+            Assert.True(expected.SequenceEqual(got),
+                $"seed {seed}, chain {chain}: {string.Join(", ", got.Except(expected))} not {string.Join(", ", expected.Except(got))}");
             chain++;
         }
         return wentOn;

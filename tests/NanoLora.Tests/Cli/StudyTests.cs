@@ -8,7 +8,8 @@ namespace NanoLora.Tests.Cli;
 /// <summary>A plan over tiny made-up tasks: four of them, every kind of arm.</summary>
 public sealed class MadeUpStudyPlan : IDisposable
 {
-    private const string AllArms = "\"pixel-probe\", \"linear-probe\", \"full-finetune\", \"lora\", \"uniform\", \"learned\", \"random-modules\", \"uniform-double\", "
+    private const string AllArms =
+        "\"pixel-probe\", \"linear-probe\", \"full-finetune\", \"lora\", \"uniform\", \"learned\", \"random-modules\", \"uniform-double\", "
         + "\"learned-free-scale\", \"learned-block\", \"learned-global\", \"best-module\", \"lora-from-uniform\", \"full-from-uniform\"";
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("nanolora-study-");
@@ -21,7 +22,8 @@ public sealed class MadeUpStudyPlan : IDisposable
         for (var t = 0; t < names.Length; t++)
         {
             var seed = (ulong)(100 * t);
-            TaskFile.Write(At($"{names[t]}.safetensors"), new(names[t], DataFiles.Set(names[t], 3, 8, seed + 1), DataFiles.Set(names[t], 3, 5, seed + 2), Pool.Upstream));
+            TaskFile.Write(At($"{names[t]}.safetensors"),
+                new(names[t], DataFiles.Set(names[t], 3, 8, seed + 1), DataFiles.Set(names[t], 3, 5, seed + 2), Pool.Upstream));
         }
         Write($$"""
             { "title": "Four winds", "model": "base", {{more}}, "modules": { "steps": 5, "rank": 2, "batch": 8 }, "settings": { "steps": 3, "batch": 8 },
@@ -51,7 +53,8 @@ public sealed class MadeUpStudyPlan : IDisposable
 
     /// <summary>All that must not depend on who did it, when and in which order.</summary>
     public static IEnumerable<string> Bits(Results results) =>
-        results.Cells.Select(c => $"{c.Task} {c.Arm} {c.Shots} {c.Draw} {c.Training} {c.Correct}/{c.Tested} {string.Join(',', c.Weights?.SelectMany(w => w) ?? [])}")
+        results.Cells
+            .Select(c => $"{c.Task} {c.Arm} {c.Shots} {c.Draw} {c.Training} {c.Correct}/{c.Tested} {string.Join(',', c.Weights?.SelectMany(w => w) ?? [])}")
             .Concat((results.Similarities ?? []).Select(s => $"{s.Task} {s.Training} {string.Join(',', s.Cka)}"));
 
     public void Dispose() => _folder.Delete(recursive: true);
@@ -66,7 +69,8 @@ public class StudyTests
         var run = study.Run();
         Assert.True(run.Code == 0, run.Error);
         var results = study.Results();
-        Assert.Equal(4 * 2 * 2 * (4 + 2 * 10), results.Cells.Count);                           // tasks, draws, shots; four arms without modules, ten with two trainings
+        // tasks, draws, shots; four arms without modules, ten with two trainings
+        Assert.Equal(4 * 2 * 2 * (4 + 2 * 10), results.Cells.Count);
         Assert.Equal(4 * 2, results.Similarities!.Count);
         Assert.Equal(["north", "south", "east", "west"], results.Modules);
         Assert.Contains("4 tasks held out in turn, 384 cells", run.Out);
@@ -94,7 +98,8 @@ public class StudyTests
         Directory.Delete(study.At("base"), recursive: true);
         var made = study.Run("made", "--tables", study.At("elsewhere"));
         Assert.True(made.Code == 0, made.Error);
-        Assert.Equal(again.Out[again.Out.IndexOf('─')..again.Out.IndexOf("report:", StringComparison.Ordinal)], made.Out[made.Out.IndexOf('─')..made.Out.IndexOf("report:", StringComparison.Ordinal)]);
+        Assert.Equal(again.Out[again.Out.IndexOf('─')..again.Out.IndexOf("report:", StringComparison.Ordinal)],
+            made.Out[made.Out.IndexOf('─')..made.Out.IndexOf("report:", StringComparison.Ordinal)]);
         foreach (var table in (string[])["results.csv", "weights.csv", "similarities.csv"])
             Assert.Equal(File.ReadAllText(study.At("out", table)), File.ReadAllText(study.At("made", table)));
     }
@@ -165,7 +170,8 @@ public class StudyTests
 
     [Theory]
     [InlineData("\"images\": \"north.safetensors\"", "\"images\": \"nowhere\"", "nowhere")]
-    [InlineData("{ \"name\": \"north\", \"images\": \"north.safetensors\" }", "\"Klingon\"", "tasks that are only named are read from a folder of raw image sets")]
+    [InlineData("{ \"name\": \"north\", \"images\": \"north.safetensors\" }", "\"Klingon\"",
+        "tasks that are only named are read from a folder of raw image sets")]
     [InlineData("\"images\": \"north.safetensors\"", "\"images\": \"south.safetensors\"", "is the same image as")]
     [InlineData("\"shots\": [1, 2]", "\"shots\": [99]", "99 shots need 99")]
     [InlineData("\"model\": \"base\"", "\"model\": \"bass\"", "bass")]

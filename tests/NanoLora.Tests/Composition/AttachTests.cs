@@ -49,7 +49,8 @@ public sealed class AttachTests : EngineTest
     public void A_rank_of_zero_is_refused()
     {
         using var model = Tiny.Model(Backend);
-        Assert.Contains("rank 0 for blocks.0.attn.q", Assert.Throws<ArgumentException>(() => Attach.Lora(model, "*.attn.q", rank: 0)).Message, StringComparison.Ordinal);
+        Assert.Contains("rank 0 for blocks.0.attn.q",
+            Assert.Throws<ArgumentException>(() => Attach.Lora(model, "*.attn.q", rank: 0)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

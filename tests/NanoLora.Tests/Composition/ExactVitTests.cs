@@ -101,7 +101,8 @@ public sealed class ExactVitTests : EngineTest
             if (name == tensor) for (var i = 0; i < values.Length; i++) values[i] *= (float)(1 + (i % 2 == 0 ? relative : -relative));
         });
         Assert.Equal(1, result.ExitCode);
-        var line = Assert.Single(text.Split('\n'), static line => line.Contains($"  {Job}.logits  ", StringComparison.Ordinal));   // not held against the exact ones
+        // not held against the exact ones
+        var line = Assert.Single(text.Split('\n'), static line => line.Contains($"  {Job}.logits  ", StringComparison.Ordinal));
         Assert.Contains("  FAIL  at", line);
     }
 

@@ -2,7 +2,9 @@ using NanoLora.Experiments.Verification;
 
 namespace NanoLora.Tests.Composition;
 
-/// <summary>Composition against PyTorch in double precision, merges against PEFT: Golden/composition, run by the verifier that <c>nanolora verify</c> is.</summary>
+/// <summary>
+/// Composition against PyTorch in double precision, merges against PEFT: Golden/composition, run by the verifier that <c>nanolora verify</c> is.
+/// </summary>
 public class GoldenCompositionTests : EngineTest
 {
     private static string Root => Path.Combine(AppContext.BaseDirectory, "Golden", "composition");

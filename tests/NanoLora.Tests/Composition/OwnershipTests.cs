@@ -2,7 +2,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Composition;
 
-/// <summary>Who holds what: a merged mixture is not taken apart, a new head stays with its mixture, strangers are refused, v and β are shared as asked.</summary>
+/// <summary>
+/// Who holds what: a merged mixture is not taken apart, a new head stays with its mixture, strangers are refused, v and β are shared as asked.
+/// </summary>
 public sealed class OwnershipTests : EngineTest
 {
     [Fact]
@@ -61,7 +63,8 @@ public sealed class OwnershipTests : EngineTest
         using var a = Backend.Main.Zeros(new Shape(1, 32));
         using var b = Backend.Main.Zeros(new Shape(32, 1));
         using var stranger = new LoraModule("stranger", new Dictionary<string, Lora> { ["blocks.7.attn.q"] = new(a, b, 1) });
-        Assert.Contains("stranger has an update of \"blocks.7.attn.q\"", Assert.Throws<ArgumentException>(() => Compose.Uniform(model, [stranger])).Message, StringComparison.Ordinal);
+        Assert.Contains("stranger has an update of \"blocks.7.attn.q\"",
+            Assert.Throws<ArgumentException>(() => Compose.Uniform(model, [stranger])).Message, StringComparison.Ordinal);
     }
 
     [Fact]

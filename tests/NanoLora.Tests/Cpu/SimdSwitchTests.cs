@@ -4,7 +4,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora.Tests.Cpu;
 
-/// <summary>When the suite runs with SIMD narrowed or off, it really does: a switch that was misspelt would let the wide kernels pass for the narrow ones.</summary>
+/// <summary>
+/// When the suite runs with SIMD narrowed or off, it really does: a switch that was misspelt would let the wide kernels pass for the narrow ones.
+/// </summary>
 public class SimdSwitchTests
 {
     [Fact]
@@ -26,7 +28,8 @@ public class SimdSwitchTests
         Assert.Contains(", 3 threads", three.Description);
         var narrowed = Off("EnableAVX512") || Off("EnableAVX2") || Off("EnableHWIntrinsic");
         if (!narrowed && Vector512.IsHardwareAccelerated) Assert.DoesNotContain("does not use", one.Description);
-        if (Off("EnableAVX512") && X86Base.IsSupported && (X86Base.CpuId(7, 0).Ebx & 1 << 16) != 0) Assert.EndsWith("the processor has AVX-512, which this program does not use", one.Description);
+        if (Off("EnableAVX512") && X86Base.IsSupported && (X86Base.CpuId(7, 0).Ebx & 1 << 16) != 0)
+            Assert.EndsWith("the processor has AVX-512, which this program does not use", one.Description);
     }
 
     private static bool Off(string name) => Environment.GetEnvironmentVariable($"DOTNET_{name}") == "0";

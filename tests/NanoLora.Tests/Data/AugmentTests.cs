@@ -77,7 +77,8 @@ public class AugmentTests
     [Fact]
     public void What_cannot_be_is_refused()
     {
-        Assert.Contains("the target 10", Assert.Throws<ArgumentException>(() => Light.Apply(Image, Size, new Philox(1, 1), 0, new float[10], Normalisation.None)).Message);
+        Assert.Contains("the target 10",
+            Assert.Throws<ArgumentException>(() => Light.Apply(Image, Size, new Philox(1, 1), 0, new float[10], Normalisation.None)).Message);
         Assert.Contains("scale 1 ", Assert.Throws<ArgumentException>(() => Apply(Light with { Scale = 1 }, 0)).Message);
     }
 }

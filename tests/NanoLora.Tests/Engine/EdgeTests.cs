@@ -73,7 +73,8 @@ public class EdgeTests : EngineTest
     {
         using var scope = Backend.Scope();
         var x = Workspace.Zeros(new Shape(1, 4, 2, 3));
-        HeadView good = HeadView.Of(x), far = good with { Layout = good.Layout with { RowStride = 7 } }, before = good with { Layout = good.Layout with { Offset = -1 } };
+        HeadView good = HeadView.Of(x), far = good with { Layout = good.Layout with { RowStride = 7 } },
+            before = good with { Layout = good.Layout with { Offset = -1 } };
         Assert.Contains("beyond", Assert.Throws<ArgumentException>(() => Tensor.Attention(good, far, good)).Message);
         Assert.Contains("beyond", Assert.Throws<ArgumentException>(() => Tensor.Attention(before, good, good)).Message);
     }

@@ -1,6 +1,8 @@
 namespace NanoLora.Tests.Engine;
 
-/// <summary>The tape: frozen leaves record nothing, nodes keep what their gradient needs, backward computes what is asked for, shared gradients add up.</summary>
+/// <summary>
+/// The tape: frozen leaves record nothing, nodes keep what their gradient needs, backward computes what is asked for, shared gradients add up.
+/// </summary>
 public class TapeTests : EngineTest
 {
     [Fact]

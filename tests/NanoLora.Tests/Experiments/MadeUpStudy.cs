@@ -9,9 +9,11 @@ internal static class MadeUpStudy
     public static readonly (string Name, string Label, double Gain, bool Modules)[] Arms =
     [
         (ArmNames.PixelProbe, "linear probe on pixels", -8, false), (ArmNames.LinearProbe, "linear probe", 0, false),
-        (ArmNames.FullFinetune, "full fine-tuning", 0.5, false), (ArmNames.Lora, "LoRA from scratch", 0.2, false), ("single-best", "the single best module", 1.5, true),
+        (ArmNames.FullFinetune, "full fine-tuning", 0.5, false), (ArmNames.Lora, "LoRA from scratch", 0.2, false),
+        ("single-best", "the single best module", 1.5, true),
         (ArmNames.Uniform, "uniform composition", 3, true), ("uniform-half", "uniform x 0.5", 1.8, true), ("uniform-double", "uniform x 2", -2, true),
-        (ArmNames.Learned, "learned composition", 3.4, true), ("learned-scaled", "learned, free scale", 3.1, true), ("learned-global", "learned, one v", 3.2, true),
+        (ArmNames.Learned, "learned composition", 3.4, true), ("learned-scaled", "learned, free scale", 3.1, true),
+        ("learned-global", "learned, one v", 3.2, true),
         ("learned-blocks", "learned, one v per block", 3.2, true), ("lora-from-uniform", "LoRA from the uniform mix", 3.8, true),
         ("full-from-uniform", "full fine-tuning from the uniform mix", 3.9, true), (ArmNames.RandomModules, "random modules (control)", 0.1, true),
         ("learned-sparse", "learned, <sparse> & few", 2.9, true),
@@ -49,7 +51,8 @@ internal static class MadeUpStudy
                     }
                 }
                 if (!weights || tasks == 1) continue;                                            // one task has no modules of others to mix
-                float[][] rows = [.. Matrices.Select(_ => Array.ConvertAll(near, c => c is { } cka ? (float)Math.Exp(6 * (cka - 0.8) + 0.2 * numbers.Normal(at++)) : 0f))];
+                float[][] rows = [.. Matrices.Select(_ =>
+                    Array.ConvertAll(near, c => c is { } cka ? (float)Math.Exp(6 * (cka - 0.8) + 0.2 * numbers.Normal(at++)) : 0f))];
                 foreach (var row in rows)
                 {
                     var sum = row.Sum();

@@ -71,5 +71,6 @@ public class ResultsCsvTests
     [InlineData("task,training,a\nt,0,0.5\nt,0,0.5\n", "line 3: task: training 0 of t is there twice")]
     [InlineData("task,training,a\nt,,0.5\n", "line 2: training: \"\"")]
     public void Broken_similarities_are_refused(string csv, string says) =>
-        Assert.Contains(says, Assert.Throws<InvalidDataException>(() => ResultsCsv.ReadSimilarities(csv, "similarities.csv")).Message, StringComparison.Ordinal);
+        Assert.Contains(says, Assert.Throws<InvalidDataException>(() => ResultsCsv.ReadSimilarities(csv, "similarities.csv")).Message,
+            StringComparison.Ordinal);
 }

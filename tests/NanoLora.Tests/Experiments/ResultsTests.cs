@@ -63,7 +63,8 @@ public class ResultsTests
         try
         {
             CultureInfo.CurrentCulture = comma;
-            var csv = MadeUp.Study([new Cell("a, \"b\"", "lora", 5, 3, 0.125, 25, 200, 12345, 1.5), new Cell("c", "lora", Cell.AllShots, -1, 1e-7, 0, 9, 1, 2, Training: 2)]).ToCsv();
+            var csv = MadeUp.Study([new Cell("a, \"b\"", "lora", 5, 3, 0.125, 25, 200, 12345, 1.5),
+                new Cell("c", "lora", Cell.AllShots, -1, 1e-7, 0, 9, 1, 2, Training: 2)]).ToCsv();
             Assert.Equal(
                 "task,arm,shots,draw,training,accuracy,correct,tested,trained_parameters,seconds\n"
                 + "\"a, \"\"b\"\"\",lora,5,3,,0.125,25,200,12345,1.5\nc,lora,all,-1,2,1E-07,0,9,1,2\n", csv);

@@ -66,7 +66,8 @@ public class StudyPlanTests
     }
 
     [Theory]
-    [InlineData(""" "shotz": [1] """, "shotz: ", "known are title, model, tasks, heldOut, data, pools, overlaps, shots, draws, trainings, seed, modules, settings, arms, rates.")]
+    [InlineData(""" "shotz": [1] """, "shotz: ",
+        "known are title, model, tasks, heldOut, data, pools, overlaps, shots, draws, trainings, seed, modules, settings, arms, rates.")]
     [InlineData(""" "modules": { "stepz": 1 } """, "modules.stepz: ", "known are folder, pattern, rank")]
     [InlineData(""" "rates": [{ "heldOut": ["a"], "arms": {}, "x": 1 }] """, "rates[0].x: ", "known are heldOut, arms")]
     [InlineData(""" "draws": "ten" """, "draws: ", "a whole number is expected")]

@@ -108,5 +108,6 @@ public class SummaryTests
 
     [Fact]
     public void All_training_images_come_last() =>
-        Assert.Equal([1, 5, Cell.AllShots], Summary.ShotsIn([.. MadeUp.Arm("a", 0, shots: Cell.AllShots), .. MadeUp.Arm("a", 0, shots: 5), .. MadeUp.Arm("a", 0)]));
+        Assert.Equal([1, 5, Cell.AllShots],
+            Summary.ShotsIn([.. MadeUp.Arm("a", 0, shots: Cell.AllShots), .. MadeUp.Arm("a", 0, shots: 5), .. MadeUp.Arm("a", 0)]));
 }

@@ -18,7 +18,8 @@ public sealed class PeftConfigTests : IDisposable
     [InlineData("\".*q_proj|v_proj\"", "model.layers.0.v_proj", false)]
     [InlineData("\".*(q|v)_proj\"", "model.layers.0.v_proj", true)]
     [InlineData("\"all-linear\"", "anything", true)]
-    public void Targets(string targets, string module, bool expected) => Assert.Equal(expected, Read($"\"target_modules\": {targets}").Targets(module, allLinear: true));
+    public void Targets(string targets, string module, bool expected) =>
+        Assert.Equal(expected, Read($"\"target_modules\": {targets}").Targets(module, allLinear: true));
 
     [Theory]
     [InlineData("\"layers_to_transform\": [1]", "model.layers.1.q_proj", true)]
@@ -35,7 +36,8 @@ public sealed class PeftConfigTests : IDisposable
     [InlineData("\"modules_to_save\": [\"q_proj\"]", "model.layers.1.q_proj", false)]
     [InlineData("\"modules_to_save\": [\"layers\"]", "model.layers.1.q_proj", false)]
     [InlineData("\"modules_to_save\": [\"proj\"]", "model.layers.1.q_proj", true)]
-    public void TargetsOfQProj(string field, string module, bool expected) => Assert.Equal(expected, Read($"\"target_modules\": [\"q_proj\"], {field}").Targets(module, allLinear: true));
+    public void TargetsOfQProj(string field, string module, bool expected) =>
+        Assert.Equal(expected, Read($"\"target_modules\": [\"q_proj\"], {field}").Targets(module, allLinear: true));
 
     [Theory]
     [InlineData("""{"q_proj": 9}""", "model.layers.0.q_proj", 9)]
@@ -45,7 +47,8 @@ public sealed class PeftConfigTests : IDisposable
     [InlineData("""{"^model.layers.0.q_proj": 9}""", "model.layers.0.q_proj", 9)]
     [InlineData("""{"k_proj|q_proj": 9}""", "model.layers.0.q_proj", 9)]
     [InlineData("""{"layers.[0-3].q_proj": 9}""", "model.layers.4.q_proj", 4)]
-    public void Ranks(string pattern, string module, int expected) => Assert.Equal(expected, Read($"\"target_modules\": [\"q_proj\"], \"rank_pattern\": {pattern}").RankOf(module));
+    public void Ranks(string pattern, string module, int expected) =>
+        Assert.Equal(expected, Read($"\"target_modules\": [\"q_proj\"], \"rank_pattern\": {pattern}").RankOf(module));
 
     [Theory]
     [InlineData("(?<=a)b")]
@@ -58,7 +61,8 @@ public sealed class PeftConfigTests : IDisposable
     [InlineData("((a{1000,}){1000,}){1000,}")]
     public void APatternThatCannotBeTrustedIsRefused(string pattern)
     {
-        foreach (var field in (ReadOnlySpan<string>)[$"\"target_modules\": \"{pattern}\"", $"\"target_modules\": [\"q\"], \"rank_pattern\": {{\"{pattern}\": 2}}", $"\"target_modules\": [\"q\"], \"exclude_modules\": \"{pattern}\""])
+        foreach (var field in (ReadOnlySpan<string>)[$"\"target_modules\": \"{pattern}\"",
+            $"\"target_modules\": [\"q\"], \"rank_pattern\": {{\"{pattern}\": 2}}", $"\"target_modules\": [\"q\"], \"exclude_modules\": \"{pattern}\""])
             Assert.Contains("pattern", Assert.Throws<CheckpointException>(() => Read(field)).Message, StringComparison.Ordinal);
     }
 

@@ -3,7 +3,10 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Files;
 
-/// <summary>Adapters that ask for more than a LoRA, and broken ones: the refusal of each names the very field or tensor. What loads is for <see cref="GoldenFormatsTests"/>.</summary>
+/// <summary>
+/// Adapters that ask for more than a LoRA, and broken ones: the refusal of each names the very field or tensor. What loads is for
+/// <see cref="GoldenFormatsTests"/>.
+/// </summary>
 public sealed class PeftRefusalTests : IDisposable
 {
     private const string Format = "peft";
@@ -121,5 +124,6 @@ public sealed class PeftRefusalTests : IDisposable
     };
 
     private static TheoryData<string> Cases(params string[] verdicts) =>
-        [.. GoldenFormats.Read(Format).GetProperty("cases").EnumerateArray().Where(c => verdicts.Contains(c.GetProperty("verdict").GetString())).Select(c => c.GetProperty("folder").GetString()!)];
+        [.. GoldenFormats.Read(Format).GetProperty("cases").EnumerateArray().Where(c => verdicts.Contains(c.GetProperty("verdict").GetString()))
+            .Select(c => c.GetProperty("folder").GetString()!)];
 }

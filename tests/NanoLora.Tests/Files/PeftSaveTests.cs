@@ -43,7 +43,8 @@ public sealed class PeftSaveTests : IDisposable
 
         using var again = PeftFolder.Load(path, _model);
         Same(module, again);
-        Assert.Equal("adapter_config.json adapter_model.safetensors", string.Join(' ', Directory.GetFiles(path).Select(Path.GetFileName).Order(StringComparer.Ordinal)));
+        Assert.Equal("adapter_config.json adapter_model.safetensors",
+            string.Join(' ', Directory.GetFiles(path).Select(Path.GetFileName).Order(StringComparer.Ordinal)));
         Assert.Equal([path], Directory.GetFileSystemEntries(_folder));
     }
 
@@ -51,7 +52,8 @@ public sealed class PeftSaveTests : IDisposable
     public void RanksAlphasAndHeadComeBack()
     {
         var head = new HeadWeights(Numbers(5 * 32), Numbers(5), ["a", "b", "ü \"c\"", "d", ""]);
-        using var module = new LoraModule("mine", new Dictionary<string, Lora> { [Q0] = New(Q0, 3, 0.1f), [K0] = New(K0, 5, 7), [Up1] = New(Up1, 5, -1e-7f), ["head"] = New("head", 2, 7) });
+        using var module = new LoraModule("mine",
+            new Dictionary<string, Lora> { [Q0] = New(Q0, 3, 0.1f), [K0] = New(K0, 5, 7), [Up1] = New(Up1, 5, -1e-7f), ["head"] = New("head", 2, 7) });
         using var whole = new LoraModule("mine", new Dictionary<string, Lora> { [Q0] = New(Q0, 3, 0.1f), [Up1] = New(Up1, 5, 1e30f) }, head);
 
         using var moduleAgain = Again(module);
@@ -77,7 +79,10 @@ public sealed class PeftSaveTests : IDisposable
     [Fact]
     public void ExactUpdatesHaveScaleOne()
     {
-        var updates = new Dictionary<string, Factors> { [Q0] = new(Numbers(4 * 32), Numbers(32 * 4), 32, 32), [Up1] = new(Numbers(7 * 32), Numbers(44 * 7), 32, 44) };
+        var updates = new Dictionary<string, Factors>
+        {
+            [Q0] = new(Numbers(4 * 32), Numbers(32 * 4), 32, 32), [Up1] = new(Numbers(7 * 32), Numbers(44 * 7), 32, 44)
+        };
         var path = Path.Combine(_folder, "cat");
 
         PeftFolder.Save(path, updates, null, _model);
@@ -111,7 +116,8 @@ public sealed class PeftSaveTests : IDisposable
 
         using var again = PeftFolder.Load(path, _model);
         Same(second, again);
-        Assert.Equal("adapter_config.json adapter_model.safetensors README.md runs", string.Join(' ', Directory.GetFileSystemEntries(path).Select(Path.GetFileName).Order(StringComparer.OrdinalIgnoreCase)));
+        Assert.Equal("adapter_config.json adapter_model.safetensors README.md runs",
+            string.Join(' ', Directory.GetFileSystemEntries(path).Select(Path.GetFileName).Order(StringComparer.OrdinalIgnoreCase)));
         Assert.Equal([path], Directory.GetFileSystemEntries(_folder));
     }
 
@@ -138,8 +144,10 @@ public sealed class PeftSaveTests : IDisposable
     public void ModulesThatOneConfigCannotSayAreRefused()
     {
         using var a = new LoraModule("m", new Dictionary<string, Lora> { [Q0] = New(Q0, 3, 2), [K0] = New(K0, 3, 2, stabilised: true) });
-        Assert.Contains("use_rslora", Assert.Throws<ArgumentException>(() => PeftFolder.Save(Path.Combine(_folder, "a"), a, _model)).Message, StringComparison.Ordinal);
-        Assert.Contains("do not fit", Assert.Throws<ArgumentException>(() => PeftFolder.Save(Path.Combine(_folder, "a"), new Dictionary<string, Factors> { [Q0] = new(new float[31], new float[32], 31, 32) }, null, _model)).Message, StringComparison.Ordinal);
+        Assert.Contains("use_rslora",
+            Assert.Throws<ArgumentException>(() => PeftFolder.Save(Path.Combine(_folder, "a"), a, _model)).Message, StringComparison.Ordinal);
+        Assert.Contains("do not fit", Assert.Throws<ArgumentException>(() => PeftFolder.Save(Path.Combine(_folder, "a"),
+            new Dictionary<string, Factors> { [Q0] = new(new float[31], new float[32], 31, 32) }, null, _model)).Message, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(_folder));
     }
 
@@ -159,8 +167,10 @@ public sealed class PeftSaveTests : IDisposable
         Assert.Equal(["B", "a10", "a9", "b"], modules.Select(m => m.Name));
         foreach (var module in modules) module.Dispose();
         File.Delete(Path.Combine(_folder, "b", PeftConfig.FileName));
-        Assert.Contains(Path.Combine("b", PeftConfig.FileName), Assert.Throws<CheckpointException>(() => PeftFolder.LoadAll(_folder, _model)).Path, StringComparison.Ordinal);
-        Assert.Contains("read it with Load", Assert.Throws<CheckpointException>(() => PeftFolder.LoadAll(Path.Combine(_folder, "a9"), _model)).Message, StringComparison.Ordinal);
+        Assert.Contains(Path.Combine("b", PeftConfig.FileName),
+            Assert.Throws<CheckpointException>(() => PeftFolder.LoadAll(_folder, _model)).Path, StringComparison.Ordinal);
+        Assert.Contains("read it with Load",
+            Assert.Throws<CheckpointException>(() => PeftFolder.LoadAll(Path.Combine(_folder, "a9"), _model)).Message, StringComparison.Ordinal);
     }
 
     private LoraModule Again(LoraModule module)
@@ -186,7 +196,8 @@ public sealed class PeftSaveTests : IDisposable
         foreach (var (path, lora) in expected.Updates)
         {
             var other = actual.Updates[path];
-            Assert.Equal((lora.Rank, lora.Alpha, lora.Scale, lora.RankStabilised, lora.Dropout), (other.Rank, other.Alpha, other.Scale, other.RankStabilised, other.Dropout));
+            Assert.Equal((lora.Rank, lora.Alpha, lora.Scale, lora.RankStabilised, lora.Dropout),
+                (other.Rank, other.Alpha, other.Scale, other.RankStabilised, other.Dropout));
             Assert.Equal(lora.A.Value.ToArray(), other.A.Value.ToArray());
             Assert.Equal(lora.B.Value.ToArray(), other.B.Value.ToArray());
         }

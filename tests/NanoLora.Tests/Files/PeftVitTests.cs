@@ -57,7 +57,8 @@ public sealed class PeftVitTests : IDisposable
             File.WriteAllText(path, text);
             using (var module = PeftFolder.Load(Path.Combine(folder, "a"), _model)) Assert.Equal(13, module.Updates.Count);
             File.WriteAllText(path, text.Replace("\"task_type\": null", "\"task_type\": \"SEQ_CLS\"", StringComparison.Ordinal));
-            Assert.Equal("base_model.model.classifier.lora_A.weight", Assert.Throws<CheckpointException>(() => PeftFolder.Load(Path.Combine(folder, "a"), _model)).Field);
+            Assert.Equal("base_model.model.classifier.lora_A.weight",
+                Assert.Throws<CheckpointException>(() => PeftFolder.Load(Path.Combine(folder, "a"), _model)).Field);
         }
         finally { Directory.Delete(folder, recursive: true); }
     }

@@ -19,7 +19,8 @@ public class AttentionTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void ValuesAndGradientsAreThoseOfTheFormula(int batch, int queries, int keys, int heads, int keyHeads, int size, bool causal, int window, float softcap, string mask)
+    public void ValuesAndGradientsAreThoseOfTheFormula(int batch, int queries, int keys, int heads, int keyHeads, int size, bool causal,
+        int window, float softcap, string mask)
     {
         var reference = new Reference(batch, queries, keys, heads, keyHeads, size, causal, window, softcap, mask switch
         {
@@ -31,7 +32,8 @@ public class AttentionTests
         });
         using var backend = new CpuBackend(3);
         var main = backend.Main;
-        using Parameter q = Trained(main, reference.Q, new Shape(batch, queries, heads, size)), k = Trained(main, reference.K, new Shape(batch, keys, keyHeads, size)), v = Trained(main, reference.V, k.Shape);
+        using Parameter q = Trained(main, reference.Q, new Shape(batch, queries, heads, size)),
+            k = Trained(main, reference.K, new Shape(batch, keys, keyHeads, size)), v = Trained(main, reference.V, k.Shape);
         using var m = reference.MaskShape.Rank == 4 ? Trained(main, reference.Mask, reference.MaskShape) : null;
         using var scope = backend.Scope();
         var y = q.Value.Attention(k, v, new AttentionOptions(causal, window, softcap), m is null ? null : (Tensor)m);
@@ -126,12 +128,14 @@ public class AttentionTests
         using var x = Trained(backend.Main, Normals(batch * times * 3 * heads * size, 1), new Shape(batch, times, 3 * heads * size));
         using var scope = backend.Scope();
         x.Value.SelfAttention(heads);
-        Assert.InRange(backend.Main.SavedBytes, 1, 2 * 4 * 2 * batch * heads * times);       // the statistics: two floats a query; the block may be a quarter larger
+        // the statistics: two floats a query; the block may be a quarter larger
+        Assert.InRange(backend.Main.SavedBytes, 1, 2 * 4 * 2 * batch * heads * times);
     }
 
     [Fact]
     public void GradientsAreSlopes() => Check(x => x[0].Attention(x[1], x[2], new AttentionOptions(Causal: true, Window: 3, Softcap: 2), x[3]),
-        (Normals(2 * 3 * 2 * 3, 1), new Shape(2, 3, 2, 3)), (Normals(2 * 4 * 3, 2), new Shape(2, 4, 1, 3)), (Normals(2 * 4 * 3, 3), new Shape(2, 4, 1, 3)), (Normals(2 * 4, 4), new Shape(1, 2, 1, 4)));
+        (Normals(2 * 3 * 2 * 3, 1), new Shape(2, 3, 2, 3)), (Normals(2 * 4 * 3, 2), new Shape(2, 4, 1, 3)), (Normals(2 * 4 * 3, 3), new Shape(2, 4, 1, 3)),
+        (Normals(2 * 4, 4), new Shape(1, 2, 1, 4)));
 
     [Fact]
     public void WhatDoesNotFitIsRefusedWithItsShapes()
@@ -155,7 +159,8 @@ public class AttentionTests
 
         public Reference(int batch, int queries, int keys, int heads, int keyHeads, int size, bool causal, int window, float softcap, Shape maskShape)
         {
-            (Q, K, V, DY) = (Normals(batch * queries * heads * size, 1, 2), Normals(batch * keys * keyHeads * size, 2), Normals(batch * keys * keyHeads * size, 3), Normals(batch * queries * heads * size, 4));
+            (Q, K, V, DY) = (Normals(batch * queries * heads * size, 1, 2), Normals(batch * keys * keyHeads * size, 2),
+                Normals(batch * keys * keyHeads * size, 3), Normals(batch * queries * heads * size, 4));
             (MaskShape, Mask) = (maskShape, Normals(maskShape.Count, 5));
             (Y, DQ, DK, DV, DMask) = (new double[Q.Length], new double[Q.Length], new double[K.Length], new double[V.Length], new double[Mask.Length]);
             double scale = 1 / Math.Sqrt(size), cap = softcap;
@@ -164,7 +169,8 @@ public class AttentionTests
             {
                 var q = ((b * queries + i) * heads + h) * size;
                 int Key(int j) => ((b * keys + j) * keyHeads + h / (heads / keyHeads)) * size;
-                int Place(int j) => (((maskShape[0] == 1 ? 0 : b) * maskShape[1] + (maskShape[1] == 1 ? 0 : h)) * maskShape[2] + (maskShape[2] == 1 ? 0 : i)) * keys + j;
+                int Place(int j) => (((maskShape[0] == 1 ? 0 : b) * maskShape[1] + (maskShape[1] == 1 ? 0 : h)) * maskShape[2]
+                    + (maskShape[2] == 1 ? 0 : i)) * keys + j;
                 var at = i + keys - queries;
                 for (var j = 0; j < keys; j++)
                 {

@@ -40,12 +40,22 @@ public class CastTests
         for (var i = 1; i < finite.Length; i++) Assert.True(finite[i] > finite[i - 1]);
 
         // Every midpoint of neighbours, and what lies a little to either side of it.
-        var x = finite[1..].SelectMany((b, i) => { var m = (finite[i] + b) / 2; return new[] { MathF.BitDecrement(m), m, MathF.BitIncrement(m), -m }; }).ToArray();
+        var x = finite[1..].SelectMany((b, i) =>
+        {
+            var m = (finite[i] + b) / 2;
+            return new[] { MathF.BitDecrement(m), m, MathF.BitIncrement(m), -m };
+        }).ToArray();
         var got = backend.Main.From(x, new Shape(x.Length)).Cast(type).Cast(DType.F32).ToArray();
         for (var i = 0; i < x.Length; i++)
         {
             var low = i / 4;
-            var expected = (i % 4) switch { 0 => finite[low], 2 => finite[low + 1], 1 => finite[low % 2 == 0 ? low : low + 1], _ => -finite[low % 2 == 0 ? low : low + 1] };
+            var expected = (i % 4) switch
+            {
+                0 => finite[low],
+                2 => finite[low + 1],
+                1 => finite[low % 2 == 0 ? low : low + 1],
+                _ => -finite[low % 2 == 0 ? low : low + 1]
+            };
             Assert.Equal(expected, got[i]);
         }
     }

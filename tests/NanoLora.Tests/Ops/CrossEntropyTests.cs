@@ -38,7 +38,8 @@ public class CrossEntropyTests
         using var backend = new CpuBackend(3);
         using var logits = new Parameter(backend.Main.From(x, new Shape(rows, classes))) { Trains = true };
         using var scope = backend.Scope();
-        var y = logits.Value.CrossEntropy(backend.Main.From(t, new Shape(rows)), reduction, smoothing: (float)smoothing, weight: weighted ? backend.Main.From(w, new Shape(classes)) : null);
+        var y = logits.Value.CrossEntropy(backend.Main.From(t, new Shape(rows)), reduction, smoothing: (float)smoothing,
+            weight: weighted ? backend.Main.From(w, new Shape(classes)) : null);
         Close(reduction == Reduction.None ? losses : [losses.Sum()], y.ToArray(), 2e-6);
         y.Backward(backend.Main.From(up.AsSpan(0, y.Count), y.Shape));
         Close(dx, logits.Gradient!.ToArray(), 2e-6);

@@ -32,7 +32,8 @@ internal static class FiniteDifferences
             {
                 double up = At(values[i] + step), down = At(values[i] - step);
                 var slope = (up - down) / (2 * step);
-                Assert.True(Math.Abs(slope - gradient[i]) <= 3e-3 * Math.Max(1, Math.Abs(slope)), $"input {n}, element {i}: gradient {gradient[i]}, difference {slope}");
+                Assert.True(Math.Abs(slope - gradient[i]) <= 3e-3 * Math.Max(1, Math.Abs(slope)),
+                    $"input {n}, element {i}: gradient {gradient[i]}, difference {slope}");
                 backend.Upload(inputs[n].Values, tensors[n]);
 
                 double At(float x)
@@ -63,7 +64,8 @@ internal static class FiniteDifferences
         for (var i = 0; i < got.Length; i++)
         {
             if (double.IsNaN(expected[i])) Assert.True(float.IsNaN(got[i]), $"element {i}: {got[i]}, not NaN");
-            else Assert.True(Math.Abs(got[i] - expected[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"element {i}: {got[i]}, expected {expected[i]}");
+            else
+                Assert.True(Math.Abs(got[i] - expected[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"element {i}: {got[i]}, expected {expected[i]}");
         }
     }
 }

@@ -23,6 +23,7 @@ public class GoldenOpsTests : EngineTest
     {
         using var output = new StringWriter();
         var result = Verifier.Run([Path.Combine(Root, group)], Backend, output);
-        Assert.True(result.ExitCode == 0 && result.Ok > 0, string.Join('\n', output.ToString().Split('\n').Where(static line => !line.EndsWith("ok", StringComparison.Ordinal))));
+        Assert.True(result.ExitCode == 0 && result.Ok > 0,
+            string.Join('\n', output.ToString().Split('\n').Where(static line => !line.EndsWith("ok", StringComparison.Ordinal))));
     }
 }

@@ -98,7 +98,8 @@ public class OpTableTests : EngineTest
             using var guarded = new CpuBackend(1, Guarded);
             var (want, got) = (row.On(ordinary, shapes, values, dy), row.On(guarded, shapes, values, dy));
             Assert.True(SameBits(want.Values, got.Values), $"{name} of {Describe(shapes)}: the output depends on where the tensors lie.");
-            for (var n = 0; n < values.Length; n++) Assert.True(SameBits(want.Gradients[n], got.Gradients[n]), $"{name}: the gradient of input {n} depends on where the tensors lie.");
+            for (var n = 0; n < values.Length; n++)
+                Assert.True(SameBits(want.Gradients[n], got.Gradients[n]), $"{name}: the gradient of input {n} depends on where the tensors lie.");
         }
 
         static unsafe Storage Guarded(CpuBackend backend, long bytes)
@@ -148,7 +149,8 @@ public class OpTableTests : EngineTest
     {
         var rows = OpTable.Rows.Where(static row => row.Bodies is not null).Select(static row => Open(row.Bodies!.Struct)).ToHashSet();
         var structs = typeof(Tensor).Assembly.GetTypes()
-            .Where(static type => type.IsValueType && (typeof(IUnary).IsAssignableFrom(type) || typeof(IBinary).IsAssignableFrom(type)) && !Inner.Contains(type)).ToList();
+            .Where(static type => type.IsValueType && (typeof(IUnary).IsAssignableFrom(type) || typeof(IBinary).IsAssignableFrom(type))
+                && !Inner.Contains(type)).ToList();
         Assert.NotEmpty(structs);
         Assert.All(structs, type => Assert.Contains(Open(type), rows));
     }
@@ -179,7 +181,8 @@ public class OpTableTests : EngineTest
         var want = Difference(row, shapes, values, dy, n, direction);
         var error = Math.Abs(got - want) / Math.Max(1, Math.Sqrt(square));
         Assert.True(error <= row.GradientTolerance,
-            $"{row.Name} of {Describe(shapes)}, gradient of input {n} along a direction: {got:G9}, by differences {want:G9}, error {error:E2} of the gradient's length.");
+            $"{row.Name} of {Describe(shapes)}, gradient of input {n} along a direction: {got:G9}, by differences {want:G9}, "
+                + $"error {error:E2} of the gradient's length.");
     }
 
     // (L(x + h u) - L(x - h u)) / 2h with L = Σ y ∘ dy, by the reference.

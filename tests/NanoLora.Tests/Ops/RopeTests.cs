@@ -35,7 +35,8 @@ public class RopeTests
     [InlineData(RopeStyle.Half)]
     [InlineData(RopeStyle.Interleaved)]
     public void GradientsAreSlopes(RopeStyle style) =>
-        Check(x => x[0].Rope(x[0].Workspace.From([1, 4], new Shape(2)), new RopeFrequencies([1f, 0.3f], factor: 1.5f), style), (Normals(2 * 2 * 2 * 5, 2), new Shape(2, 2, 2, 5)));
+        Check(x => x[0].Rope(x[0].Workspace.From([1, 4], new Shape(2)), new RopeFrequencies([1f, 0.3f], factor: 1.5f), style),
+            (Normals(2 * 2 * 2 * 5, 2), new Shape(2, 2, 2, 5)));
 
     [Fact]
     public void StretchedFrequenciesKeepTheirEnds()

@@ -68,8 +68,10 @@ public sealed class ReadmeTests : IDisposable
         var start = section.IndexOf("```csharp\n", StringComparison.Ordinal) + "```csharp\n".Length;
         var code = section[start..section.IndexOf("```", start, StringComparison.Ordinal)];
         const string usings = "global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq;";
-        var references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator).Select(p => MetadataReference.CreateFromFile(p));
-        var compilation = CSharpCompilation.Create($"readme-{title.Replace(' ', '-')}", [CSharpSyntaxTree.ParseText(usings), CSharpSyntaxTree.ParseText(code)], references,
+        var references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
+            .Select(p => MetadataReference.CreateFromFile(p));
+        var compilation = CSharpCompilation.Create($"readme-{title.Replace(' ', '-')}",
+            [CSharpSyntaxTree.ParseText(usings), CSharpSyntaxTree.ParseText(code)], references,
             new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
         using var image = new MemoryStream();
         var result = compilation.Emit(image);
@@ -79,7 +81,10 @@ public sealed class ReadmeTests : IDisposable
         var (console, output) = (Console.Out, new StringWriter());
         Console.SetOut(output);
         try { entry.Invoke(null, entry.GetParameters().Length == 0 ? null : [Array.Empty<string>()]); }
-        catch (TargetInvocationException error) { throw new InvalidOperationException($"README \"{title}\": {error.InnerException!.Message}", error.InnerException); }
+        catch (TargetInvocationException error)
+        {
+            throw new InvalidOperationException($"README \"{title}\": {error.InnerException!.Message}", error.InnerException);
+        }
         finally { Console.SetOut(console); }
         return output.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
     }

@@ -41,7 +41,8 @@ public sealed class ResumeTests : EngineTest
         { "batch size", Short with { BatchSize = 7 } }, { "accumulation", Short with { Accumulation = 2 } },
         { "schedule", Short with { Schedule = ScheduleKind.Linear } }, { "schedule", Short with { Warmup = 3 } }, { "schedule", Short with { Cycles = 0.4 } },
         { "factor rate", Short with { FactorRate = 2e-2 } }, { "head rate", Short with { HeadRate = 1 } }, { "mixing rate", Short with { MixingRate = 1 } },
-        { "base rate", Short with { BaseRate = 1 } }, { "weight decay", Short with { WeightDecay = 0.1 } }, { "weight decay", Short with { DecayVectors = true } },
+        { "base rate", Short with { BaseRate = 1 } }, { "weight decay", Short with { WeightDecay = 0.1 } },
+        { "weight decay", Short with { DecayVectors = true } },
         { "betas", Short with { Beta2 = 0.98 } }, { "clip", Short with { Clip = null } }, { "label smoothing", Short with { LabelSmoothing = 0.1f } },
         { "augmentation", Short with { Augment = false } },
     };

@@ -81,7 +81,8 @@ public class TrainerTests : EngineTest
         Attach.Lora(model, "blocks.*.attn.(q|v)", 4, dropout: 0.5f, seed: 1);
         model.Head!.Train();
         var asked = new List<double>();
-        Trainer.Fit(model, new TinySet(16), Short with { Steps = 2, Progress = _ => { asked.Add(model.Accuracy(new TinySet(48))); asked.Add(model.Accuracy(new TinySet(48))); } });
+        Trainer.Fit(model, new TinySet(16),
+            Short with { Steps = 2, Progress = _ => { asked.Add(model.Accuracy(new TinySet(48))); asked.Add(model.Accuracy(new TinySet(48))); } });
         Assert.Equal(asked[0], asked[1]);
         Assert.Equal(asked[2], asked[3]);
     }

@@ -24,7 +24,8 @@ public sealed class VerifierTests : EngineTest
     public void A_wrong_number_fails_and_the_first_deviation_is_named()
     {
         Case("wrong",
-            """{"case": "c", "op": "gelu", "params": {}, "inputs": {"x": [2]}, "upstream": {"dy": [2]}, "expected": {"y": [2], "dx": [2]}, "tolerance_abs": {"y": 1e-6, "dx": 1e-6}}""",
+            """{"case": "c", "op": "gelu", "params": {}, "inputs": {"x": [2]}, "upstream": {"dy": [2]}, "expected": """
+            + """{"y": [2], "dx": [2]}, "tolerance_abs": {"y": 1e-6, "dx": 1e-6}}""",
             ("c/x", [0, 1]), ("c/dy", [1, 1]), ("c/y", [0, 0.9f]), ("c/dx", [0.5f, 7]));
         var (result, text) = Verify(_folder);
         Assert.Equal(1, result.ExitCode);
@@ -138,6 +139,7 @@ public sealed class VerifierTests : EngineTest
     {
         var path = Directory.CreateDirectory(Path.Combine(_folder, name)).FullName;
         File.WriteAllText(Path.Combine(path, "golden.json"), $"{{\"cases\": [{json}]}}");
-        SafetensorsWriter.Write(Path.Combine(path, "golden.safetensors"), [.. tensors.Select(static t => new TensorSource(t.Name, [t.Values.Length], t.Values))]);
+        SafetensorsWriter.Write(Path.Combine(path, "golden.safetensors"),
+            [.. tensors.Select(static t => new TensorSource(t.Name, [t.Values.Length], t.Values))]);
     }
 }
