@@ -13,9 +13,9 @@ rm -f "$folder"/*.pdb "$folder"/*.xml
 cp "$here/NanoLora.GpuBundle/torch_bench.py" "$folder/"
 cp -r "$here/../models/nano-vit/." "$folder/models/nano-vit/"
 cp -r "$here/../models/tasks" "$folder/models/tasks"
-for vectors in training models/vit; do
+for vectors in ops training models/vit models/timm_vit models/dinov2 models/llama models/gpt2 models/t5; do
   mkdir -p "$folder/golden/$(dirname "$vectors")"; cp -r "$here/../tests/NanoLora.Tests/Golden/$vectors" "$folder/golden/$vectors"
 done
-size=$(du -sm "$folder" | cut -f1)
-echo "$folder: $size MB"
-[ "$size" -lt 45 ] || { echo "gpu-bundle: more than 45 MB" >&2; exit 1; }
+size=$(du -sb "$folder" | cut -f1)
+echo "$folder: $((size / 1000000)) MB"
+[ "$size" -lt 45000000 ] || { echo "gpu-bundle: more than 45 MB" >&2; exit 1; }
