@@ -221,11 +221,10 @@ public sealed class Study
 
     private List<string> Matrices()
     {
-        var folder = _plan.Modules.Folder is { } given ? Path.Combine(_plan.Resolve(given), _modules[0]) : _folder.ModuleFolder(0, _plan.Tasks[0].Name);
-        if (_plan.Modules.Folder is null && !_folder.HasModule(0, _plan.Tasks[0].Name)) return [];
         using var backend = new CpuBackend(threads: 1);
         using var model = Vit.Load(_plan.Resolve(_plan.Model), backend);
-        using var module = Lora.Load(folder, model);
+        if (_plan.Modules.Folder is not { } given) return [.. Attach.Matching(model, _plan.Modules.Pattern).Select(l => l.Key)];
+        using var module = Lora.Load(Path.Combine(_plan.Resolve(given), _modules[0]), model);
         return [.. model.Linears().Select(l => l.Key).Where(module.Updates.ContainsKey)];
     }
 

@@ -19,12 +19,12 @@ public class PatchesTests
         var (rows, at) = (y.ToArray(), 0);
         var kept = new float[x.Length];
         for (var b = 0; b < batch; b++) for (var i = 0; i < 2; i++) for (var j = 0; j < 3; j++) for (var c = 0; c < channels; c++)
-        for (var u = 0; u < patch; u++) for (var v = 0; v < patch; v++)
-        {
-            var place = ((b * channels + c) * height + i * patch + u) * width + j * patch + v;
-            Assert.Equal(x[place], rows[at++]);
-            kept[place] = x[place];
-        }
+            for (var u = 0; u < patch; u++) for (var v = 0; v < patch; v++)
+            {
+                var place = ((b * channels + c) * height + i * patch + u) * width + j * patch + v;
+                Assert.Equal(x[place], rows[at++]);
+                kept[place] = x[place];
+            }
         Assert.Equal(kept, image.Gradient!.ToArray());
         Assert.Throws<ArgumentException>(() => image.Value.Patches(8));
     }
