@@ -30,7 +30,8 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public override double SquaredNorm(ReadOnlySpan<Tensor> tensors) => SumOfParts(tensors, SquaresKernel);
 
-    // So many numbers a tensor, all read back at once and added in double precision: waits for the device.
+    // So many numbers a tensor, each made in single precision with its rounding carried along (not every device has doubles); all are read back at once and
+    // added in double precision: waits for the device.
     private double SumOfParts(ReadOnlySpan<Tensor> tensors, Action<ArrayView<float>, ArrayView<float>> kernel)
     {
         if (tensors.IsEmpty) return 0;
