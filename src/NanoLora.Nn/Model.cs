@@ -58,6 +58,12 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     /// <summary>What the head sees: [B, features].</summary>
     public abstract Tensor Features(Tensor inputs);
 
+    /// <summary>What the head sees of a batch: [B, features]. Classifiers of texts need the rows' lengths; images are their inputs alone.</summary>
+    public virtual Tensor Features(Batch batch) => Features(batch.Inputs);
+
+    /// <summary>The class scores of a batch.</summary>
+    public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
+
     /// <inheritdoc/>
     public override Tensor Forward(Tensor inputs) =>
         (Head ?? throw new InvalidOperationException($"{Source}: the model has no head; give it one with NewHead.")).Forward(Features(inputs));

@@ -1,9 +1,13 @@
 namespace NanoLora.Nn;
 
 /// <summary>Inputs and what they should give.</summary>
-/// <param name="Inputs">As the model's Forward takes them: images are [B, C, Y, X].</param>
-/// <param name="Targets">I32; one class a row of the model's output.</param>
-public readonly record struct Batch(Tensor Inputs, Tensor Targets);
+/// <param name="Inputs">As the model's Forward takes them: images are [B, C, Y, X], texts are token ids I32 [B, T].</param>
+/// <param name="Targets">I32; one class a row of the model's output: [B], or for texts that learn to go on [B, T], -100 where nothing is to be learned.</param>
+public readonly record struct Batch(Tensor Inputs, Tensor Targets)
+{
+    /// <summary>For texts of unequal length: how many tokens each row has; those after them are padding. Null if all are full.</summary>
+    public int[]? Lengths { get; init; }
+}
 
 /// <summary>Samples that can be read in any order.</summary>
 public interface IDataset

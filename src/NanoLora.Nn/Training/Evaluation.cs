@@ -27,7 +27,7 @@ public static class Evaluation
         var correct = 0;
         ForEachBatch(data, batchSize, workspace ?? model.Backend.Main, (batch, indices) =>
         {
-            var guesses = model.Forward(batch.Inputs).ArgMax(-1).ToInts();
+            var guesses = model.Forward(batch).ArgMax(-1).ToInts();
             for (var i = 0; i < guesses.Length; i++) if (guesses[i] == data.Label(indices[i])) correct++;
         });
         return correct;
@@ -39,7 +39,7 @@ public static class Evaluation
         float[] all = [];
         ForEachBatch(data, batchSize, workspace ?? model.Backend.Main, (batch, indices) =>
         {
-            var features = model.Features(batch.Inputs);
+            var features = model.Features(batch);
             if (all.Length == 0) all = new float[data.Count * features.Cols];
             features.CopyTo(all.AsSpan(indices[0] * features.Cols, features.Count));
         });

@@ -99,7 +99,7 @@ public static class Trainer
                 using var scope = workspace.Scope();
                 var samples = sampler.Batch((long)number);
                 var batch = data.Read(workspace, samples, options.Augment ? workspace.NextStream() : null);
-                var loss = model.Forward(batch.Inputs).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
+                var loss = model.Forward(batch).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
                 if (options.Accumulation > 1) loss = loss.Scale((float)samples.Length / total);      // the mean over the step's samples, not over its batches
                 loss.Backward();
                 sum += loss.Item();
