@@ -19,7 +19,8 @@ public sealed class PeftTextTests : IDisposable
             foreach (var one in GoldenFormats.Read("peft").GetProperty("cases").EnumerateArray())
             {
                 var name = one.GetProperty("folder").GetString()!;
-                if (one.GetProperty("verdict").GetString() != "load" || !one.TryGetProperty("tensor", out _) || name == "modules-to-save") continue;
+                var more = name is "dora" or "dora-rslora" or "init-pissa" or "lora-bias";
+                if ((one.GetProperty("verdict").GetString() != "load" && !more) || !one.TryGetProperty("tensor", out _) || name == "modules-to-save") continue;
                 data.Add(name, one.GetProperty("base").GetString()!, one.GetProperty("tolerance_abs").GetDouble());
             }
             return data;
@@ -41,9 +42,13 @@ public sealed class PeftTextTests : IDisposable
         var plain = Near($"{on}/logits", 2e-5);
         Attach.Load(model, Path.Combine(Folder, name));
         var adapted = Near($"{name}/logits", tolerance);
-        Attach.Merge(model);
-        Near($"{name}/logits", tolerance);
-        Attach.Unmerge(model);
+        if (name == "lora-bias") Assert.Contains("lora_bias", Assert.Throws<InvalidOperationException>(() => Attach.Merge(model)).Message, StringComparison.Ordinal);
+        else
+        {
+            Attach.Merge(model);
+            Near($"{name}/logits", tolerance);
+            Attach.Unmerge(model);
+        }
         Assert.Equal(adapted, Logits());
         Attach.Detach(model);
         Assert.Equal(plain, Logits());
