@@ -106,6 +106,12 @@ public static class Attach
             return;
         }
         var module = PeftFolder.Load(folder, model);
+        if (module.Head is not null && model is not Classifier)
+        {
+            module.Dispose();
+            throw new CheckpointException(folder, "modules_to_save",
+                "the adapter replaces the output layer, which only a classifier's can be; merge it with the software that made it.");
+        }
         Module(model, module);
         if (module.Head is not { } head || model is not Classifier classifier) return;
         var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];

@@ -108,8 +108,8 @@ public sealed class LoraModule : IDisposable
     /// <summary>The head that was trained with it, or null.</summary>
     public HeadWeights? Head { get; }
 
-    /// <summary>The number of values in A and B.</summary>
-    public long Count => Updates.Values.Sum(l => (long)l.A.Value.Count + l.B.Value.Count);
+    /// <summary>The number of values in A and B, and in a bias or a magnitude.</summary>
+    public long Count => Updates.Values.Sum(static u => u.Parameters().Sum(static p => (long)p.Value.Value.Count));
 
     /// <summary>Refuses a module that has a part which is no linear function of it, for an operation that would add modules up.</summary>
     /// <exception cref="ArgumentException">There is one: the module and the kind are named.</exception>

@@ -34,12 +34,17 @@ public sealed partial class Svd
             Orthonormalise(q, k, columns);
             var c = new double[rows * k];
             for (var i = 0; i < rows; i++)
-                for (var j = 0; j < k; j++) c[i * k + j] = TensorPrimitives.Dot<double>(matrix.Slice(i * columns, columns), Row(q, j, columns));
+            {
+                var row = matrix.Slice(i * columns, columns);
+                for (var j = 0; j < k; j++) c[i * k + j] = TensorPrimitives.Dot<double>(row, Row(q, j, columns));
+            }
             var small = Of(c, rows, k);
             var next = new double[k * columns];                                        // Uᵀ A
             for (var i = 0; i < rows; i++)
-                for (var j = 0; j < k; j++)
-                    TensorPrimitives.MultiplyAdd<double>(matrix.Slice(i * columns, columns), small.Left[j * rows + i], Row(next, j, columns), Row(next, j, columns));
+            {
+                var row = matrix.Slice(i * columns, columns);
+                for (var j = 0; j < k; j++) Add(Row(next, j, columns), small.Left[j * rows + i], row);
+            }
             if (round + 1 < MaxRounds && !small.IsSettled(next, q, count, columns))
             {
                 q = next;
@@ -68,8 +73,11 @@ public sealed partial class Svd
     private void Combine(int n, double[] q, Span<double> v)
     {
         v.Clear();
-        for (var j = 0; j < Columns; j++) TensorPrimitives.MultiplyAdd<double>(Row(q, j, v.Length), Right[n * Columns + j], v, v);
+        for (var j = 0; j < Columns; j++) Add(v, Right[n * Columns + j], Row(q, j, v.Length));
     }
+
+    // y += a x
+    private static void Add(Span<double> y, double a, ReadOnlySpan<double> x) => TensorPrimitives.MultiplyAdd<double>(x, a, y, y);
 
     // Whether u_nᵀ A is s_n v_n for the leading ones.
     private bool IsSettled(double[] next, double[] q, int count, int columns)
@@ -97,7 +105,7 @@ public sealed partial class Svd
             var row = Row(q, n, columns);
             var before = TensorPrimitives.Norm<double>(row);
             for (var pass = 0; pass < 2; pass++)
-                for (var m = 0; m < n; m++) TensorPrimitives.MultiplyAdd<double>(Row(q, m, columns), -TensorPrimitives.Dot<double>(Row(q, m, columns), row), row, row);
+                for (var m = 0; m < n; m++) Add(row, -TensorPrimitives.Dot<double>(Row(q, m, columns), row), Row(q, m, columns));
             var norm = TensorPrimitives.Norm<double>(row);
             if (norm <= 1e-12 * before || norm == 0) row.Clear();
             else TensorPrimitives.Divide<double>(row, norm, row);

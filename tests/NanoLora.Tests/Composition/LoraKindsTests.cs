@@ -3,7 +3,7 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Composition;
 
-/// <summary>DoRA, PiSSA and LoRA with a bias: what they start from, what they add, how they merge, what files keep of them, and where they are refused.</summary>
+/// <summary>DoRA, PiSSA and LoRA with a bias: their start, what they add, how they merge, what files keep of them, and where they are refused.</summary>
 public class LoraKindsTests : EngineTest
 {
     private const string Pattern = "blocks.*.(attn.(q|v)|mlp.fc1)";

@@ -3,7 +3,9 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Training;
 
-/// <summary>Training on tokens: the mean is one over all targets of a step, what is ignored teaches nothing, and a killed training ends with the same bits.</summary>
+/// <summary>
+/// Training on tokens: the mean is one over all targets of a step, what is ignored teaches nothing, and a killed training ends with the same bits.
+/// </summary>
 public class TextTrainingTests : EngineTest
 {
     private static readonly FitOptions Short = new() { Steps = 8, BatchSize = 4, FactorRate = 1e-2, Seed = 3, Warmup = 1 };
@@ -101,7 +103,8 @@ public class TextTrainingTests : EngineTest
         using var model = T5.Load(Path.Combine(AppContext.BaseDirectory, "Golden", "training", "bases", "t5"), Backend, keepType: false);
         using (Workspace.Scope(grad: false))
         {
-            Tensor inputs = Workspace.From([5, 6, 7, 1, 8, 1, 0, 0], new Shape(2, 4)), targets = Workspace.From([9, 10, 1, 11, 1, Batch.Ignored], new Shape(2, 3));
+            var inputs = Workspace.From([5, 6, 7, 1, 8, 1, 0, 0], new Shape(2, 4));
+            var targets = Workspace.From([9, 10, 1, 11, 1, Batch.Ignored], new Shape(2, 3));
             var batch = new Batch(inputs, targets) { Lengths = [4, 2] };
             var seen = Workspace.From([model.StartToken, 9, 10, model.StartToken, 11, 1], new Shape(2, 3));
             Assert.Equal(model.Forward(inputs, seen, 4, 2).ToArray(), model.Forward(batch).ToArray());
