@@ -54,8 +54,11 @@ internal sealed class DecoderClassifier : TextClassifier
         if (Head is null) throw new InvalidOperationException($"{Source}: there is no head to save; give it one with NewHead, or save the decoder.");
         var config = _model.ConfigJson();
         var standard = Pooling == TextPooling.Last && Head.Bias is null;
-        TextFile.Write(this, folder, json => ClassifierFile.Write(json, config, this, standard), _model.IsTransposed);
+        TextFile.Write(this, folder, json => ClassifierFile.Write(json, config, this, standard), IsTransposed);
     }
+
+    /// <inheritdoc/>
+    internal override bool IsTransposed(string path) => _model.IsTransposed(path);
 
     /// <inheritdoc/>
     public override void Dispose()
