@@ -9,6 +9,7 @@ public static partial class PeftFolder
     private const string Weights = "adapter_model.safetensors", OldWeights = "adapter_model.bin";
     private const string Prefix = "base_model.model.";
     private const string HeadPath = "head";                        // where a model has the linear that gives its outputs
+    private const string PoolerPath = "pooler";                    // and the linear below it that files count as a part of it
     private const string PatchPath = "patch";                      // where an image model has its patch embedding
     private const string LabelsKey = "labels";                     // metadata of the weights: the classes of the head, a JSON list
 
