@@ -86,7 +86,7 @@ public sealed class ChatTests : IDisposable
             await process.StandardInput.FlushAsync();
             using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
             Assert.Equal(1, await process.StandardOutput.ReadAsync(new char[1].AsMemory(), patience.Token));
-            using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"])) kill.WaitForExit();
+            using (var kill = Process.Start("/bin/sh", ["-c", $"kill -INT {process.Id}"])) await kill.WaitForExitAsync(patience.Token);
             await process.StandardInput.WriteLineAsync("/exit");
             await process.StandardInput.FlushAsync();
             await process.StandardOutput.ReadToEndAsync(patience.Token);
