@@ -92,8 +92,8 @@ public sealed class TextGeneratorTests : IDisposable
         Assert.Equal(("Once upon a time", Finish.EndToken, comma), (token.Text, token.Finish, token.Tokens[^1]));
         var full = _generator.Generate("", new() { MaxTokens = 1000, IgnoreEnd = true });
         Assert.Equal((511, Finish.Context), (full.Tokens.Count, full.Finish));
-        var short_ = _generator.Generate("", new() { Context = 30 });
-        Assert.Equal((29, Finish.Context), (short_.Tokens.Count, short_.Finish));
+        var cut = _generator.Generate("", new() { Context = 30 });
+        Assert.Equal((29, Finish.Context), (cut.Tokens.Count, cut.Finish));
         // A row that ends early does not end the others.
         var rows = _generator.Generate(["Once upon a time", "The dog"], new() { MaxTokens = 30, StopStrings = [", there"] });
         Assert.Equal(("", Finish.StopString, 30), (rows[0].Text, rows[0].Finish, rows[1].Tokens.Count));
