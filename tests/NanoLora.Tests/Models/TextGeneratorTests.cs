@@ -7,7 +7,8 @@ namespace NanoLora.Tests.Models;
 /// <summary>Texts from texts: streams, batches, ends, what is refused. The model is the bundled one.</summary>
 public sealed class TextGeneratorTests : IDisposable
 {
-    private const string Story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. ";
+    private const string Story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. "
+        + "One day, she saw a big, red ball. ";
 
     private static readonly string Stories = Path.Combine(RepositoryRoot.Folder, "models", "stories260K");
     private static readonly string[] Prompts = ["Once upon a time", "The dog", "Lily saw a big red"];
@@ -205,7 +206,8 @@ public sealed class TextGeneratorTests : IDisposable
         using var model = (T5)TextGenerator.LoadModel(ModelGoldenTests.Folder("t5"), _backend);
         var generator = new TextGenerator(model, new WordsTokenizer(model.Vocabulary));
         string[] prompts = ["5 17 60 33 8 1", "42 1", "7 7 91 1"];
-        foreach (var options in (ReadOnlySpan<GenerationOptions>)[new() { MaxTokens = 150, IgnoreEnd = true }, new() { MaxTokens = 20, Temperature = 2, TopK = 50 }])
+        GenerationOptions likeliest = new() { MaxTokens = 150, IgnoreEnd = true }, drawn = new() { MaxTokens = 20, Temperature = 2, TopK = 50 };
+        foreach (var options in (GenerationOptions[])[likeliest, drawn])
         {
             var together = generator.Generate(prompts, options);
             for (var row = 0; row < prompts.Length; row++)
