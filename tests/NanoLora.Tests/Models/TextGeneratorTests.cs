@@ -218,6 +218,27 @@ public sealed class TextGeneratorTests : IDisposable
         Assert.Equal([1], model.EndTokens);
     }
 
+    /// <summary>What ends a text is in generation_config.json, or in config.json where there is none.</summary>
+    [Theory]
+    [InlineData("{}", "2")]
+    [InlineData("{\"eos_token_id\": [5, 500, 7, -1]}", "5 7")]
+    [InlineData("{\"eos_token_id\": 9}", "9")]
+    [InlineData("{\"eos_token_id\": \"</s>\"}", null)]
+    public void TheFilesSayWhatEndsAText(string config, string? expected)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"])
+            File.Copy(Path.Combine(ModelGoldenTests.Folder("llama"), file), Path.Combine(folder.Path, file));
+        File.WriteAllText(Path.Combine(folder.Path, "generation_config.json"), config);
+        if (expected is null)
+        {
+            Assert.Equal("eos_token_id", Assert.Throws<CheckpointException>(() => LanguageModel.Load(folder.Path, _backend)).Field);
+            return;
+        }
+        using var model = LanguageModel.Load(folder.Path, _backend);
+        Assert.Equal(expected, string.Join(' ', model.EndTokens));
+    }
+
     private float[] Logits()
     {
         using var scope = _backend.Scope(grad: false);
