@@ -90,7 +90,7 @@ public sealed class TextGeneratorTests : IDisposable
         Assert.Equal((Story[..Story.IndexOf("One day", StringComparison.Ordinal)], Finish.StopString), (stopped.Text, stopped.Finish));
         var comma = _generator.Tokenizer.Encode("a,", addSpecialTokens: false)[^1];
         var token = _generator.Generate("", new() { Stop = [comma] });
-        Assert.Equal(("Once upon a time", Finish.EndToken, comma), (token.Text, token.Finish, token.Tokens[^1]));
+        Assert.Equal(("Once upon a time", Finish.EndToken, comma), (token.Text, token.Finish, token.Tokens[token.Tokens.Count - 1]));
         var full = _generator.Generate("", new() { MaxTokens = 1000, IgnoreEnd = true });
         Assert.Equal((511, Finish.Context), (full.Tokens.Count, full.Finish));
         var cut = _generator.Generate("", new() { Context = 30 });
