@@ -17,6 +17,7 @@ public sealed partial class GpuBackend : Backend
     private readonly GpuPool _pool;
     private readonly Staging _staging;
     private readonly Launcher _launch;
+    private long _operandBytes;
 
     /// <summary>The best device of this machine: CUDA, then a GPU by OpenCL, then a processor by OpenCL.</summary>
     /// <exception cref="GpuException">There is none.</exception>
@@ -73,7 +74,7 @@ public sealed partial class GpuBackend : Backend
     internal Launcher Launcher => _launch;
 
     /// <summary>Bytes of all operands and results of kernels and copies so far, each counted once a kernel: what the device's memory moves at least.</summary>
-    internal long OperandBytes { get; private set; }
+    internal long OperandBytes => Interlocked.Read(ref _operandBytes);
 
     /// <inheritdoc/>
     public override Storage Allocate(long bytes) => _pool.Take(bytes);
@@ -207,7 +208,7 @@ public sealed partial class GpuBackend : Backend
         if (x.Storage is not GpuStorage storage || storage.Backend != this)
             throw new InvalidOperationException($"{Name} was given a tensor {x.Shape} of {x.Backend.Name}; copy it over first.");
         if (writes) storage.ClearMirror();
-        OperandBytes += (long)x.Count * x.DType.Bytes();
+        Interlocked.Add(ref _operandBytes, (long)x.Count * x.DType.Bytes());
         return storage;
     }
 

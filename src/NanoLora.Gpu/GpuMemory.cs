@@ -95,14 +95,19 @@ internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Launc
         }
     }
 
-    /// <summary>Whether a driver says that there is no memory left, and not that the device has failed.</summary>
-    internal static bool IsLackOfMemory(AcceleratorException error) => error switch
+    private static bool IsLackOfMemory(AcceleratorException error) => error switch
     {
-        CudaException cuda => cuda.Error == CudaError.CUDA_ERROR_OUT_OF_MEMORY,
-        CLException cl => cl.Error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_RESOURCES or CLError.CL_OUT_OF_HOST_MEMORY
-            or CLError.CL_INVALID_BUFFER_SIZE,
+        CudaException cuda => IsLackOfMemory(cuda.Error),
+        CLException cl => IsLackOfMemory(cl.Error),
         _ => true,
     };
+
+    /// <summary>Whether CUDA says that there is no memory left, and not that the device has failed.</summary>
+    internal static bool IsLackOfMemory(string error) => error == nameof(CudaError.CUDA_ERROR_OUT_OF_MEMORY);
+
+    /// <summary>The same of OpenCL.</summary>
+    internal static bool IsLackOfMemory(CLError error) => error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_RESOURCES
+        or CLError.CL_OUT_OF_HOST_MEMORY or CLError.CL_INVALID_BUFFER_SIZE;
 
     private DeviceMemoryException OutOfMemory(long size, Exception? error)
     {

@@ -36,8 +36,8 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     /// <summary>Groups that share <paramref name="count"/> elements out; each thread goes on by the size of the grid.</summary>
     public KernelConfig Elements(int count) => (Math.Clamp((int)(((long)count + GroupSize - 1) / GroupSize), 1, Crowd), GroupSize);
 
-    /// <summary>One group for each of <paramref name="count"/> rows.</summary>
-    public KernelConfig Rows(int count) => (Math.Max(1, count), GroupSize);
+    /// <summary>One group for each of <paramref name="count"/> rows; a smaller one where all threads together would be more than an int counts.</summary>
+    public KernelConfig Rows(int count) => (Math.Max(1, count), Math.Min(GroupSize, LargestPower(int.MaxValue / Math.Max(1, count))));
 
     private static int LargestPower(int most) => 1 << int.Log2(Math.Max(1, most));
 
