@@ -19,7 +19,7 @@ namespace NanoLora;
 //     memory are read 1/2 a number a multiplication for s and 3/8 for y. Rows there have one four more than they need (p: a quarter more), which begins
 //     them in different banks.
 //
-// Backward (AttentionBackward.cs). The scores are made again. One kernel owns queries, and makes Σ_j p dp and dq in two passes over the keys; the other owns
+// Backward (Attention.Backward.cs). The scores are made again. One kernel owns queries, and makes Σ_j p dp and dq in two passes over the keys; the other owns
 // keys, and goes through the queries of all heads that read them: no two groups write to one place.
 
 public sealed partial class GpuBackend
@@ -71,11 +71,12 @@ public sealed partial class GpuBackend
         Load(tileQ, rows, T.Size, q, s.Q.At(batch, head, time), s.Q.RowStride, s.Queries - time, s.Size, T.Across * T.Down);
         Float4x4 o = default, w = default;
         Float4 max = new(float.NegativeInfinity, float.NegativeInfinity, float.NegativeInfinity, float.NegativeInfinity), sum = default;
+        var works = time + ty < s.Queries;
         int first = s.FirstKey(time), last = s.LastKey(time, rows);
         for (var key = first; key < last; key += keys)
         {
             Float4x4 p = default;
-            AddDots<T>(ref p, tileQ, slab, T.Down, k, s.K.At(batch, head / s.GroupSize, key), s.K.RowStride, last - key, s.Size);
+            AddDots<T>(ref p, works, tileQ, slab, T.Down, k, s.K.At(batch, head / s.GroupSize, key), s.K.RowStride, last - key, s.Size);
             p = new(Scores(s, a, p.A, mask, key + tx, T.Across), Scores(s, b, p.B, mask, key + tx, T.Across),
                 Scores(s, c, p.C, mask, key + tx, T.Across), Scores(s, d, p.D, mask, key + tx, T.Across));
 
@@ -92,7 +93,8 @@ public sealed partial class GpuBackend
             w = w.RowsTimes(shrink);
 
             Store<T>(tileP, T.Down, p);
-            AddWeighted<T>(ref o, ref w, tileP, slab, T.Down, v, s.V.At(batch, head / s.GroupSize, key), s.V.RowStride, last - key, s.Size, isThere: false);
+            AddWeighted<T>(ref o, ref w, works, tileP, slab, T.Down, v, s.V.At(batch, head / s.GroupSize, key), s.V.RowStride, last - key, s.Size,
+                isThere: false);
         }
 
         Group.Barrier();
