@@ -210,14 +210,15 @@ internal sealed unsafe class Staging : IDisposable
 
     internal void ToHost(ArrayView<byte> from, Span<byte> to)
     {
-        if (_used > 0) Wait();
         for (var done = 0; done < to.Length;)
         {
             var part = Math.Min(to.Length - done, Size);
-            try { from.SubView(done, part).CopyToCPUUnsafeAsync(_accelerator.DefaultStream, ref _address[0], part); }
+            if (_used + part > Size) Wait();
+            var at = _used;                                                            // beside what is still on its way to the device: one wait for both
+            try { from.SubView(done, part).CopyToCPUUnsafeAsync(_accelerator.DefaultStream, ref _address[at], part); }
             catch (AcceleratorException error) { throw _launcher.Failed(error); }
             Wait();
-            new ReadOnlySpan<byte>(_address, part).CopyTo(to[done..]);
+            new ReadOnlySpan<byte>(_address + at, part).CopyTo(to[done..]);
             done += part;
         }
     }

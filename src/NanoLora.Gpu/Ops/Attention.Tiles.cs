@@ -19,8 +19,8 @@ public sealed partial class GpuBackend
             Load(slab, 4 * T.Across, T.SlabCols, x, from + cols, stride, there, size - cols, T.Across * down);
             Group.Barrier();
             var fours = works ? Fours(size - cols, T.SlabCols) : 0;
-            for (var i = 0; i < fours; i++)
-                s.AddProductTransposed(Float4x4.From(a, ty * pitchA + cols / 4 + i, down * pitchA), Float4x4.From(slab, tx * pitch + i, T.Across * pitch));
+            int fromA = ty * pitchA + cols / 4, from = tx * pitch;
+            for (var i = 0; i < fours; i++) s.AddProductTransposed(Float4x4.From(a, fromA + i, down * pitchA), Float4x4.From(slab, from + i, T.Across * pitch));
         }
     }
 
@@ -38,9 +38,10 @@ public sealed partial class GpuBackend
                 Group.Barrier();
             }
             var fours = works ? Fours(there - row, T.SlabRows) : 0;
+            var fromP = ty * pitchP + row / 4;
             for (var i = 0; i < fours; i++)
             {
-                var weights = Float4x4.From(p, ty * pitchP + row / 4 + i, down * pitchP);
+                var weights = Float4x4.From(p, fromP + i, down * pitchP);
                 o.AddProduct(weights, Float4x4.From(slab, 4 * i * pitch + tx, pitch));
                 if (T.Size > 4 * T.Across) w.AddProduct(weights, Float4x4.From(slab, 4 * i * pitch + T.Across + tx, pitch));
             }

@@ -65,8 +65,6 @@ public sealed partial class GpuBackend
         var meeting = SharedMemory.Allocate<Float4>(T.Across * T.Down);
         int t = Group.IdxX, tx = t % T.Across, ty = t / T.Across, rows = 4 * T.Down, keys = 4 * T.Across;
         int tiles = (s.Queries + rows - 1) / rows, batch = Grid.IdxX / tiles / s.Heads, head = Grid.IdxX / tiles % s.Heads, time = Grid.IdxX % tiles * rows;
-        QueryRow a = new(s, batch, head, time + ty), b = new(s, batch, head, time + ty + T.Down), c = new(s, batch, head, time + ty + 2 * T.Down),
-            d = new(s, batch, head, time + ty + 3 * T.Down);
 
         Load(tileQ, rows, T.Size, q, s.Q.At(batch, head, time), s.Q.RowStride, s.Queries - time, s.Size, T.Across * T.Down);
         Float4x4 o = default, w = default;
@@ -77,8 +75,11 @@ public sealed partial class GpuBackend
         {
             Float4x4 p = default;
             AddDots<T>(ref p, works, tileQ, slab, T.Down, k, s.K.At(batch, head / s.GroupSize, key), s.K.RowStride, last - key, s.Size);
-            p = new(Scores(s, a, p.A, mask, key + tx, T.Across), Scores(s, b, p.B, mask, key + tx, T.Across),
-                Scores(s, c, p.C, mask, key + tx, T.Across), Scores(s, d, p.D, mask, key + tx, T.Across));
+            // Where a query stands is worked out again each time: it would take registers from the products.
+            p = new(Scores(s, new(s, batch, head, time + ty), p.A, mask, key + tx, T.Across),
+                Scores(s, new(s, batch, head, time + ty + T.Down), p.B, mask, key + tx, T.Across),
+                Scores(s, new(s, batch, head, time + ty + 2 * T.Down), p.C, mask, key + tx, T.Across),
+                Scores(s, new(s, batch, head, time + ty + 3 * T.Down), p.D, mask, key + tx, T.Across));
 
             meeting[t] = new(p.A.Max(), p.B.Max(), p.C.Max(), p.D.Max());
             Group.Barrier();

@@ -12,8 +12,12 @@ internal struct Float4x4
 
     public Float4x4(Float4 a, Float4 b, Float4 c, Float4 d) => (A, B, C, D) = (a, b, c, d);
 
-    /// <summary>The fours at <paramref name="at"/> and three times <paramref name="step"/> further on.</summary>
-    public static Float4x4 From(ArrayView<Float4> x, int at, int step) => new(x[at], x[at + step], x[at + 2 * step], x[at + 3 * step]);
+    /// <summary>The fours at <paramref name="at"/> and three times <paramref name="step"/> further on: a constant, so that one address serves all.</summary>
+    public static Float4x4 From(ArrayView<Float4> x, int at, int step)
+    {
+        var from = x.SubView(at);
+        return new(from[0], from[step], from[2 * step], from[3 * step]);
+    }
 
     public readonly Float4x4 Transposed() => new(new(A.X, B.X, C.X, D.X), new(A.Y, B.Y, C.Y, D.Y), new(A.Z, B.Z, C.Z, D.Z), new(A.W, B.W, C.W, D.W));
 

@@ -27,14 +27,12 @@ public class GpuAttentionTests(DeviceFixture fixture) : IClassFixture<DeviceFixt
         Agrees(fixture.Backend, size, queries, keys, heads, keyHeads, new AttentionOptions(causal, window, softcap), masked);
 
     // Which checks every access to memory, shared memory too.
-    [Theory]
-    [InlineData(13, 11, 19, 2, 1, true, 0, 0, true)]
-    [InlineData(5, 9, 17, 2, 2, false, 6, 3, false)]
-    public void The_interpreter_agrees_with_the_processor(int size, int queries, int keys, int heads, int keyHeads, bool causal, int window, float softcap,
-        bool masked)
+    [Fact]
+    public void The_interpreter_agrees_with_the_processor()
     {
         using var backend = new GpuBackend(GpuDevice.Interpreter);
-        Agrees(backend, size, queries, keys, heads, keyHeads, new AttentionOptions(causal, window, softcap), masked);
+        Agrees(backend, 13, 6, 11, 2, 1, new AttentionOptions(Causal: true), masked: true);
+        Agrees(backend, 5, 5, 9, 1, 1, new AttentionOptions(Window: 6, Softcap: 3), masked: false);
         Assert.Equal(0, backend.LiveBlocks);
     }
 
@@ -104,7 +102,11 @@ public class GpuAttentionTests(DeviceFixture fixture) : IClassFixture<DeviceFixt
             y.Backward(backend.Main.From(Normals(5, y.Count), y.Shape));
             return [y.ToArray(), q.Gradient!.ToArray(), k.Gradient!.ToArray(), v.Gradient!.ToArray(), masked ? m.Gradient!.ToArray() : []];
 
-            Parameter Filled(ulong stream, Shape shape) => new(backend.Main.From(Normals(stream, shape.Count), shape)) { Trains = true };
+            Parameter Filled(ulong stream, Shape shape)
+            {
+                using var x = backend.Main.From(Normals(stream, shape.Count), shape);
+                return new(x) { Trains = true };
+            }
         }
     }
 

@@ -13,7 +13,8 @@ public class GpuTroubleTests
     {
         using var backend = new GpuBackend(GpuDevice.Interpreter);
         var main = backend.Main;
-        using var w = new Parameter(main.From([0.1f, 0.2f, -0.3f, 0.4f, 0.5f, 0.6f], new Shape(3, 2))) { Trains = true };
+        using var values = main.From([0.1f, 0.2f, -0.3f, 0.4f, 0.5f, 0.6f], new Shape(3, 2));
+        using var w = new Parameter(values) { Trains = true };
         using Tensor x = main.From([1f, 2f, 3f, 4f], new Shape(2, 2)), targets = main.From([0, 2], new Shape(2)),
             weights = main.From([1f, 2f, 3f], new Shape(3));
         for (var step = 0; step < 3; step++)
@@ -29,32 +30,33 @@ public class GpuTroubleTests
         }
     }
 
-    [Theory]
-    [InlineData("full")]
-    [InlineData("lora")]
-    public void A_step_of_a_model_waits_once(string method)
+    [Fact]
+    public void A_step_of_a_model_waits_once()
     {
         using var backend = new GpuBackend(GpuDevice.Interpreter);
         var config = new VitConfig
         {
             ImageSize = 4, PatchSize = 2, Channels = 1, HiddenSize = 4, Layers = 1, Heads = 2, IntermediateSize = 4, Labels = ["a", "b"],
         };
-        using var vit = Vit.Create(config, backend, seed: 1);
-        using var module = method == "lora" ? Attach.Lora(vit, "*.attn.(q|v)", rank: 2, seed: 1) : null;
-        if (method == "full") vit.Train();
-        vit.Head!.Train();
-        using var optimiser = new AdamW([.. vit.Trained().Select(static p => new Trained(p.Value, p.Key, 1e-3, 0.01))]);
-        using Tensor images = backend.Main.Zeros(new Shape(2, 1, 4, 4)), labels = backend.Main.From([0, 1], new Shape(2));
-        for (var step = 1; step <= 2; step++)
+        using Tensor images = backend.Main.Zeros(new Shape(1, 1, 4, 4)), labels = backend.Main.From([1], new Shape(1));
+        foreach (var full in (bool[])[true, false])
         {
-            var before = backend.Waits;
-            using var scope = backend.Scope();
-            var loss = vit.Forward(images).CrossEntropy(labels);
-            loss.Backward();
-            loss.Item();
-            optimiser.Step(1);
-            optimiser.ClearGradients();
-            Assert.Equal(before + 1, backend.Waits);
+            using var vit = Vit.Create(config, backend, seed: 1);
+            using var module = full ? null : Attach.Lora(vit, "*.attn.(q|v)", rank: 2, seed: 1);
+            if (full) vit.Train();
+            vit.Head!.Train();
+            using var optimiser = new AdamW([.. vit.Trained().Select(static p => new Trained(p.Value, p.Key, 1e-3, 0.01))]);
+            for (var step = 1; step <= 2; step++)
+            {
+                var before = backend.Waits;
+                using var scope = backend.Scope();
+                var loss = vit.Forward(images).CrossEntropy(labels);
+                loss.Backward();
+                loss.Item();
+                optimiser.Step(1);
+                optimiser.ClearGradients();
+                Assert.Equal(before + 1, backend.Waits);
+            }
         }
     }
 
@@ -195,8 +197,8 @@ public class GpuTroubleTests
 
         float[] Run(Backend backend)
         {
-            using var x = new Parameter(backend.Main.From(logits, new Shape(4, 7))) { Trains = true };
             using var scope = backend.Scope();
+            using var x = new Parameter(backend.Main.From(logits, new Shape(4, 7))) { Trains = true };
             var weight = weighted ? backend.Main.From([1f, 2f, 0.5f, 1f, 3f, 1f, 0f], new Shape(7)) : null;
             var loss = x.Value.CrossEntropy(backend.Main.From([3, 0, 2, 1], new Shape(4)), Reduction.Sum, smoothing: smoothing, weight: weight);
             loss.Backward();
