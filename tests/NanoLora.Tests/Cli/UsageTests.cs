@@ -49,7 +49,7 @@ public class UsageTests
         Assert.DoesNotMatch(@"\n {2}-\S+[^\n]*  \r?\n", run.Out);             // every option says what it does
     }
 
-    public static TheoryData<string> Commands => ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "inspect", "verify", "study", "doctor"];
+    public static TheoryData<string> Commands => ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "inspect", "verify", "study", "doctor", "pull"];
 
     [Theory]
     [InlineData("nanolora: ", "'polish'", "polish")]
