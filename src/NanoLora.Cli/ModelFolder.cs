@@ -15,6 +15,7 @@ internal static class ModelFolder
         if (Directory.Exists(name) || File.Exists(name) || !HubCache.IsName(name)) return name;
         if (HubCache.FromEnvironment().Find(name) is { } cached) return cached;
         return !name.Contains('/') ? name
-            : throw new CommandException($"{name}: there is no such folder, and no model of that name in the cache; nanolora pull {name} downloads it.");
+            : throw new CommandException(
+                $"{name}: there is no such file or folder, and no model of that name in the cache; nanolora pull {name} would download it.");
     }
 }

@@ -44,7 +44,8 @@ internal static class PullCommand
         {
             var pulled = client.PullAsync(name, options, session.Cancellation).GetAwaiter().GetResult();
             bar.Dispose();
-            session.Note($"{name} at {pulled.Commit[..12]}: {pulled.Files.Count} files, {Printable.Bytes(pulled.Bytes)}, {Printable.Bytes(pulled.Downloaded)} of them new");
+            var (files, bytes, fresh) = (pulled.Files.Count, Printable.Bytes(pulled.Bytes), Printable.Bytes(pulled.Downloaded));
+            session.Note($"{name} at {pulled.Commit[..12]}: {files} files, {bytes}, {fresh} of them new");
             session.Out.WriteLine(Printable.Of(pulled.Folder));
             return 0;
         }

@@ -59,8 +59,8 @@ public sealed class HubClient : IDisposable
     private async Task<HubListing> ListAsync(string repository, HubPullOptions options, CancellationToken cancellation)
     {
         var uri = _http.At($"api/models/{repository}/revision/{Uri.EscapeDataString(options.Revision)}?blobs=true");
-        var json = await _timing.RetryAsync(() => _http.ReadAsync(repository, uri, HubListing.MostBytes, cancellation), static () => 0, options.Note, cancellation)
-            .ConfigureAwait(false);
+        var json = await _timing.RetryAsync(() => _http.ReadAsync(repository, uri, HubListing.MostBytes, cancellation), static () => 0, options.Note,
+            cancellation).ConfigureAwait(false);
         return HubListing.Parse(repository, json);
     }
 

@@ -51,7 +51,8 @@ internal static class HubErrors
             ("GatedRepo", _) => $"the model is gated: accept its terms at {page} and set HF_TOKEN to a token of that account.",
             ("RevisionNotFound", _) => "there is no such revision; check --revision, or leave it out for main.",
             ("EntryNotFound", _) => "a file of the listing is not there; run the command again.",
-            ("RepoNotFound", _) or (_, 401 or 404) => $"there is no such model at {settings.Endpoint.Host}, or it is not for everybody; check the name, and {token}.",
+            ("RepoNotFound", _) or (_, 401 or 404) =>
+                $"there is no such model at {settings.Endpoint.Host}, or it is not for everybody ({(int)status}); check the name, and {token}.",
             (_, 403) => $"{who} refuses access (403); accept the model's terms at {page}, and {token}.",
             (_, 429) => $"{who} has had too many requests (429); wait a while{(withToken ? "" : ", or set HF_TOKEN, which may do more")}.",
             (_, >= 500) => $"{who} fails ({(int)status}); what has arrived is kept, run the command again later.",

@@ -46,7 +46,8 @@ internal sealed record HubListing(string Commit, IReadOnlyList<(string Name, lon
     private static (string Name, long? Size, string? Hash) File(string repository, JsonElement entry)
     {
         var name = Text(Field(entry, "rfilename")) ?? throw Wrong(repository, "siblings.rfilename", "the name of a file");
-        if (HubNames.Forged(name) is { } why) throw new HubException(repository, $"\"{HubNames.Shown(name)}\": {why}; this listing is forged, nothing was written.");
+        if (HubNames.Forged(name) is { } why)
+            throw new HubException(repository, $"\"{HubNames.Shown(name)}\": {why}; this listing is forged, nothing was written.");
         var large = Field(entry, "lfs") is { ValueKind: JsonValueKind.Object } lfs ? lfs : (JsonElement?)null;
         var hash = large is { } l ? Text(Field(l, "sha256")) : Text(Field(entry, "blobId"));
         if (hash is not null && !HubNames.IsHash(hash, large is null ? 40 : 64)) throw Wrong(repository, $"{HubNames.Shown(name)}: hash", "SHA-1 or SHA-256");

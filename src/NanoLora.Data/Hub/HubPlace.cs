@@ -113,7 +113,7 @@ internal sealed class CachePlace(HubCache cache, string repository, string revis
     }
 }
 
-/// <summary>A folder of the user's: the files themselves; what is on its way lies in <c>.cache/huggingface/download</c> in it, as with the hub's own client.</summary>
+/// <summary>A folder of the user's, for the files themselves; what is on its way lies in <c>.cache/huggingface/download</c> in it.</summary>
 internal sealed class FolderPlace(HubCache cache, string repository, string folder) : HubPlace
 {
     private readonly Dictionary<string, bool> _right = new(StringComparer.Ordinal);

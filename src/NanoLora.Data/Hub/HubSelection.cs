@@ -34,7 +34,8 @@ internal static class HubSelection
 
     private static HashSet<string> Default(IReadOnlyList<string> names)
     {
-        var chosen = names.Where(static name => Small.Any(pattern => Depth(pattern) == Depth(name) && Matches(pattern, name))).ToHashSet(StringComparer.Ordinal);
+        var small = names.Where(static name => Small.Any(pattern => Depth(pattern) == Depth(name) && Matches(pattern, name)));
+        var chosen = small.ToHashSet(StringComparer.Ordinal);
         foreach (var forms in Weights)
         {
             var found = forms.Select(patterns => names.Where(name => Matches(patterns, name) && Depth(name) == 0).ToList()).FirstOrDefault(f => f.Count > 0);

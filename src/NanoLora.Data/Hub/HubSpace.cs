@@ -15,7 +15,7 @@ internal static class HubSpace
         var free = Free(folder) ?? HubFile.MostBytes;
         if (bytes <= free) return;
         throw new HubException(repository, string.Create(CultureInfo.InvariantCulture,
-            $"{bytes:N0} bytes are to come, {free:N0} are free where {folder} is; make room, or name another disk with --out or HF_HOME. Nothing was downloaded."));
+            $"{bytes:N0} bytes are to come, {free:N0} are free where {folder} is; make room, or name another disk with --out or HF_HOME. Nothing came yet."));
     }
 
     private static long? Free(string folder)
