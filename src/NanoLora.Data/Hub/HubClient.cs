@@ -121,7 +121,7 @@ public sealed class HubClient : IDisposable
     {
         var missing = files.ToDictionary(f => f, f => place.Missing(f, cancellation));
         HubSpace.Check(repository, place.Folder, missing.Values.Aggregate(Int128.Zero, static (sum, m) => sum + m));
-        long before = 0, total = files.Sum(f => f.Size);
+        long before = 0, fresh = 0, total = files.Sum(f => f.Size);
         foreach (var file in files)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -138,13 +138,14 @@ public sealed class HubClient : IDisposable
                         Progress = done => options.Progress?.Invoke(new(file.Name, base_ + done, total)), Note = options.Note,
                     };
                     await download.ToAsync(place.Path(file), place.Partial(file), cancellation).ConfigureAwait(false);
+                    fresh += missing[file];
                 }
                 place.Show(file, cancellation);
             }
             before += file.Size;
             options.Progress?.Invoke(new(file.Name, before, total));
         }
-        return missing.Values.Sum();
+        return fresh;
     }
 
     private Uri At(string repository, string commit, string name) =>

@@ -60,7 +60,8 @@ public sealed class PullTests : IDisposable
 
     private CliRun Tool(string[] args, params (string Name, string? Value)[] variables)
     {
-        (string, string?)[] own = [("HF_HUB_CACHE", _hub.Cache), ("HF_HOME", _hub.At("home")), ("HF_TOKEN", null), ("HUGGING_FACE_HUB_TOKEN", null)];
+        (string, string?)[] own =
+            [("HF_HUB_CACHE", _hub.Cache), ("HF_HOME", _hub.At("home")), ("HF_TOKEN", null), ("HUGGING_FACE_HUB_TOKEN", null), ("no_proxy", "127.0.0.1")];
         return ToolProcess.Run(args, variables: [.. own, .. variables]).Run;
     }
 }

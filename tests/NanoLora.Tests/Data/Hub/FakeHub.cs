@@ -1,3 +1,4 @@
+using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -12,6 +13,9 @@ internal sealed class FakeHub : IDisposable
 
     private readonly Dictionary<string, byte[]> _files = new(StringComparer.Ordinal);
     private readonly string _folder = Directory.CreateTempSubdirectory("nanolora-hub-").FullName;
+
+    // What this machine's variables say of a proxy is not for loopback.
+    static FakeHub() => HttpClient.DefaultProxy = new WebProxy();
 
     public FakeHub(params (string Name, int Length)[] files)
     {

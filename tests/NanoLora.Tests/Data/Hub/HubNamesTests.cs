@@ -9,18 +9,16 @@ public sealed class HubNamesTests
     [
         "../config.json", "a/../../config.json", "..", ".", "a/..", "a/./b", "a//b", "a/", "/etc/passwd", "//server/share", "C:/windows", "c:x", "..\\x",
         "a\\..\\b", "\\\\server\\x", "", "a\0b", "a\nb", "a\u001b[2Jb", "a\u0085b", "a\u007fb", "con", "NUL.txt", "sub/COM1", "lpt9.json", "com¹",
-        "aux .x", "ab:c", "ab:$DATA", "a<b", "a>b", "a\"b", "a|b", "a?b", "a*b", "x.", "x ", " x", "sub./x", "sub /x", "...", "a\u202eb", "a\u200bb", "\ufeffa", "a\u2028b", new('x', 256),
+        "aux .x", "ab:c", "ab:$DATA", "a<b", "a>b", "a\"b", "a|b", "a?b", "a*b", "x.", "x ", " x", "sub./x", "sub /x", "...", "a\u202eb", "a\u200bb",
+        "\ufeffa", "a\u2028b", new string('x', 256),
         string.Join('/', Enumerable.Repeat("folder", 200)),
     ];
 
     [Theory, MemberData(nameof(Hostile))]
     public void Hostile_names_are_refused(string name) => Assert.NotNull(HubNames.Forged(name) ?? HubNames.Unportable(name));
 
-    [Theory]
-    [InlineData("a\ud800b")]
-    [InlineData("\udc00")]
-    [InlineData("a\ud800")]
-    public void Half_a_surrogate_pair_is_refused(string name) => Assert.NotNull(HubNames.Unportable(name));
+    [Fact]
+    public void Half_a_surrogate_pair_is_refused() => Assert.All((string[])["a\ud800b", "\udc00", "a\ud800"], name => Assert.NotNull(HubNames.Unportable(name)));
 
     [Theory]
     [InlineData("config.json")]
@@ -62,7 +60,8 @@ public sealed class HubNamesTests
         try
         {
             var plain = From(("HF_HOME", home));
-            Assert.Equal((HubSettings.DefaultEndpoint + "/", Path.Combine(home, "hub"), null), (plain.Endpoint.AbsoluteUri, plain.CacheFolder, plain.Token));
+            Assert.Equal((HubSettings.DefaultEndpoint + "/", Path.Combine(home, "hub")), (plain.Endpoint.AbsoluteUri, plain.CacheFolder));
+            Assert.Null(plain.Token);
             File.WriteAllText(Path.Combine(home, "token"), " hf_file\n");
             Assert.Equal("hf_file", From(("HF_HOME", home)).Token);
             Assert.Equal("hf_old", From(("HF_HOME", home), ("HUGGING_FACE_HUB_TOKEN", "hf_old")).Token);

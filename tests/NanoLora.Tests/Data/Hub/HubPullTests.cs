@@ -14,7 +14,7 @@ public sealed class HubPullTests
         using var hub = new FakeHub(Model);
         var pulled = await hub.PullAsync();
         Assert.Equal(hub.Repository("snapshots", FakeHub.Commit), pulled.Folder);
-        Assert.Equal((300_700, 300_700), (pulled.Bytes, pulled.Downloaded));
+        Assert.Equal((300_700L, 300_700L), (pulled.Bytes, pulled.Downloaded));
         Assert.Equal(FakeHub.Commit, File.ReadAllText(hub.Repository("refs", "main")));
         foreach (var name in pulled.Files)
         {
@@ -196,7 +196,7 @@ public sealed class HubPullTests
         using var hub = new FakeHub(Model);
         var told = new List<HubProgress>();
         await hub.PullAsync(new() { Progress = told.Add });
-        Assert.Equal(("model.safetensors", 300_700, 300_700), (told[^1].File, told[^1].Done, told[^1].Total));
+        Assert.Equal(("model.safetensors", 300_700L, 300_700L), (told[^1].File, told[^1].Done, told[^1].Total));
         Assert.Equal(told.Select(t => t.Done), told.Select(t => t.Done).Order());
     }
 }
