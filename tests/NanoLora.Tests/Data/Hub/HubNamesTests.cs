@@ -18,7 +18,8 @@ public sealed class HubNamesTests
     public void Hostile_names_are_refused(string name) => Assert.NotNull(HubNames.Forged(name) ?? HubNames.Unportable(name));
 
     [Fact]
-    public void Half_a_surrogate_pair_is_refused() => Assert.All((string[])["a\ud800b", "\udc00", "a\ud800"], name => Assert.NotNull(HubNames.Unportable(name)));
+    public void Half_a_surrogate_pair_is_refused() =>
+        Assert.All((string[])["a\ud800b", "\udc00", "a\ud800"], name => Assert.NotNull(HubNames.Unportable(name)));
 
     [Theory]
     [InlineData("config.json")]
