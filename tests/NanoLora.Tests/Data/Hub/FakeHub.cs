@@ -53,10 +53,10 @@ internal sealed class FakeHub : IDisposable
     public static bool IsLarge(string name) => name.EndsWith(".safetensors", StringComparison.Ordinal) || name.EndsWith(".bin", StringComparison.Ordinal);
 
     public string Hash(string name) => Convert.ToHexStringLower(IsLarge(name) ? SHA256.HashData(this[name])
-        : SHA1.HashData([.. Encoding.ASCII.GetBytes($"blob {this[name].Length}\0"), .. this[name]]));
+        : CryptographicOperations.HashData(HashAlgorithmName.SHA1, [.. Encoding.ASCII.GetBytes($"blob {this[name].Length}\0"), .. this[name]]));
 
     /// <summary>Pulls, less patiently than users do.</summary>
-    public async Task<HubSnapshot> PullAsync(HubPullOptions? options = null, string? token = null, CancellationToken cancellation = default, string name = Name)
+    public async Task<HubSnapshot> PullAsync(HubPullOptions? options = null, string? token = null, string name = Name, CancellationToken cancellation = default)
     {
         var settings = new HubSettings { Endpoint = new(Server.Address), CacheFolder = Cache, Token = token };
         var timing = new HubTiming
