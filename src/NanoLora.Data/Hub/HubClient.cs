@@ -143,7 +143,6 @@ public sealed class HubClient : IDisposable
                 place.Show(file, cancellation);
             }
             before += file.Size;
-            options.Progress?.Invoke(new(file.Name, before, total));
         }
         return fresh;
     }
