@@ -62,6 +62,7 @@ internal sealed class Tool(Session session)
             TrainCommand.Create(session),
             PretrainCommand.Create(session),
             BundleCommand.Create(session),
+            PullCommand.Create(session),
             VerifyCommand.Create(session),
             DoctorCommand.Create(session),
         };

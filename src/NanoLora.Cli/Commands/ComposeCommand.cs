@@ -26,7 +26,7 @@ internal static class ComposeCommand
 
     public static Command Create(Session session)
     {
-        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var modules = new Argument<string[]>("MODULE") { Description = "Folders of PEFT adapters, or of such folders.", Arity = ArgumentArity.OneOrMore };
         var output = Inputs.Required("--out", "DIR", "The folder to write.");
         var method = Inputs.Text("--method", "M", "uniform: equal weights. learned: softmax(v), one v for each matrix, trained on --task.", "uniform");
@@ -78,7 +78,7 @@ internal static class ComposeCommand
         if (!request.Export && File.Exists(Path.Combine(request.Output, Adapters.PeftConfig)))
             throw new CommandException($"{request.Output} is an adapter folder; name another for the composition.");
         using var backend = Devices.Open(request.Device);
-        using var model = Vit.Load(request.Model, backend);
+        using var model = Vit.Load(ModelFolder.Of(request.Model), backend);
         var modules = Adapters.Load(model, request.Modules);
         try
         {

@@ -11,7 +11,7 @@ internal static class EvalCommand
 {
     public static Command Create(Session session)
     {
-        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var task = Inputs.Required("--task", "TASK", $"What to measure on: {TaskInput.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
@@ -35,7 +35,7 @@ internal static class EvalCommand
             if (!parsed.GetValue(probe) && parsed.GetValue(draw) is null && parsed.GetResult(shots) is { Implicit: false })
                 throw new UsageException("--shots goes with --probe or --draw.");
             using var backend = Devices.Open(parsed.GetValue(device)!);
-            using var base_ = Vit.Load(parsed.GetValue(model)!, backend);
+            using var base_ = Vit.Load(ModelFolder.Of(parsed.GetValue(model)!), backend);
             if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
             var processor = base_.Processor();
             var input = new TaskInput(parsed.GetValue(task)!, parsed.GetValue(data), parsed.GetValue(invert), parsed.GetValue(share));

@@ -14,7 +14,7 @@ internal static class PredictCommand
 
     public static Command Create(Session session)
     {
-        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var images = new Argument<string[]>("IMAGE") { Description = ImageInput.Help + ".", Arity = ArgumentArity.OneOrMore };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var invert = TaskInput.InvertOption();
@@ -37,7 +37,7 @@ internal static class PredictCommand
 
     private static int Run(Session session, Backend backend, string folder, string? adapter, string[] inputs, int top, bool invert)
     {
-        using var model = Vit.Load(folder, backend);
+        using var model = Vit.Load(ModelFolder.Of(folder), backend);
         if (adapter is not null) Adapters.Attach(model, adapter);
         if (model.Head is null) throw new CommandException($"{folder} has no head; give an adapter that has one.");
         if (model.Config.ImageMean is null || model.Config.ImageStd is null)

@@ -15,7 +15,7 @@ internal static class TrainCommand
     public static Command Create(Session session)
     {
         var options = new ModuleOptions();
-        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var task = Inputs.Text("--task", "TASK", $"What to learn: {TaskInput.Help}.");
         var all = Inputs.Switch("--all-upstream", "Instead of one task, every upstream task of --data, each into a folder of its own within --out.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets.");
@@ -91,7 +91,7 @@ internal static class TrainCommand
             using var left = OutputFolder.NotLeftEmpty(folder);
             OutputFolder.PrepareAdapter(folder);
             using var backend = Devices.Open(device);
-            using var model = Vit.Load(modelFolder, backend);
+            using var model = Vit.Load(ModelFolder.Of(modelFolder), backend);
             var processor = model.Processor();
             var task = read(processor);
             var settings = Settings(task, inverted);

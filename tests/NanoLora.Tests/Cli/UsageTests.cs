@@ -50,7 +50,7 @@ public class UsageTests
     }
 
     public static TheoryData<string> Commands =>
-        ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "generate", "chat", "inspect", "verify", "study", "doctor"];
+        ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "generate", "chat", "inspect", "verify", "study", "doctor", "pull"];
 
     [Theory]
     [InlineData("nanolora: ", "'polish'", "polish")]
