@@ -4,7 +4,11 @@ namespace NanoLora.Data;
 /// <param name="Ids">The ids.</param>
 /// <param name="Learned">Which of them a training asks the model for.</param>
 /// <param name="IsCut">Whether something did not fit.</param>
-internal readonly record struct TextRow(int[] Ids, bool[] Learned, bool IsCut);
+internal readonly record struct EncodedSample(int[] Ids, bool[] Learned, bool IsCut)
+{
+    /// <summary>Whether there is anything to learn; nothing stands before the first token, so it cannot be asked for.</summary>
+    public bool Teaches => Learned.AsSpan(Math.Min(1, Ids.Length)).Contains(true);
+}
 
 /// <summary>
 /// Makes the token ids of samples: what stands before a text, what ends one, which tokens are learned, and what is cut off. Several threads may use one at
@@ -39,6 +43,19 @@ public sealed class TextEncoder
         _begin = [.. probe.Ids.Zip(probe.SpecialTokensMask).TakeWhile(static p => p.Second == 1).Select(static p => p.First)];
     }
 
+    /// <summary>The encoder of a model's folder: its tokenizer, and the end token that its files name.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="maxLength">The most tokens of a sample.</param>
+    /// <param name="chat">Whether conversations are to be written, which needs the folder's chat template.</param>
+    /// <param name="end">The end token where the files name none.</param>
+    /// <exception cref="InvalidDataException">There is no tokenizer, or a file is damaged; the message names file and field.</exception>
+    /// <exception cref="ChatTemplateException">The template is asked for and there is none, or it cannot be read.</exception>
+    public static TextEncoder Load(string folder, int maxLength, bool chat = false, int? end = null)
+    {
+        var tokenizer = Tokenizer.Load(folder);
+        return new(tokenizer, maxLength, EndToken.Of(folder, tokenizer) ?? end, chat ? ChatTemplate.Load(folder) : null);
+    }
+
     /// <summary>The tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
@@ -49,10 +66,13 @@ public sealed class TextEncoder
     public int? End { get; }
 
     /// <summary>The ids that generation goes on from: a prompt with what stands before a text.</summary>
-    public int[] Prompt(string prompt)
+    /// <param name="prompt">The prompt.</param>
+    /// <param name="most">The most ids; the beginning of a longer prompt is cut off.</param>
+    public int[] Prompt(string prompt, int most = int.MaxValue)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        int[] ids = [.. _begin, .. Ids(prompt)];
+        var own = Ids(prompt);
+        int[] ids = [.. _begin, .. own[Math.Clamp(own.Length - Math.Max(0, most - _begin.Length), 0, own.Length)..]];
         return ids.Length > 0 || End is null ? ids : [End.Value];                     // families without a first token begin with the one that ends
     }
 
@@ -66,18 +86,29 @@ public sealed class TextEncoder
         return (before, both.Length > alone.Length && both.AsSpan().StartsWith(alone) ? both[alone.Length..] : Ids(answer));
     }
 
-    /// <summary>A whole text for a classifier, with all that the model expects around it.</summary>
-    internal TextRow Whole(string text)
+    /// <summary>A whole text for a model that reads it at once, with all that the model expects around it.</summary>
+    public int[] Whole(string text) => Whole(text, out _);
+
+    /// <summary>As above, telling whether it was cut.</summary>
+    internal int[] Whole(string text, out bool isCut)
     {
+        ArgumentNullException.ThrowIfNull(text);
         var encoded = Tokenizer.Encode(text, null, new EncodeOptions { Truncation = new(MaxLength) { KeepOverflow = true } });
-        int[] ids = [.. encoded.Ids];
-        if (ids.Length == 0 && End is { } end) ids = [end];
-        return new(ids, [], encoded.Overflowing.Count > 0);
+        isCut = encoded.Overflowing.Count > 0;
+        return encoded.Ids.Count > 0 || End is null ? [.. encoded.Ids] : [End.Value];
+    }
+
+    /// <summary>What a model writes that has read the prompt: the ids of the answer and the end token, cut to the length.</summary>
+    internal int[] Written(string answer, out bool isCut)
+    {
+        int[] ids = End is { } end ? [.. Ids(answer), end] : Ids(answer);
+        isCut = ids.Length > MaxLength;
+        return isCut ? ids[..MaxLength] : ids;
     }
 
     /// <summary>A sample to go on with.</summary>
     /// <exception cref="InvalidDataException">The template refuses the conversation, or the model has none.</exception>
-    internal TextRow Continued(TextSample sample)
+    internal EncodedSample Continued(TextSample sample)
     {
         if (sample.Messages.Count > 0) return Chat(sample);
         if (sample.Answer.Length == 0) return Row([], Ids(sample.Text));
@@ -86,7 +117,7 @@ public sealed class TextEncoder
     }
 
     // begin | prompt | answer | end: the last two are learned.
-    private TextRow Row(ReadOnlySpan<int> prompt, int[] answer)
+    private EncodedSample Row(ReadOnlySpan<int> prompt, int[] answer)
     {
         int[] tail = End is { } end ? [.. answer, end] : answer;
         var room = Math.Clamp(MaxLength - _begin.Length - tail.Length, 0, prompt.Length);
@@ -97,7 +128,7 @@ public sealed class TextEncoder
         return new(ids[..length], learned[..length], room < prompt.Length || length < ids.Length);
     }
 
-    private TextRow Chat(TextSample sample)
+    private EncodedSample Chat(TextSample sample)
     {
         if (_template is null)
             throw new InvalidDataException($"{sample.Place}: the model's folder has no chat template, so it is not known how a conversation is written; "
