@@ -2,11 +2,15 @@ using System.Runtime.InteropServices;
 
 namespace NanoLora.Cli;
 
-/// <summary>Turns Ctrl-C and a request to terminate into a cancellation, once; the second ends the process as if nobody listened.</summary>
+/// <summary>
+/// Turns Ctrl-C and a request to terminate into a cancellation, once; the second ends the process as if nobody listened. A conversation takes Ctrl-C for itself
+/// while it answers.
+/// </summary>
 internal sealed class Interrupt : IDisposable
 {
     private readonly CancellationTokenSource _source = new();
     private readonly PosixSignalRegistration _int, _term;
+    private Action? _instead;
 
     public Interrupt(TextWriter error)
     {
@@ -15,6 +19,12 @@ internal sealed class Interrupt : IDisposable
 
         void Handle(PosixSignalContext signal)
         {
+            if (signal.Signal == PosixSignal.SIGINT && _instead is { } instead)
+            {
+                signal.Cancel = true;
+                instead();
+                return;
+            }
             if (_source.IsCancellationRequested) return;
             signal.Cancel = true;
             error.WriteLine();
@@ -24,6 +34,9 @@ internal sealed class Interrupt : IDisposable
     }
 
     public CancellationToken Token => _source.Token;
+
+    /// <summary>What Ctrl-C does instead, until it is null again.</summary>
+    public void Take(Action? instead) => Volatile.Write(ref _instead, instead);
 
     public void Dispose()
     {

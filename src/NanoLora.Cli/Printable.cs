@@ -7,13 +7,18 @@ namespace NanoLora.Cli;
 internal static class Printable
 {
     /// <summary>A text from a file that nobody vouches for: a terminal must not obey it, so control characters become visible.</summary>
-    public static string Of(string text)
+    public static string Of(string text) => Visible(text, char.IsControl);
+
+    /// <summary>The same of a text of several lines: line breaks and tabs stay.</summary>
+    public static string Lines(string text) => Visible(text, static c => char.IsControl(c) && c is not ('\n' or '\t'));
+
+    private static string Visible(string text, Func<char, bool> isHidden)
     {
-        if (!text.Any(char.IsControl)) return text;
+        if (!text.Any(isHidden)) return text;
         var shown = new StringBuilder(text.Length);
         foreach (var c in text)
         {
-            if (char.IsControl(c)) shown.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}");
+            if (isHidden(c)) shown.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}");
             else shown.Append(c);
         }
         return shown.ToString();

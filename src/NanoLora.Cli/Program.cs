@@ -10,7 +10,7 @@ public static class Program
     {
         Utf8();
         using var interrupt = new Interrupt(Console.Error);
-        return Run(args, Console.Out, Console.Error, interrupt.Token);
+        return new Tool(new Session(args, Console.Out, Console.Error, interrupt.Token) { In = Console.In, Interrupt = interrupt }).Run();
     }
 
     /// <summary>Runs a command line within this process.</summary>
@@ -18,15 +18,16 @@ public static class Program
     /// <param name="output">Where results go.</param>
     /// <param name="error">Where progress and errors go.</param>
     /// <param name="cancellation">Ends long work after its current step.</param>
+    /// <param name="input">What a prompt or a conversation is read from; nothing if null.</param>
     /// <returns>0: done. 1: failed, <paramref name="error"/> says why in one line. 2: wrong usage. 3: verify found something that is not built. 130:
     /// interrupted.</returns>
-    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default) =>
-        new Tool(new Session(args, output, error, cancellation)).Run();
+    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default,
+        TextReader? input = null) => new Tool(new Session(args, output, error, cancellation) { In = input ?? TextReader.Null }).Run();
 
-    // Tables and names have letters that the code pages of some consoles lack.
+    // Tables, names and texts have letters that the code pages of some consoles lack.
     private static void Utf8()
     {
-        try { Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false); }
+        try { Console.OutputEncoding = Console.InputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false); }
         catch (IOException) { }                                                        // no console: then nobody reads it there
     }
 }

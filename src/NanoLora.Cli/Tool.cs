@@ -56,6 +56,8 @@ internal sealed class Tool(Session session)
             StudyCommand.Create(session),
             InspectCommand.Create(session),
             PredictCommand.Create(session),
+            GenerateCommand.Create(session),
+            ChatCommand.Create(session),
             EvalCommand.Create(session),
             ComposeCommand.Create(session),
             TrainCommand.Create(session),
@@ -85,6 +87,7 @@ internal sealed class Tool(Session session)
           nanolora demo                         the comparison on a held-out task with the bundled model and modules, in about a minute
           nanolora inspect models/nano-vit      what is in a model, an adapter or a weight file
           nanolora compose --help               to mix modules of your own
+          nanolora generate models/stories260K --prompt "Once upon a time"
           nanolora study --help                 to compare on many tasks, yours among them
           nanolora doctor                       what this machine has, and whether it computes rightly
 

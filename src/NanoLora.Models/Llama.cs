@@ -76,7 +76,9 @@ public sealed class Llama : LanguageModel
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         var weights = new Llama2cWeights(path, backend);
-        return new Llama(weights.Config, weights, LlamaFile.Names(["model.", ""], postNorms: false), path);
+        var model = new Llama(weights.Config, weights, LlamaFile.Names(["model.", ""], postNorms: false), path);
+        ((ITextModel)model).Tokens = Llama2cWeights.Tokens;
+        return model;
     }
 
     /// <summary>Builds the model of an open file.</summary>
