@@ -15,7 +15,7 @@ internal static class ComposeCommand
         public required string Method { get; init; }
         public double? Scale { get; init; }
         public TaskInput? Task { get; init; }
-        public TextInput? Texts { get; init; }
+        public TextTaskInput? Texts { get; init; }
         public int? Shots { get; init; }
         public int Draw { get; init; }
         public bool All { get; init; }
@@ -147,7 +147,8 @@ internal static class ComposeCommand
         var data = work.Dataset(work.Task.Train, "training");
         if (work.Classifier is { } classifier) Heads.NearestMean(classifier, data);
         else if (request.Method != "learned") return $"{work.Task.Name}: {work.Measured(batchSize)}";       // nothing is there to train
-        return Fit(session, request, work.Model, data, batchSize) ? $"{work.Task.Name}: {work.Measured(batchSize)} Trained on {work.Task.Train.Count:N0}." : null;
+        if (!Fit(session, request, work.Model, data, batchSize)) return null;
+        return string.Create(CultureInfo.InvariantCulture, $"{work.Task.Name}: {work.Measured(batchSize)} Trained on {work.Task.Train.Count:N0}.");
     }
 
     // False if it was interrupted.

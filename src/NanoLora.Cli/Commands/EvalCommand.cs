@@ -25,9 +25,9 @@ internal static class EvalCommand
         var command = new ToolCommand("eval", "Measures the accuracy on a task's test part; of a language model the perplexity.", """
             Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as by train and
             compose: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
-            adapter that was trained on a draw is measured with the --draw and --seed it was trained with. On texts to go on with, the perplexity and the share of
-            tokens foreseen are over what a training learns from (a completion, the assistant's words), and of prompts also how many completions the model writes
-            to the letter.
+            adapter that was trained on a draw is measured with the --draw and --seed it was trained with. On texts to go on with, perplexity and the share of
+            tokens foreseen are over what a training learns from (a completion, the assistant's words), and of prompts also how many completions the model
+            writes to the letter.
             """,
             "nanolora eval models/nano-vit --adapter mine --task photos",
             "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
@@ -44,7 +44,8 @@ internal static class EvalCommand
             if (TextModels.Reads(parsed.GetValue(model)!, parsed.GetValue(task)))
             {
                 TextOptions.RefuseImages(parsed, data, invert);
-                if (parsed.GetValue(draw) is not null && !parsed.GetValue(probe)) throw new UsageException("--draw goes with --probe: texts are divided once for all draws.");
+                if (parsed.GetValue(draw) is not null && !parsed.GetValue(probe))
+                    throw new UsageException("--draw goes with --probe: texts are divided once for all draws.");
                 var drawn = parsed.GetValue(probe) ? new TextMeasuring.Probe(parsed.GetValue(shots), parsed.GetValue(draw) ?? 0, parsed.GetValue(seed)) : null;
                 return TextMeasuring.Evaluate(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter),
                     texts.Of(parsed, parsed.GetValue(task)!, parsed.GetValue(share)), drawn);

@@ -15,7 +15,10 @@ internal static class PredictCommand
     public static Command Create(Session session)
     {
         var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
-        var images = new Argument<string[]>("IMAGE|TEXT") { Description = $"{ImageInput.Help}; for a model of texts the texts.", Arity = ArgumentArity.OneOrMore };
+        var images = new Argument<string[]>("IMAGE|TEXT")
+        {
+            Description = $"{ImageInput.Help}; for a model of texts the texts.", Arity = ArgumentArity.OneOrMore,
+        };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var invert = TaskInput.InvertOption();
         var top = Inputs.Whole("--top", "How many classes to show.", 5);
@@ -33,7 +36,8 @@ internal static class PredictCommand
             if (TextModels.Reads(parsed.GetValue(model)!))
             {
                 TextOptions.RefuseImages(parsed, invert);
-                return TextMeasuring.Predict(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top));
+                var (folder, texts) = (parsed.GetValue(model)!, parsed.GetValue(images)!);
+                return TextMeasuring.Predict(session, backend, folder, parsed.GetValue(adapter), texts, parsed.GetValue(top));
             }
             return Run(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!,
                 parsed.GetValue(top), parsed.GetValue(invert));

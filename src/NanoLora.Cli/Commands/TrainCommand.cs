@@ -34,7 +34,8 @@ internal static class TrainCommand
         var device = Devices.Option();
         var every = ResumableTraining.EveryOption();
         var texts = new TextOptions();
-        var pack = Inputs.Switch("--pack", "Texts to go on with: put short ones one behind the other in a row, with an end token between. A token sees those before its own.");
+        var pack = Inputs.Switch("--pack",
+            "Texts to go on with: put short ones one behind the other in a row, with an end token between. A token sees the texts before its own.");
         var accumulate = Inputs.OptionalWhole("--accumulate", "Texts: batches whose gradients add up before a step; 1 if not given.");
         var dora = Inputs.Switch("--dora", "Texts: train a DoRA, which has the lengths of the weight's rows beside A and B.");
         var pissa = Inputs.Switch("--pissa", "Texts: start from the leading singular vectors of the weight (PiSSA); written as a LoRA of twice the rank.");
@@ -80,8 +81,9 @@ internal static class TrainCommand
                     EvalEvery = parsed.GetValue(look),
                     Sample = parsed.GetValue(sample),
                 };
-                var learning = new TextTraining(session, parsed.GetValue(model)!, texts.Of(parsed, file, parsed.GetValue(share)), usual, parsed.GetValue(device)!);
-                return learning.Run(parsed.GetValue(output)!, parsed.GetValue(resume));
+                var input = texts.Of(parsed, file, parsed.GetValue(share));
+                return new TextTraining(session, parsed.GetValue(model)!, input, usual, parsed.GetValue(device)!)
+                    .Run(parsed.GetValue(output)!, parsed.GetValue(resume));
             }
             texts.Refuse(parsed, ofTexts);
             if (parsed.GetValue(all) == (parsed.GetValue(task) is not null)) throw new UsageException("give either --task or --all-upstream.");

@@ -14,7 +14,7 @@ internal static class TextMeasuring
     public sealed record Probe(int Shots, int Draw, ulong Seed);
 
     /// <summary>Measures a model on the test samples, or on all where there are none.</summary>
-    public static int Evaluate(Session session, Backend backend, string model, string? adapter, TextInput input, Probe? probe)
+    public static int Evaluate(Session session, Backend backend, string model, string? adapter, TextTaskInput input, Probe? probe)
     {
         using var work = TextWork.Open(session, model, backend, input, adapter);
         if (probe is not null) Fit(work, probe);
@@ -53,6 +53,9 @@ internal static class TextMeasuring
     {
         if (model.Head is null) throw new CommandException($"{model.Source} has no head; give an adapter that has one, --probe, or --rank-answers.");
         if (model.Labels.Count != task.Classes.Count)
-            throw new CommandException($"the head of {model.Source} names {model.Labels.Count} classes, {task.Name} has {task.Classes.Count}; give the adapter of this task.");
+        {
+            throw new CommandException($"the head of {model.Source} names {model.Labels.Count} classes, {task.Name} has {task.Classes.Count}; "
+                + "give the adapter of this task.");
+        }
     }
 }

@@ -23,7 +23,8 @@ internal static class TextModels
     /// <summary>Opens a model that writes texts.</summary>
     /// <exception cref="CommandException">It only reads them.</exception>
     public static Model Writer(string model, Backend backend) =>
-        Encoders.Contains(Type(model)) ? throw new CommandException($"{model} is a {Type(model)}, which classifies texts and writes none; give texts with labels.")
+        Encoders.Contains(Type(model))
+            ? throw new CommandException($"{model} is a {Type(model)}, which classifies texts and writes none; give texts with labels.")
             : TextGenerator.LoadModel(model, backend);
 
     /// <summary>Opens a model to classify texts.</summary>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using NanoLora.Data;
+using NanoLora.Experiments;
 
 namespace NanoLora.Cli;
 
@@ -19,7 +20,7 @@ internal sealed class TextOptions
     private readonly Option<int?> _length = Inputs.OptionalWhole("--max-length",
         $"Texts: the most tokens of a sample, longer ones are cut; what the model is made for, at most {UsualLength}, if not given.", 2);
     private readonly Option<bool> _rank = Inputs.Switch("--rank-answers",
-        "Texts with labels: take the names of the classes for what follows the text. The class is then the one whose tokens have the largest mean of log probabilities.");
+        "Texts with labels: take the names of classes for what follows the text; the class is the one with the largest mean of log probabilities a token.");
     private readonly Option<string?> _template = Inputs.Text("--template", "T",
         @"With --rank-answers: how a text and the name of its class stand together; ""{text}\n{label}"" if not given. \n is a line break.");
 
@@ -30,7 +31,7 @@ internal sealed class TextOptions
     }
 
     /// <summary>What a command line says of the task.</summary>
-    public TextInput Of(ParseResult parsed, string task, double? testShare) => new(task)
+    public TextTaskInput Of(ParseResult parsed, string task, double? testShare) => new(task)
     {
         Test = parsed.GetValue(_test), Fields = parsed.GetValue(_fields), TestShare = testShare, RanksAnswers = parsed.GetValue(_rank),
         Template = parsed.GetValue(_template), MaxLength = parsed.GetValue(_length),
@@ -57,7 +58,7 @@ internal sealed class TextOptions
 
 /// <summary>What a command takes as a task on texts.</summary>
 /// <param name="Task">The file.</param>
-internal sealed record TextInput(string Task)
+internal sealed record TextTaskInput(string Task)
 {
     public string? Test { get; init; }
     public string? Fields { get; init; }
@@ -69,19 +70,23 @@ internal sealed record TextInput(string Task)
     /// <summary>Reads the task; what is left out is told.</summary>
     /// <param name="session">Who is told, and who ends it.</param>
     /// <param name="classes">The classes of a model's head, if it has one.</param>
-    public TextTask Read(Session session, IReadOnlyList<string>? classes = null)
+    /// <param name="again">Whether all that is left out has been told.</param>
+    public TextTask Read(Session session, IReadOnlyList<string>? classes = null, bool again = false)
     {
         if (Directory.Exists(Task)) throw new CommandException($"{Task} is a folder; a task on texts is a .jsonl or .csv file.");
         if (Template is not null && !RanksAnswers) throw new UsageException("--template goes with --rank-answers.");
         var task = TextTask.Read(Task, new TextTaskOptions
         {
             TestFile = Test, TestShare = TestShare, Fields = Named(), Classes = classes, Cancellation = session.Cancellation,
-            Note = line => session.Note($"{Printable.Of(line)}"),
+            Note = again ? null : line => session.Note($"{Printable.Of(line)}"),
         });
         if (!RanksAnswers) return task;
         if (task.Kind != TextKind.Labelled) throw new UsageException($"--rank-answers goes with texts that have labels; {Task} has none.");
         return task.AsCompletions(Unescaped(Template ?? TextTask.UsualTemplate));
     }
+
+    /// <summary>What goes into settings and cards.</summary>
+    public IReadOnlyList<Fact> Facts() => RanksAnswers ? [new("template", Template ?? Escaped(TextTask.UsualTemplate))] : [];
 
     private Dictionary<string, string> Named()
     {
@@ -93,6 +98,8 @@ internal sealed record TextInput(string Task)
         }
         return fields;
     }
+
+    private static string Escaped(string template) => template.Replace("\n", @"\n", StringComparison.Ordinal);
 
     private static string Unescaped(string template) =>
         template.Replace(@"\n", "\n", StringComparison.Ordinal).Replace(@"\t", "\t", StringComparison.Ordinal);

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using NanoLora.Data;
 using NanoLora.Experiments;
+using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.Cli;
@@ -32,7 +33,7 @@ internal sealed record TextTrainingOptions
 }
 
 /// <summary><c>nanolora train</c> on texts: a LoRA module that learns to go on with them, or to classify them with a head of its own.</summary>
-internal sealed class TextTraining(Session session, string modelFolder, TextInput input, TextTrainingOptions options, string device)
+internal sealed class TextTraining(Session session, string modelFolder, TextTaskInput input, TextTrainingOptions options, string device)
 {
     private const int SampleTokens = 40, MostWritten = 100;
 
@@ -43,7 +44,7 @@ internal sealed class TextTraining(Session session, string modelFolder, TextInpu
         OutputFolder.PrepareAdapter(folder);
         using var backend = Devices.Open(device);
         using var work = TextWork.Open(session, modelFolder, backend, input);
-        if (options.Pack && work.Task.Kind == TextKind.Labelled) throw new UsageException("--pack goes with texts to go on with, and these are to be classified.");
+        if (options.Pack && work.Model is not LanguageModel) throw new UsageException("--pack goes with texts that a decoder goes on with.");
         var settings = Settings(work);
         var training = new ResumableTraining(session, folder, [.. settings, new("training texts", Digest(work.Task.Train))]);
         var state = training.Begin(resume);
@@ -84,9 +85,13 @@ internal sealed class TextTraining(Session session, string modelFolder, TextInpu
     // Beside the result: how far it has come.
     private void Look(TextWork work, int step)
     {
-        if (work.Task.Test.Count > 0) session.Note($"step {step}: {work.Measured(options.BatchSize, MostWritten)}");
-        if (options.Sample is { } prompt && work.Classifier is null)
-            session.Note($"step {step}: {Printable.Of(prompt)} → {Printable.Of(work.Sample(prompt, SampleTokens))}");
+        try
+        {
+            if (work.Task.Test.Count > 0) session.Note($"step {step}: {work.Measured(options.BatchSize, MostWritten)}");
+            if (options.Sample is { } prompt && work.Classifier is null)
+                session.Note($"step {step}: {Printable.Of(prompt)} → {Printable.Of(work.Sample(prompt, SampleTokens))}");
+        }
+        catch (OperationCanceledException) when (session.IsInterrupted) { }                 // the training sees it, too, and keeps its state
     }
 
     private static LoraModule WithHead(LoraModule module, Classifier? classifier) => classifier is null ? module
@@ -106,14 +111,15 @@ internal sealed class TextTraining(Session session, string modelFolder, TextInpu
 
     private IReadOnlyList<Fact> Settings(TextWork work) =>
     [
-        new("training", "train"), new("task", work.Task.Name),
-        new("learns", work.Classifier is not null ? "classes, by a head" : input.RanksAnswers ? "the names of classes" : work.Task.Kind.ToString().ToLowerInvariant()),
-        .. input.RanksAnswers ? [new Fact("template", input.Template ?? TextTask.UsualTemplate.Replace("\n", @"\n", StringComparison.Ordinal))] : Array.Empty<Fact>(),
-        new("kind", options.Kind.ToString()), new("linears", options.Pattern), new("rank", $"{options.Rank}"), new("alpha", Text(options.Alpha ?? options.Rank)),
+        new("training", "train"), new("task", work.Task.Name), new("learns", Learned(work)), .. input.Facts(),
+        new("kind", $"{options.Kind}"), new("linears", options.Pattern), new("rank", $"{options.Rank}"), new("alpha", Text(options.Alpha ?? options.Rank)),
         new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"),
         new("accumulation", $"{options.Accumulation}"), new("rate", Text(options.Rate)), new("tokens of a sample", $"{work.Encoder.MaxLength} at most"),
         new("packed", options.Pack ? "yes" : "no"), new("seed", $"{options.Seed}"), .. Devices.Facts(device),
     ];
+
+    private string Learned(TextWork work) => work.Classifier is not null ? "classes, by a head"
+        : input.RanksAnswers ? "the names of classes" : work.Task.Kind.ToString().ToLowerInvariant();
 
     // A training goes on with the texts it began with, or not at all.
     private static string Digest(IReadOnlyList<TextSample> samples)

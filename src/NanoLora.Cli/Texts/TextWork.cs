@@ -9,9 +9,9 @@ namespace NanoLora.Cli;
 internal sealed class TextWork : IDisposable
 {
     private readonly Session _session;
-    private readonly TextInput _input;
+    private readonly TextTaskInput _input;
 
-    private TextWork(Session session, TextInput input, Model model, TextTask task)
+    private TextWork(Session session, TextTaskInput input, Model model, TextTask task)
     {
         (_session, _input, Model, Task) = (session, input, model, task);
         var most = TextModels.Length(model, int.MaxValue);
@@ -40,7 +40,7 @@ internal sealed class TextWork : IDisposable
     /// <param name="backend">Where it computes.</param>
     /// <param name="input">The task.</param>
     /// <param name="adapter">An adapter to attach, whose head becomes the model's.</param>
-    public static TextWork Open(Session session, string folder, Backend backend, TextInput input, string? adapter = null)
+    public static TextWork Open(Session session, string folder, Backend backend, TextTaskInput input, string? adapter = null)
     {
         var task = input.Read(session);
         var model = task.Kind == TextKind.Labelled ? TextModels.Classifier(folder, backend) : TextModels.Writer(folder, backend);
@@ -48,7 +48,8 @@ internal sealed class TextWork : IDisposable
         {
             if (adapter is not null) Adapters.Attach(model, adapter);
             // A head names its classes in its own order.
-            if (adapter is not null && model is Classifier { Head: not null } classifier && !Numbered(classifier.Labels)) task = input.Read(session, classifier.Labels);
+            if (adapter is not null && model is Classifier { Head: not null } classifier && !Numbered(classifier.Labels))
+                task = input.Read(session, classifier.Labels, again: true);
             return new(session, input, model, task);
         }
         catch
@@ -69,7 +70,8 @@ internal sealed class TextWork : IDisposable
             : Writes ? TextDataset.ToWrite(name, samples, Encoder, cancellation)
             : TextDataset.ToContinue(name, samples, Encoder, pack, cancellation);
         if (data.Cut > 0) _session.Note($"{data.Cut:N0} of {samples.Count:N0} {what} samples have more than {Encoder.MaxLength} tokens and are cut");
-        if (data.LeftOut > 0) _session.Note($"{data.LeftOut:N0} of {samples.Count:N0} {what} samples have nothing to learn within that length and are left out");
+        if (data.LeftOut > 0)
+            _session.Note($"{data.LeftOut:N0} of {samples.Count:N0} {what} samples have nothing to learn within that length and are left out");
         var vocabulary = TextModels.Vocabulary(Model);
         if (data.LargestId >= vocabulary)
             throw new CommandException($"{Model.Source} has {vocabulary} tokens and its tokenizer gives the id {data.LargestId}: they do not belong together.");
@@ -89,7 +91,8 @@ internal sealed class TextWork : IDisposable
         var parts = new List<string>();
         if (_input.RanksAnswers) parts.Add(Named(Ranked(samples, batchSize), samples.Count));
         var score = Model.Score(Dataset(samples, "test"), batchSize, cancellation: _session.Cancellation);
-        parts.Add(Text($"Perplexity {score.Perplexity:0.000} over {score.Targets:N0} tokens of {samples.Count:N0} test samples, {100 * score.Accuracy:0.0} % of them foreseen."));
+        parts.Add(Text($"Perplexity {score.Perplexity:0.000} over {score.Targets:N0} tokens of {samples.Count:N0} test samples, "
+            + $"{100 * score.Accuracy:0.0} % of them foreseen."));
         if (Task.Kind == TextKind.Completion && !_input.RanksAnswers)
         {
             List<TextSample> written = [.. samples.Take(mostWritten)];
@@ -103,7 +106,7 @@ internal sealed class TextWork : IDisposable
     public string Sample(string prompt, int tokens)
     {
         var room = Math.Max(1, TextModels.Length(Model, int.MaxValue) - tokens);
-        return Encoder.Tokenizer.Decode(Written([Model is T5 ? Encoder.Whole(prompt) : Encoder.Prompt(prompt, room)], tokens)[0]);
+        return Encoder.Tokenizer.Decode(Written([Asked(prompt, room)], tokens)[0]);
     }
 
     /// <inheritdoc/>
@@ -129,7 +132,7 @@ internal sealed class TextWork : IDisposable
             var batch = asked[start..Math.Min(asked.Count, start + batchSize)];
             var tokens = batch[^1].Pair.Answer.Length + 1;                              // with the end token
             if (tokens >= Encoder.MaxLength) break;                                     // those that are longer cannot be right
-            var written = Written([.. batch.Select(b => Writes ? Encoder.Whole(b.Sample.Text) : Encoder.Prompt(b.Sample.Text, Encoder.MaxLength - tokens))], tokens);
+            var written = Written([.. batch.Select(b => Asked(b.Sample.Text, Encoder.MaxLength - tokens))], tokens);
             for (var i = 0; i < batch.Count; i++)
             {
                 var ids = Encoder.End is null ? written[i].AsSpan(0, Math.Min(written[i].Length, batch[i].Pair.Answer.Length)).ToArray() : written[i];
@@ -138,6 +141,8 @@ internal sealed class TextWork : IDisposable
         }
         return right;
     }
+
+    private int[] Asked(string prompt, int room) => Writes ? Encoder.Whole(prompt) : Encoder.Prompt(prompt, room);
 
     private int[][] Written(IReadOnlyList<int[]> prompts, int tokens)
     {

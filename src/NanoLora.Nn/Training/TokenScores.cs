@@ -78,7 +78,8 @@ public static class TokenScores
     /// <exception cref="ArgumentException">Not so many scores for each prompt.</exception>
     public static int[] BestAnswers(ReadOnlySpan<TokenScore> scores, int answers, bool bySum = false)
     {
-        if (answers < 1 || scores.Length % answers != 0) throw new ArgumentException($"TokenScores: {scores.Length} scores of prompts with {answers} answers each.");
+        if (answers < 1 || scores.Length % answers != 0)
+            throw new ArgumentException($"TokenScores: {scores.Length} scores of prompts with {answers} answers each.");
         var best = new int[scores.Length / answers];
         for (var p = 0; p < best.Length; p++)
         {

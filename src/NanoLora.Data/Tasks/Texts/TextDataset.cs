@@ -47,7 +47,7 @@ public sealed class TextDataset : IDataset
         return new(name, rows.ConvertAll(Shifted), []) { Cut = cut, LeftOut = samples.Count - encoded.Count };
     }
 
-    /// <summary>Prompts and completions for a model that reads one text and writes another, such as T5; the targets are the completion and the end token.</summary>
+    /// <summary>Prompts and completions for a model that reads one text and writes another, such as T5; the targets are completion and end token.</summary>
     /// <param name="name">What it is called.</param>
     /// <param name="samples">Prompts and completions.</param>
     /// <param name="encoder">Makes their ids; its length holds for each of the two.</param>
@@ -62,7 +62,7 @@ public sealed class TextDataset : IDataset
         {
             cancellation.ThrowIfCancellationRequested();
             if (sample.Answer.Length == 0)
-                throw new ArgumentException($"{sample.Place}: a model that reads one text and writes another learns from prompts with completions; this is none.");
+                throw new ArgumentException($"{sample.Place}: a model that reads one text and writes another learns from prompts with completions.");
             var (read, written) = (encoder.Whole(sample.Text, out var promptIsCut), encoder.Written(sample.Answer, out var answerIsCut));
             if (promptIsCut || answerIsCut) cut++;
             rows.Add(new(Some(read, sample), Some(written, sample)));
@@ -88,7 +88,8 @@ public sealed class TextDataset : IDataset
         foreach (var sample in samples)
         {
             cancellation.ThrowIfCancellationRequested();
-            if ((uint)sample.Label >= (uint)classes.Count) throw new ArgumentException($"{sample.Place}: its label is {sample.Label} of {classes.Count} classes.");
+            if ((uint)sample.Label >= (uint)classes.Count)
+                throw new ArgumentException($"{sample.Place}: its label is {sample.Label} of {classes.Count} classes.");
             rows.Add(new(Some(encoder.Whole(sample.Text, out var isCut), sample), [sample.Label]));
             if (isCut) cut++;
         }
@@ -96,8 +97,8 @@ public sealed class TextDataset : IDataset
     }
 
     /// <summary>
-    /// Each prompt with each answer that it might have, prompt by prompt: what a model's likelihoods are compared on. The targets are the answer's tokens, without
-    /// an end token; of a prompt that does not fit, the end stays.
+    /// Each prompt with each answer that it might have, prompt by prompt: what a model's likelihoods are compared on. The targets are the answer's tokens,
+    /// without an end token; of a prompt that does not fit, the end stays.
     /// </summary>
     /// <param name="name">What it is called.</param>
     /// <param name="prompts">The prompts.</param>
@@ -120,7 +121,10 @@ public sealed class TextDataset : IDataset
             {
                 var (before, ids) = encoder.Pair(prompt, answer);
                 if (ids.Length == 0 || ids.Length >= encoder.MaxLength)
-                    throw new ArgumentException($"{name}: the answer \"{answer}\" has {ids.Length} tokens; it needs one, and room for it within {encoder.MaxLength}.");
+                {
+                    throw new ArgumentException($"{name}: the answer \"{answer}\" has {ids.Length} tokens; it needs one, and room within "
+                        + $"{encoder.MaxLength}.");
+                }
                 if (writes)
                 {
                     rows.Add(new(encoder.Whole(prompt), ids));

@@ -179,8 +179,8 @@ public sealed class TextEncoder
         var answered = index == sample.Messages.Count - 1 ? text : _template.Render(with);
         if (!answered.StartsWith(asked, StringComparison.Ordinal) || !text.StartsWith(answered, StringComparison.Ordinal))
         {
-            throw new InvalidDataException($"{sample.Place}: messages[{index}]: the template writes this answer otherwise once the conversation goes on, and does "
-                + "not mark it with {% generation %}; divide the conversation into one line for each answer, or mark the answers in the template.");
+            throw new InvalidDataException($"{sample.Place}: messages[{index}]: the template writes this answer otherwise once the conversation goes on, "
+                + "and does not mark it with {% generation %}; give a line for each answer, or mark the answers in the template.");
         }
         return (asked.Length, Math.Max(asked.Length, answered.TrimEnd().Length));
     }

@@ -20,8 +20,9 @@ public static class TextFewShot
         var candidates = FewShot.Candidates(task.Name, [.. task.Train.Select(static s => s.Label)], task.Classes.Count, seed, draw);
         for (var c = 0; c < candidates.Length; c++)
         {
-            if (candidates[c].Count < shots)
-                throw new ArgumentException($"Few-shot: {task.Name}: class {task.Classes[c]} has {candidates[c].Count} texts to learn from; {shots} shots need {shots}.");
+            var have = candidates[c].Count;
+            if (have < shots)
+                throw new ArgumentException($"Few-shot: {task.Name}: class {task.Classes[c]} has {have} texts to learn from; {shots} shots need {shots}.");
         }
         return task with { Train = [.. candidates.SelectMany(c => c.Take(shots)).Select(i => task.Train[i])] };
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace NanoLora.Data;
@@ -34,7 +35,8 @@ internal abstract class TextRecord(string place)
 
     /// <summary>The refusal of a record that lacks a field.</summary>
     protected InvalidDataException Missing(string name) =>
-        new($"{place}: {name} is missing; there {(Names.Any() ? $"are {string.Join(", ", Names.Take(8))}" : "is nothing")}. All lines of a file have the same fields.");
+        new($"{place}: {name} is missing; there {(Names.Any() ? $"are {string.Join(", ", Names.Take(8))}" : "is nothing")}. "
+            + "All lines of a file have the same fields.");
 }
 
 /// <summary>A record of a CSV file.</summary>
@@ -53,13 +55,18 @@ internal sealed class CsvRecord(string place, string[] columns, string[] fields)
 /// <summary>A line of JSON.</summary>
 internal sealed class JsonRecord : TextRecord
 {
+    private const string Expected = "a message has a text \"role\" and a text \"content\"";
+
     private readonly JsonTree _json;
 
     /// <exception cref="InvalidDataException">The line is no JSON object.</exception>
     public JsonRecord(string place, ReadOnlyMemory<byte> line) : base(place)
     {
         try { _json = new JsonTree(place, "", JsonElement.Parse(line.Span)); }
-        catch (JsonException e) { throw new InvalidDataException($"{place}: it is no JSON; each line is an object such as {{\"text\": \"…\"}}. ({e.Message})", e); }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"{place}: it is no JSON; each line is an object such as {{\"text\": \"…\"}}. ({e.Message})", e);
+        }
         if (_json.Kind != JsonValueKind.Object) throw _json.Error("an object such as {\"text\": \"…\"} is expected");
         Names = [.. _json.Fields().Where(f => f.Value.Kind != JsonValueKind.Null).Select(f => f.Name)];
     }
@@ -69,7 +76,7 @@ internal sealed class JsonRecord : TextRecord
     public override string Label(string name) => _json.Find(name) switch
     {
         null => throw Missing(name),
-        { Kind: JsonValueKind.Number } number when number.Element.TryGetInt64(out var whole) => whole.ToString(System.Globalization.CultureInfo.InvariantCulture),
+        { Kind: JsonValueKind.Number } number when number.Element.TryGetInt64(out var whole) => whole.ToString(CultureInfo.InvariantCulture),
         _ => Text(name),
     };
 
@@ -80,8 +87,8 @@ internal sealed class JsonRecord : TextRecord
         foreach (var item in list.Items())
         {
             try { messages.Add(ChatMessage.From(item.Element)); }
-            catch (ArgumentException e) { throw new InvalidDataException($"{item.Source}: a message has a text \"role\" and a text \"content\". ({e.Message})", e); }
-            if (messages[^1].Find("content") is null) throw item.Error("a message has a text \"role\" and a text \"content\"");
+            catch (ArgumentException e) { throw new InvalidDataException($"{item.Source}: {Expected}. ({e.Message})", e); }
+            if (messages[^1].Find("content") is null) throw item.Error(Expected);
         }
         return messages.Exists(static m => m.IsAnswer) ? (messages, list.Element.GetRawText())
             : throw new InvalidDataException($"{list.Source}: no message has the role \"assistant\", so there is nothing to learn.");

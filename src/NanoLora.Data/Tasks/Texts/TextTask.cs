@@ -6,7 +6,7 @@ public sealed record TextTaskOptions
     /// <summary>A file of the same kind whose samples are all for tests; those of the first are then all for training.</summary>
     public string? TestFile { get; init; }
 
-    /// <summary>The share of the samples, of each class if they have any, that is for tests where neither a file nor a field says so; a sixth if not given.</summary>
+    /// <summary>The share of the samples (of each class, if any) that is for tests where neither a file nor a field says so; a sixth if not given.</summary>
     public double? TestShare { get; init; }
 
     /// <summary>Chooses among the splits of one share. Two readers of the same file have to agree on it.</summary>
@@ -83,7 +83,10 @@ public sealed record TextTask(string Name, TextKind Kind, IReadOnlyList<TextSamp
         ArgumentNullException.ThrowIfNull(template);
         var (text, label) = (template.IndexOf(TextPlace, StringComparison.Ordinal), template.IndexOf(LabelPlace, StringComparison.Ordinal));
         if (text < 0 || label < text || label + LabelPlace.Length < template.Length || text != template.LastIndexOf(TextPlace, StringComparison.Ordinal))
-            throw new ArgumentException($"the template \"{template}\" needs {TextPlace} once and {LabelPlace} at its end, as in \"Review: {TextPlace}\\nMood: {LabelPlace}\".");
+        {
+            throw new ArgumentException($"the template \"{template}\" needs {TextPlace} once and {LabelPlace} at its end, "
+                + $"as in \"Review: {TextPlace}\\nMood: {LabelPlace}\".");
+        }
         return (template[..text], template[(text + TextPlace.Length)..label]);
     }
 
@@ -92,7 +95,7 @@ public sealed record TextTask(string Name, TextKind Kind, IReadOnlyList<TextSamp
         var records = new TextRecords(file, options);
         var test = records.Read();
         return records.Kind == kind ? test
-            : throw new InvalidDataException($"{file}: line {test[0].Line}: its samples are of the kind {records.Kind}, those to learn from {kind}; give files of one kind.");
+            : throw new InvalidDataException($"{test[0].Place}: its samples are of the kind {records.Kind}, those to learn from {kind}; give one kind.");
     }
 
     private static (IReadOnlyList<TextSample> Train, IReadOnlyList<TextSample> Test) Divided(string path, IReadOnlyList<TextSample> all, TextKind kind,
@@ -107,7 +110,10 @@ public sealed record TextTask(string Name, TextKind Kind, IReadOnlyList<TextSamp
             return ([.. all.Where((_, i) => !test[i])], [.. all.Where((_, i) => test[i])]);
         }
         if (said < all.Count)
-            throw new InvalidDataException($"{all.First(static s => s.Part == TaskPart.Unknown).Place}: split is missing, and other lines have it; give it to all or none.");
+        {
+            var without = all.First(static s => s.Part == TaskPart.Unknown);
+            throw new InvalidDataException($"{without.Place}: split is missing, and other lines have it; give it to all or none.");
+        }
         var validation = all.Count(static s => s.Part == TaskPart.Validation);
         var tests = all.Any(static s => s.Part == TaskPart.Test);
         if (validation > 0 && tests) options.Note?.Invoke($"{path}: {validation} samples of the validation part are left out: there is a test part");
@@ -123,10 +129,12 @@ public sealed record TextTask(string Name, TextKind Kind, IReadOnlyList<TextSamp
         return [.. samples.Select(s => s with { Label = numbers.TryGetValue(s.Answer, out var number) ? number : throw Unknown(s) })];
 
         InvalidDataException Unknown(TextSample sample) => new($"{sample.Place}: label: \"{sample.Answer}\" is no class "
-            + $"{(options.Classes is null ? "of the training part" : "of the model's head")}; known are {string.Join(", ", classes.Take(8))}{(classes.Length > 8 ? ", …" : "")}.");
+            + $"{(options.Classes is null ? "of the training part" : "of the model's head")}; known are {string.Join(", ", classes.Take(8))}"
+            + $"{(classes.Length > 8 ? ", …" : "")}.");
     }
 
-    private static IReadOnlyList<TextSample> WithoutCopies(string path, IReadOnlyList<TextSample> train, IReadOnlyList<TextSample> test, TextTaskOptions options)
+    private static IReadOnlyList<TextSample> WithoutCopies(string path, IReadOnlyList<TextSample> train, IReadOnlyList<TextSample> test,
+        TextTaskOptions options)
     {
         if (test.Count == 0) return test;
         var seen = new Dictionary<(string, string), TextSample>();
