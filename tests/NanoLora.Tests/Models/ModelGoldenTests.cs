@@ -23,6 +23,8 @@ public sealed class ModelGoldenTests
     [MemberData(nameof(Images))]
     [MemberData(nameof(Texts))]
     [InlineData("t5")]
+    [InlineData("bert")]
+    [InlineData("roberta")]
     public void AgreesWithTheReference(string name)
     {
         using var backend = new CpuBackend();
