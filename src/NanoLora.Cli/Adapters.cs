@@ -11,9 +11,12 @@ internal static class Adapters
     /// <exception cref="CommandException">The folder holds neither.</exception>
     public static void Attach(Model model, string folder)
     {
-        if (!Has(folder, Composition) && !Has(folder, PeftConfig)) throw None(folder);
+        if (!IsOne(folder)) throw None(folder);
         Nn.Attach.Load(model, folder);
     }
+
+    /// <summary>Whether a folder is a composition or a PEFT adapter.</summary>
+    public static bool IsOne(string folder) => Has(folder, Composition) || Has(folder, PeftConfig);
 
     /// <summary>The modules of some folders; a folder of modules stands for all that are in it.</summary>
     public static IReadOnlyList<LoraModule> Load(Model model, IReadOnlyList<string> folders)

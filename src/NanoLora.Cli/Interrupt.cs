@@ -10,6 +10,7 @@ internal sealed class Interrupt : IDisposable
 {
     private readonly CancellationTokenSource _source = new();
     private readonly PosixSignalRegistration _int, _term;
+    private readonly Lock _gate = new();
     private Action? _instead;
 
     public Interrupt(TextWriter error)
@@ -19,11 +20,14 @@ internal sealed class Interrupt : IDisposable
 
         void Handle(PosixSignalContext signal)
         {
-            if (signal.Signal == PosixSignal.SIGINT && _instead is { } instead)
+            lock (_gate)
             {
-                signal.Cancel = true;
-                instead();
-                return;
+                if (signal.Signal == PosixSignal.SIGINT && _instead is { } instead)
+                {
+                    signal.Cancel = true;
+                    instead();
+                    return;
+                }
             }
             if (_source.IsCancellationRequested) return;
             signal.Cancel = true;
@@ -35,8 +39,11 @@ internal sealed class Interrupt : IDisposable
 
     public CancellationToken Token => _source.Token;
 
-    /// <summary>What Ctrl-C does instead, until it is null again.</summary>
-    public void Take(Action? instead) => Volatile.Write(ref _instead, instead);
+    /// <summary>What Ctrl-C does instead, until it is null again; then it is not at work any more either.</summary>
+    public void Take(Action? instead)
+    {
+        lock (_gate) _instead = instead;
+    }
 
     public void Dispose()
     {

@@ -10,14 +10,17 @@ namespace NanoLora.Cli;
 /// <param name="Cancellation">Ends long work after its current step.</param>
 internal sealed record Session(IReadOnlyList<string> Args, TextWriter Out, TextWriter Error, CancellationToken Cancellation)
 {
+    /// <summary>What prompts and conversations are read from; null for standard input, which is not looked at before it is wanted.</summary>
+    public TextReader? Given { get; init; } = TextReader.Null;
+
     /// <summary>What prompts and conversations are read from.</summary>
-    public TextReader In { get; init; } = TextReader.Null;
+    public TextReader In => Given ?? Console.In;
 
     /// <summary>Who hears Ctrl-C; null where this is not a program of its own.</summary>
     public Interrupt? Interrupt { get; init; }
 
     /// <summary>Whether somebody sits at the terminal and writes what is read.</summary>
-    public bool IsConversation => ReferenceEquals(In, Console.In) && !Console.IsInputRedirected;
+    public bool IsConversation => Given is null && !Console.IsInputRedirected;
 
     /// <summary>The exit code of work that was ended by Ctrl-C, as shells have it.</summary>
     public const int Interrupted = 130;

@@ -66,7 +66,6 @@ internal sealed class TextInput : IDisposable
     /// <summary>The folder's template for conversations, or null if it has none.</summary>
     public ChatTemplate? Template()
     {
-        if (File.Exists(Path.Combine(_folder, "chat_template.jinja"))) return ChatTemplate.Load(_folder);
         try { return ChatTemplate.Load(_folder); }
         catch (ChatTemplateException error) when (error.Template == _folder) { return null; }      // of the folder, not of a file: there is none
     }
@@ -87,7 +86,7 @@ internal sealed class TextInput : IDisposable
     {
         if (adapters.Count == 0 && weights is not null) throw new UsageException("--weights goes with --adapter.");
         if (adapters.Count == 0) return;
-        if (adapters.Count == 1 && weights is null)
+        if (adapters.Count == 1 && weights is null && Adapters.IsOne(adapters[0]))
         {
             Adapters.Attach(Generator.Model, adapters[0]);
             return;

@@ -40,9 +40,15 @@ internal sealed class Sampler
     {
         Process(x);
         var token = _options.Temperature == 0 ? TensorPrimitives.IndexOfMax<float>(x) : Draw(x, _random.Bits((ulong)(_text.Count - _prompt)));
+        Take(token);
+        return token;
+    }
+
+    /// <summary>Takes a token into the text.</summary>
+    internal void Take(int token)
+    {
         _text.Add(token);
         See(token);
-        return token;
     }
 
     /// <summary>All steps but the last: what is out has -∞.</summary>

@@ -41,7 +41,9 @@ internal static class ChatCommand
         while (!session.IsInterrupted)
         {
             if (session.IsConversation) session.Error.Write("> ");
+            session.Interrupt?.Take(static () => Environment.Exit(Session.Interrupted));  // nothing is at work: it ends the program
             var line = session.In.ReadLine()?.Trim();
+            session.Interrupt?.Take(null);
             if (line is null or Exit) break;
             if (line == Reset) conversation.Reset();
             else if (line.StartsWith('/') && !line.Contains(' ')) session.Note($"{line} is not known; there are {Reset} and {Exit}");

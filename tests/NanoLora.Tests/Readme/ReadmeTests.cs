@@ -48,6 +48,14 @@ public sealed class ReadmeTests : IDisposable
     }
 
     [Fact]
+    public void TheLanguageModelWrites()
+    {
+        var text = string.Join('\n', Run("Language models"));
+        Assert.InRange(text.Length, 200, 1000);
+        Assert.Contains(". ", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void AddAnOperation() => Assert.Equal("0.44444445", Run("Add an operation")[0]);
 
     [Fact]
