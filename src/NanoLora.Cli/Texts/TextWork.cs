@@ -91,13 +91,14 @@ internal sealed class TextWork : IDisposable
         var parts = new List<string>();
         if (_input.RanksAnswers) parts.Add(Named(Ranked(samples, batchSize), samples.Count));
         var score = Model.Score(Dataset(samples, "test"), batchSize, cancellation: _session.Cancellation);
-        parts.Add(Text($"Perplexity {score.Perplexity:0.000} over {score.Targets:N0} tokens of {samples.Count:N0} test samples, "
-            + $"{100 * score.Accuracy:0.0} % of them foreseen."));
+        parts.Add(string.Create(CultureInfo.InvariantCulture, $"Perplexity {score.Perplexity:0.000} over {score.Targets:N0} tokens of "
+            + $"{samples.Count:N0} test samples, {100 * score.Accuracy:0.0} % of them foreseen."));
         if (Task.Kind == TextKind.Completion && !_input.RanksAnswers)
         {
             List<TextSample> written = [.. samples.Take(mostWritten)];
             var exact = Exact(written, batchSize);
-            parts.Add(Text($"{100.0 * exact / written.Count:0.0} % of {written.Count:N0} completions written exactly ({exact:N0})."));
+            var share = 100.0 * exact / written.Count;
+            parts.Add(string.Create(CultureInfo.InvariantCulture, $"{share:0.0} % of {written.Count:N0} completions written exactly ({exact:N0})."));
         }
         return string.Join(' ', parts);
     }
@@ -112,7 +113,8 @@ internal sealed class TextWork : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Model.Dispose();
 
-    private static string Named(int correct, int count) => Text($"{100.0 * correct / count:0.0} % of {count:N0} test texts are named rightly ({correct:N0}).");
+    private static string Named(int correct, int count) =>
+        string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / count:0.0} % of {count:N0} test texts are named rightly ({correct:N0}).");
 
     private int Ranked(IReadOnlyList<TextSample> samples, int batchSize)
     {
@@ -125,7 +127,7 @@ internal sealed class TextWork : IDisposable
     private int Exact(List<TextSample> samples, int batchSize)
     {
         var right = 0;
-        var asked = samples.Select(s => (Sample: s, Pair: Encoder.Pair(s.Text, s.Answer))).OrderBy(static a => a.Pair.Answer.Length).ToList();
+        var asked = samples.Select(s => (Sample: s, Pair: Encoder.Pair(Writes ? "" : s.Text, s.Answer))).OrderBy(static a => a.Pair.Answer.Length).ToList();
         for (var start = 0; start < asked.Count; start += batchSize)
         {
             _session.Cancellation.ThrowIfCancellationRequested();
@@ -156,6 +158,4 @@ internal sealed class TextWork : IDisposable
     }
 
     private static bool Numbered(IReadOnlyList<string> labels) => labels.Select(static (l, n) => l == $"{n}" || l == $"LABEL_{n}").All(static same => same);
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -119,7 +119,7 @@ public sealed class TextDataset : IDataset
             cancellation.ThrowIfCancellationRequested();
             foreach (var answer in answers)
             {
-                var (before, ids) = encoder.Pair(prompt, answer);
+                var (before, ids) = encoder.Pair(writes ? "" : prompt, answer);
                 if (ids.Length == 0 || ids.Length >= encoder.MaxLength)
                 {
                     throw new ArgumentException($"{name}: the answer \"{answer}\" has {ids.Length} tokens; it needs one, and room within "

@@ -1,0 +1,3 @@
+namespace NanoLora.Cli;
+
+internal enum LoraKind { Lora, Dora, Pissa }
