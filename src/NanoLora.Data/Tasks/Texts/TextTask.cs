@@ -3,7 +3,7 @@ namespace NanoLora.Data;
 /// <summary>How a file of texts becomes a task.</summary>
 public sealed record TextTaskOptions
 {
-    /// <summary>A file of the same kind whose samples are all for tests; those of the first are then all for training.</summary>
+    /// <summary>A file of the same kind whose samples are all for tests; those of the first that do not say otherwise are then for training.</summary>
     public string? TestFile { get; init; }
 
     /// <summary>The share of the samples (of each class, if any) that is for tests where neither a file nor a field says so; a sixth if not given.</summary>
@@ -56,7 +56,7 @@ public sealed record TextTask(string Name, TextKind Kind, IReadOnlyList<TextSamp
         var records = new TextRecords(path, options);
         var all = records.Read();
         var kind = records.Kind!.Value;
-        var (train, test) = options.TestFile is { } file ? (all, TestOf(file, kind, options)) : Divided(path, all, kind, options);
+        var (train, test) = options.TestFile is { } file ? (Learned(all), TestOf(file, kind, options)) : Divided(path, all, kind, options);
         if (train.Count == 0) throw new InvalidDataException($"{path}: all its samples are for tests; there is nothing to learn from.");
         string[] classes = kind != TextKind.Labelled ? [] : [.. options.Classes ?? TextClasses.Of(train)];
         if (kind == TextKind.Labelled) (train, test) = (Numbered(train, classes, options), Numbered(test, classes, options));
@@ -89,6 +89,8 @@ public sealed record TextTask(string Name, TextKind Kind, IReadOnlyList<TextSamp
         }
         return (template[..text], template[(text + TextPlace.Length)..label]);
     }
+
+    private static List<TextSample> Learned(IReadOnlyList<TextSample> all) => [.. all.Where(static s => s.Part is TaskPart.Unknown or TaskPart.Train)];
 
     private static IReadOnlyList<TextSample> TestOf(string file, TextKind kind, TextTaskOptions options)
     {
