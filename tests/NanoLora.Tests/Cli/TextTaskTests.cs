@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using NanoLora.Models;
@@ -25,11 +26,12 @@ public sealed class TextTaskTests : IDisposable
         ulong stream = 0;
         foreach (var (_, parameter) in model.Parameters())
             if (parameter.Shape.Rank > 1) backend.Upload<float>(Tiny.Normal(parameter.Value.Count, stream++, 0.15f), parameter.Value);
-        model.Save(Llama_);
-        foreach (var name in new[] { "tokenizer.json", "tokenizer_config.json" }) File.Copy(Path.Combine(Tokenizers, "llama2", name), Path.Combine(Llama_, name));
+        model.Save(Base);
+        foreach (var name in new[] { "tokenizer.json", "tokenizer_config.json" })
+            File.Copy(Path.Combine(Tokenizers, "llama2", name), Path.Combine(Base, name));
     }
 
-    private string Llama_ => At("llama");
+    private string Base => At("llama");
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
@@ -46,7 +48,7 @@ public sealed class TextTaskTests : IDisposable
         from thing in Things from colour in Colours select $"{{\"prompt\": \"I have a {colour} {thing}. It is\", \"completion\": \" {colour}.\"}}");
 
     private string Topics(string name = "topics.csv") => Write(name,
-        ["text,label", .. from thing in Things from colour in Colours select $"I have a {colour} {thing},{colour}"]);
+        ["text,label", .. (from thing in Things from colour in Colours select $"I have a {colour} {thing},{colour}")]);
 
     private static CliRun Done(params string[] words)
     {
@@ -56,11 +58,13 @@ public sealed class TextTaskTests : IDisposable
     }
 
     private string[] Train(string task, string folder, params string[] more) =>
-        ["train", Llama_, "--task", task, "--out", At(folder), "--rank", "4", "--steps", "12", "--batch", "4", "--rate", "0.01", .. more];
+        ["train", Base, "--task", task, "--out", At(folder), "--rank", "4", "--steps", "12", "--batch", "4", "--rate", "0.01", .. more];
 
     private byte[] Weights(string folder) => File.ReadAllBytes(Path.Combine(At(folder), "adapter_model.safetensors"));
 
-    private static double Perplexity(string text) => double.Parse(Regex.Match(text, @"Perplexity (\d+\.\d+)").Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
+    private static double Number(string text, string pattern) => double.Parse(Regex.Match(text, pattern).Groups[1].Value, CultureInfo.InvariantCulture);
+
+    private static double Perplexity(string text) => Number(text, @"Perplexity (\d+\.\d+)");
 
     [Fact]
     public void A_completion_is_learned_measured_and_written_as_an_adapter()
@@ -80,13 +84,13 @@ public sealed class TextTaskTests : IDisposable
         var card = File.ReadAllText(Path.Combine(At("out"), "README.md"));
         Assert.Contains("Trained on answers: 20 texts.", card);
         Assert.Contains("- learns: completion", card);
-        Assert.DoesNotContain(_folder, card.Replace(Llama_, "", StringComparison.Ordinal));
+        Assert.DoesNotContain(_folder, card.Replace(Base, "", StringComparison.Ordinal));
         Assert.False(File.Exists(Path.Combine(At("out"), TrainingState.FileName)));
 
-        var measured = Done("eval", Llama_, "--adapter", At("out"), "--task", task);
+        var measured = Done("eval", Base, "--adapter", At("out"), "--task", task);
         Assert.Equal(after, Perplexity(measured.Out));
-        Assert.Equal(before, Perplexity(Done("eval", Llama_, "--task", task).Out));
-        Assert.Contains("of 24 test samples", Done("eval", Llama_, "--task", task, "--test-share", "0").Out);
+        Assert.Equal(before, Perplexity(Done("eval", Base, "--task", task).Out));
+        Assert.Contains("of 24 test samples", Done("eval", Base, "--task", task, "--test-share", "0").Out);
     }
 
     [Fact]
@@ -124,19 +128,19 @@ public sealed class TextTaskTests : IDisposable
         var task = Topics();
         var run = Done(Train(task, "out", "--steps", "60"));
         Assert.Matches(@"out: topics, [\d,]+ values; \d+\.\d % of 3 test texts are named rightly", run.Out);
-        var measured = Done("eval", Llama_, "--adapter", At("out"), "--task", task, "--test-share", "0");
-        var share = double.Parse(Regex.Match(measured.Out, @"topics: (\d+\.\d) % of 24 test texts").Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
-        Assert.True(share > 80, measured.Out);
+        var measured = Done("eval", Base, "--adapter", At("out"), "--task", task, "--test-share", "0");
+        Assert.True(Number(measured.Out, @"topics: (\d+\.\d) % of 24 test texts") > 80, measured.Out);
         Assert.Contains("Trained on topics: 21 texts, 3 classes.", File.ReadAllText(Path.Combine(At("out"), "README.md")));
 
-        var named = Done("predict", Llama_, "--adapter", At("out"), "I have a green hat", "I have a red car", "--top", "1").Out.Split('\n');
+        var named = Done("predict", Base, "--adapter", At("out"), "I have a green hat", "I have a red car", "--top", "1").Out.Split('\n');
         Assert.Matches(@"^I have a green hat: (red|green|blue) \d+\.\d %$", named[0]);
         Assert.Matches(@"^I have a red car: ", named[1]);
-        Fails(CliRun.Of("predict", Llama_, "x"), "has no head; give an adapter that has one");
-        Fails(CliRun.Of("eval", Llama_, "--task", task), "has no head; give an adapter that has one, --probe, or --rank-answers");
-        Assert.Contains("% of 3 test texts", Done("eval", Llama_, "--task", task, "--probe", "--shots", "2").Out);
+        Fails(CliRun.Of("predict", Base, "x"), "has no head; give an adapter that has one");
+        Fails(CliRun.Of("eval", Base, "--task", task), "has no head; give an adapter that has one, --probe, or --rank-answers");
+        Assert.Contains("% of 3 test texts", Done("eval", Base, "--task", task, "--probe", "--shots", "2").Out);
         var other = Write("other.csv", ["text,label", "a,red", "b,pink", "c,red"]);
-        Fails(CliRun.Of("eval", Llama_, "--adapter", At("out"), "--task", other), "line 3: label: \"pink\" is no class of the model's head; known are blue, green, red");
+        Fails(CliRun.Of("eval", Base, "--adapter", At("out"), "--task", other),
+            "line 3: label: \"pink\" is no class of the model's head; known are blue, green, red");
     }
 
     [Fact]
@@ -144,12 +148,12 @@ public sealed class TextTaskTests : IDisposable
     {
         var task = Topics();
         string[] ranked = ["--rank-answers", "--template", @"{text}\nIt is {label}"];
-        Assert.Matches(@"topics: \d+\.\d % of 3 test texts are named rightly \(\d\)\. Perplexity", Done(["eval", Llama_, "--task", task, .. ranked]).Out);
+        Assert.Matches(@"topics: \d+\.\d % of 3 test texts are named rightly \(\d\)\. Perplexity", Done(["eval", Base, "--task", task, .. ranked]).Out);
         var run = Done(Train(task, "out", [.. ranked, "--steps", "60"]));
         Assert.Matches(@"named rightly \(\d\)\. Perplexity", run.Out);
         Assert.DoesNotContain("modules_to_save\": [", File.ReadAllText(Path.Combine(At("out"), "adapter_config.json")));
         Assert.Contains(@"- template: {text}\nIt is {label}", File.ReadAllText(Path.Combine(At("out"), "README.md")));
-        var measured = Done(["eval", Llama_, "--adapter", At("out"), "--task", task, "--test-share", "0", .. ranked]);
+        var measured = Done(["eval", Base, "--adapter", At("out"), "--task", task, "--test-share", "0", .. ranked]);
         Assert.Matches(@"(8|9)\d\.\d %|100\.0 %", measured.Out);
     }
 
@@ -159,16 +163,16 @@ public sealed class TextTaskTests : IDisposable
         var (answers, topics) = (Answers(), Topics());
         Done(Train(answers, "one"));
         Done(Train(answers, "two", "--seed", "2"));
-        var uniform = Done("compose", Llama_, At("one"), At("two"), "--out", At("mix"));
+        var uniform = Done("compose", Base, At("one"), At("two"), "--out", At("mix"));
         Assert.Contains("uniform composition of 2 modules over 14 matrices", uniform.Out);
-        var learned = Done("compose", Llama_, At("one"), At("two"), "--method", "learned", "--task", answers, "--all", "--steps", "6", "--out", At("learned"));
+        string[] mixed = ["compose", Base, At("one"), At("two"), "--method", "learned", "--steps", "6"];
+        var learned = Done([.. mixed, "--task", answers, "--all", "--out", At("learned")]);
         Assert.Matches(@"answers: Perplexity .* Trained on 20\.", learned.Out);
-        Assert.Equal(Perplexity(learned.Out), Perplexity(Done("eval", Llama_, "--adapter", At("learned"), "--task", answers).Out));
-        var classes = Done("compose", Llama_, At("one"), At("two"), "--method", "learned", "--task", topics, "--shots", "3", "--steps", "6", "--out", At("classes"),
-            "--export");
+        Assert.Equal(Perplexity(learned.Out), Perplexity(Done("eval", Base, "--adapter", At("learned"), "--task", answers).Out));
+        var classes = Done([.. mixed, "--task", topics, "--shots", "3", "--out", At("classes"), "--export"]);
         Assert.Matches(@"topics: \d+\.\d % of 3 test texts are named rightly \(\d\)\. Trained on 9\.", classes.Out);
-        Assert.Contains("% of 3 test texts", Done("eval", Llama_, "--adapter", At("classes"), "--task", topics).Out);
-        Fails(CliRun.Of("compose", Llama_, At("one"), "--method", "learned", "--task", answers, "--shots", "3", "--out", At("no")), "have no labels");
+        Assert.Contains("% of 3 test texts", Done("eval", Base, "--adapter", At("classes"), "--task", topics).Out);
+        Fails(CliRun.Of("compose", Base, At("one"), "--method", "learned", "--task", answers, "--shots", "3", "--out", At("no")), "have no labels");
         Assert.False(Directory.Exists(At("no")));
     }
 
@@ -179,7 +183,7 @@ public sealed class TextTaskTests : IDisposable
         foreach (var kind in new[] { "--dora", "--pissa" })
         {
             var run = Done(Train(task, kind, kind));
-            var measured = Perplexity(Done("eval", Llama_, "--adapter", At(kind), "--task", task).Out);
+            var measured = Perplexity(Done("eval", Base, "--adapter", At(kind), "--task", task).Out);
             Assert.InRange(measured / Perplexity(run.Out.Split('\n')[0]), 0.999, 1.001);
         }
         Assert.Contains("\"use_dora\": true", File.ReadAllText(Path.Combine(At("--dora"), "adapter_config.json")));
@@ -194,9 +198,9 @@ public sealed class TextTaskTests : IDisposable
         Fails(CliRun.Of(Train(At("none.jsonl"), "out")), "none.jsonl: there is no such file");
         Fails(CliRun.Of(Train(Answers(), "out", "--max-length", "97")), "is made for texts of 96 tokens, not 97");
         Fails(CliRun.Of(Train(Answers(), "out", "--pattern", "nothing")), "no linear matches \"nothing\"");
-        Fails(CliRun.Of("eval", Llama_, "--task", _folder), "is a folder; a task on texts is");
+        Fails(CliRun.Of("eval", Base, "--task", _folder), "is a folder; a task on texts is");
         var topics = Topics();
-        File.Delete(Path.Combine(Llama_, "tokenizer.json"));
+        File.Delete(Path.Combine(Base, "tokenizer.json"));
         Fails(CliRun.Of(Train(topics, "out")), "there is no tokenizer in this folder");
         Assert.False(Directory.Exists(At("out")));
     }

@@ -66,8 +66,11 @@ public sealed class ReadmeTests : IDisposable
     }
 
     private static readonly string[] Colours = ["red", "green", "blue"];
+
     private static readonly string[] Things =
-        ["ball", "car", "hat", "dog", "cup", "tree", "book", "fish", "bird", "cat", "box", "toy", "boat", "bike", "shoe", "door", "bed", "cake", "bear", "star"];
+    [
+        "ball", "car", "hat", "dog", "cup", "tree", "book", "fish", "bird", "cat", "box", "toy", "boat", "bike", "shoe", "door", "bed", "cake", "bear", "star",
+    ];
 
     [Fact]
     public void AddAnOperation() => Assert.Equal("0.44444445", Run("Add an operation")[0]);

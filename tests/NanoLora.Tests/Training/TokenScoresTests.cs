@@ -55,7 +55,8 @@ public sealed class TokenScoresTests : EngineTest
         {
             var (sum, right, length) = (0.0, 0, rows.Length(i));
             using var scope = Workspace.Scope(grad: false);
-            var logits = model.Forward(Workspace.From([.. Enumerable.Range(0, length).Select(t => rows.Token(i, t))], new Shape(1, length))).ToArray();
+            int[] ids = [.. Enumerable.Range(0, length).Select(t => rows.Token(i, t))];
+            var logits = model.Forward(Workspace.From(ids, new Shape(1, length))).ToArray();
             for (var t = 1; t < length; t++)
             {
                 var row = logits.AsSpan(t * Config.Vocabulary, Config.Vocabulary).ToArray();
@@ -64,7 +65,7 @@ public sealed class TokenScoresTests : EngineTest
                 if (row.Max() == row[target]) right++;
             }
             Assert.Equal(sum, scores[i].LogLikelihood, 1e-4);
-            Assert.Equal((length - 1, right), (scores[i].Targets, scores[i].Right));
+            Assert.Equal((length - 1L, (long)right), (scores[i].Targets, scores[i].Right));
         }
         var all = model.Score(rows, batchSize: 2);
         Assert.Equal(scores.Sum(s => s.LogLikelihood), all.LogLikelihood, 1e-4);
@@ -87,7 +88,7 @@ public sealed class TokenScoresTests : EngineTest
     public void Batches_have_rows_of_about_one_length_and_each_pass_has_all_rows_once()
     {
         var rows = new TokenRows(101, 40, 1);
-        var (sampler, again) = (new Sampler(rows, 8, seed: 4), new Sampler(rows, 8, seed: 4));
+        var (sampler, again) = (new Nn.Sampler(rows, 8, seed: 4), new Nn.Sampler(rows, 8, seed: 4));
         var (spread, orders) = (0, new List<string>());
         for (var pass = 0; pass < 2; pass++)
         {

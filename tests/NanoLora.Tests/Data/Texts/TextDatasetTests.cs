@@ -35,7 +35,8 @@ public sealed class TextDatasetTests : EngineTest
         Assert.Equal(whole[..^1], inputs);
         Assert.Equal(whole[1..], targets);
         Assert.Null(lengths);
-        Assert.Equal((whole.Length - 1, whole.Length - 1, 0, 0), (data.Tokens, data.Targets, data.Cut, data.LeftOut));
+        Assert.Equal((whole.Length - 1L, whole.Length - 1L), (data.Tokens, data.Targets));
+        Assert.Equal((0, 0), (data.Cut, data.LeftOut));
     }
 
     [Fact]
@@ -93,7 +94,8 @@ public sealed class TextDatasetTests : EngineTest
     [Fact]
     public void Packed_rows_have_an_end_between_and_ask_for_no_beginning()
     {
-        TextSample[] samples = [new() { Text = "one" }, new() { Text = "two" }, new() { Text = "one two three four five six seven eight" }, new() { Text = "two" }];
+        TextSample[] samples =
+            [new() { Text = "one" }, new() { Text = "two" }, new() { Text = "one two three four five six seven eight" }, new() { Text = "two" }];
         int[][] rows = [.. samples.Select(s => (int[])[LlamaBegin, .. Ids(Llama, s.Text), LlamaEnd])];
         var room = rows[2].Length + 1;
         Assert.True(rows[0].Length + rows[1].Length <= room);
