@@ -207,7 +207,8 @@ public sealed class TextDatasetTests : EngineTest
             File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), """{"eos_token": {"content": "</s>"}}""");
             Assert.Equal(LlamaEnd, TextEncoder.Load(folder, 16).End);
             File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), """{"eos_token": "nope"}""");
-            Assert.Contains("eos_token: it is \"nope\"; a token of the tokenizer", Assert.Throws<InvalidDataException>(() => TextEncoder.Load(folder, 16)).Message);
+            var error = Assert.Throws<InvalidDataException>(() => TextEncoder.Load(folder, 16));
+            Assert.Contains("eos_token: it is \"nope\"; a token of the tokenizer", error.Message);
         }
         finally { Directory.Delete(folder, recursive: true); }
         Assert.Throws<ArgumentException>(() => new TextEncoder(Llama, 1));

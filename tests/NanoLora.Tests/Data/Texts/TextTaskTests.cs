@@ -55,7 +55,7 @@ public sealed class TextTaskTests : IDisposable
         Assert.Equal(["one", "two\nlines", "three"], task.Train.Select(s => s.Text));
         Assert.Equal([2, 3, 5], task.Train.Select(s => s.Line));
         Assert.Equal(["2", "10"], Read("b.jsonl", "{\"text\": \"a\", \"label\": 10}\n{\"text\": \"b\", \"label\": 2}\n").Classes);
-        Assert.Equal(["10", "2", "x"], Read("c.jsonl", "{\"text\": \"a\", \"label\": \"10\"}\n{\"text\": \"b\", \"label\": \"2\"}\n{\"text\": \"c\", \"label\": \"x\"}").Classes);
+        Assert.Equal(["10", "2", "x"], Read("c.csv", "text,label\na,10\nb,2\nc,x\n").Classes);
     }
 
     [Fact]
