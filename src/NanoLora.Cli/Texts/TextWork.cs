@@ -10,6 +10,7 @@ internal sealed class TextWork : IDisposable
 {
     private readonly Session _session;
     private readonly TextTaskInput _input;
+    private (IReadOnlyList<TextSample> Of, TextDataset Data)? _measured;               // encoded, and told, once
 
     private TextWork(Session session, TextTaskInput input, Model model, TextTask task)
     {
@@ -87,10 +88,10 @@ internal sealed class TextWork : IDisposable
         var samples = Task.Test.Count > 0 || !all ? Task.Test : Task.Train;
         if (samples.Count == 0) return "Nothing: the task has no test samples.";
         if (Classifier is { } classifier)
-            return Named(classifier.Correct(Dataset(samples, "test"), batchSize), samples.Count);
+            return Named(classifier.Correct(Measurable(samples), batchSize), samples.Count);
         var parts = new List<string>();
         if (_input.RanksAnswers) parts.Add(Named(Ranked(samples, batchSize), samples.Count));
-        var score = Model.Score(Dataset(samples, "test"), batchSize, cancellation: _session.Cancellation);
+        var score = Model.Score(Measurable(samples), batchSize, cancellation: _session.Cancellation);
         parts.Add(string.Create(CultureInfo.InvariantCulture, $"Perplexity {score.Perplexity:0.000} over {score.Targets:N0} tokens of "
             + $"{samples.Count:N0} test samples, {100 * score.Accuracy:0.0} % of them foreseen."));
         if (Task.Kind == TextKind.Completion && !_input.RanksAnswers)
@@ -115,6 +116,12 @@ internal sealed class TextWork : IDisposable
 
     private static string Named(int correct, int count) =>
         string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / count:0.0} % of {count:N0} test texts are named rightly ({correct:N0}).");
+
+    private TextDataset Measurable(IReadOnlyList<TextSample> samples)
+    {
+        if (_measured is not { } known || known.Of != samples) _measured = known = (samples, Dataset(samples, "test"));
+        return known.Data;
+    }
 
     private int Ranked(IReadOnlyList<TextSample> samples, int batchSize)
     {
