@@ -156,10 +156,11 @@ internal sealed class TextWork : IDisposable
     private int[][] Written(IReadOnlyList<int[]> prompts, int tokens)
     {
         int[] stop = Encoder.End is { } end ? [end] : [];
+        var workspace = new Workspace(Model.Backend);                                   // not that of a training, whose dropout is at work
         return Model switch
         {
-            T5 t5 => Generator.Greedy(t5, t5.Backend.Main, prompts, tokens, stop),
-            LanguageModel decoder => Generator.Greedy(decoder, prompts, tokens, stop),
+            T5 t5 => Generator.Greedy(t5, workspace, prompts, tokens, stop),
+            LanguageModel decoder => Generator.Greedy(decoder, workspace, prompts, tokens, stop),
             _ => throw new CommandException($"{Model.Source} classifies texts and writes none."),
         };
     }
