@@ -41,7 +41,7 @@ public sealed class TextFamiliesTests : IDisposable
             {"version": "1.0", "truncation": null, "padding": null, "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
              "added_tokens": [{"id": 0, "content": "<pad>", {{flags}}}, {"id": 1, "content": "</s>", {{flags}}}],
              "post_processor": {"type": "TemplateProcessing", "single": {{around}}, "pair": {{around}},
-                                "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}},
+                                "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]} } },
              "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
              "model": {"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
                        "vocab": { {{vocabulary}} } } }
