@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using NanoLora.Cli.Commands;
+using NanoLora.Data;
 
 namespace NanoLora.Cli;
 
@@ -105,7 +106,7 @@ internal sealed class Tool(Session session)
         }
         var trace = Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 } and not "0";
         var expected = error is CommandException or IOException or UnauthorizedAccessException or ArgumentException or InvalidDataException
-            or InvalidOperationException or NotSupportedException or NonFiniteException or GpuException or DeviceMemoryException;
+            or ChatTemplateException or InvalidOperationException or NotSupportedException or NonFiniteException or GpuException or DeviceMemoryException;
         session.Error.WriteLine(expected ? $"{name}: {Message(error)}"
             : $"{name}: unexpected {error.GetType().Name}: {Message(error)}{(trace ? "" : $" (set {TraceVariable}=1 for the stack trace)")}");
         if (trace) session.Error.WriteLine(error);

@@ -112,7 +112,7 @@ public sealed class T5 : Model, ITextModel
     /// <exception cref="ArgumentException">As <see cref="Forward(Tensor, Tensor, ReadOnlySpan{int})"/>.</exception>
     public override Tensor Forward(Batch batch)
     {
-        Require(batch.Targets);
+        TextRows.Check(Source, batch.Targets, []);
         var (targets, tokens, pad) = (batch.Targets.ToInts(), batch.Targets.Shape[1], Json.Int("pad_token_id", 0, min: 0));
         var outputs = new int[targets.Length];
         for (var i = 0; i < outputs.Length; i++) outputs[i] = i % tokens == 0 ? StartToken : targets[i - 1] == Batch.Ignored ? pad : targets[i - 1];

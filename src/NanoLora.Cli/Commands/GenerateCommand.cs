@@ -47,7 +47,7 @@ internal static class GenerateCommand
     private static int Run(Session session, Request request)
     {
         if (request is { Prompt: not null, PromptFile: not null }) throw new UsageException("--prompt and --prompt-file: give one of them.");
-        using var text = TextInput.Open(request.Model, request.Adapters, request.Weights, request.Device);
+        using var text = TextInput.Open(ModelFolder.Of(request.Model), request.Adapters, request.Weights, request.Device);
         var prompt = Prompt(session, request);
         if (request.Echo) session.Show(prompt);
         var clock = Stopwatch.StartNew();

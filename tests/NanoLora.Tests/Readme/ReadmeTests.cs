@@ -57,6 +57,23 @@ public sealed class ReadmeTests : IDisposable
     }
 
     [Fact]
+    public void ALanguageModelLearnsFromAFile()
+    {
+        File.WriteAllLines("answers.jsonl", Enumerable.Range(0, 60).Select(i => $"{{\"prompt\": \"Lily has a {Colours[i % 3]} {Things[i / 3]}. It is\", "
+            + $"\"completion\": \" {Colours[i % 3]}.\"}}"));
+        var lines = Run("Fine-tune a language model on your own file");
+        Assert.True(double.Parse(lines[1]) < 0.7 * double.Parse(lines[0]), string.Join(", ", lines));
+        Assert.True(File.Exists("my-answers/adapter_model.safetensors"));
+    }
+
+    private static readonly string[] Colours = ["red", "green", "blue"];
+
+    private static readonly string[] Things =
+    [
+        "ball", "car", "hat", "dog", "cup", "tree", "book", "fish", "bird", "cat", "box", "toy", "boat", "bike", "shoe", "door", "bed", "cake", "bear", "star",
+    ];
+
+    [Fact]
     public void AddAnOperation() => Assert.Equal("0.44444445", Run("Add an operation")[0]);
 
     [Fact]
