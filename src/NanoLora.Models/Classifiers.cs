@@ -32,7 +32,7 @@ internal sealed class DecoderClassifier : TextClassifier
         var hasHead = file.Has($"{ClassifierFile.Score}.weight");
         var said = ClassifierFile.Pooling(file.Json) ?? (hasHead ? TextPooling.Last : TextPooling.Mean);
         ClassifierFile.WithoutPooler(file.Path, pooling ?? said);
-        var model = new DecoderClassifier(LanguageModel.Read(file), pooling ?? said);
+        var model = new DecoderClassifier(LanguageModel.Of(file), pooling ?? said);
         if (!hasHead || model.Pooling != said) return model;
         try
         {
@@ -54,8 +54,11 @@ internal sealed class DecoderClassifier : TextClassifier
         if (Head is null) throw new InvalidOperationException($"{Source}: there is no head to save; give it one with NewHead, or save the decoder.");
         var config = _model.ConfigJson();
         var standard = Pooling == TextPooling.Last && Head.Bias is null;
-        TextFile.Write(this, folder, json => ClassifierFile.Write(json, config, this, standard), _model.IsTransposed);
+        TextFile.Write(this, folder, json => ClassifierFile.Write(json, config, this, standard), IsTransposed);
     }
+
+    /// <inheritdoc/>
+    internal override bool IsTransposed(string path) => _model.IsTransposed(path);
 
     /// <inheritdoc/>
     public override void Dispose()

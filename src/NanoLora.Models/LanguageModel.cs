@@ -62,11 +62,11 @@ public abstract class LanguageModel : Model, ITextModel
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config);
-        return Read(file);
+        return Of(file);
     }
 
     /// <summary>Builds the model of an open file.</summary>
-    internal static LanguageModel Read(TextFile file) => file.ModelType switch
+    internal static LanguageModel Of(TextFile file) => file.ModelType switch
     {
         "gpt2" => Gpt2.Read(file),
         "opt" => Opt.Read(file),

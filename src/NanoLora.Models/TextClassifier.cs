@@ -135,6 +135,9 @@ public abstract class TextClassifier : Classifier
         return head.Forward(Features(tokens, segments, lengths));
     }
 
+    /// <summary>Whether the family's files hold the matrix at a path as [in, out].</summary>
+    internal virtual bool IsTransposed(string path) => false;
+
     /// <summary>The state of every token after the last block and its norm, [B, T, D]; what stands at padding means nothing.</summary>
     private protected abstract Tensor States(Tensor tokens, Tensor? segments, ReadOnlySpan<int> lengths);
 }

@@ -40,7 +40,7 @@ internal sealed class ClassifierCases(GoldenFolder folder, Backend backend, Gold
         using var loss = logits.CrossEntropy(Folder.Load(Backend.Main, "labels"));
         See("loss", loss);
         loss.Backward();
-        SeeGradients(model);
+        SeeGradients(model, transposed: model.IsTransposed);
         model.Train(false);
         Compare();
     }
