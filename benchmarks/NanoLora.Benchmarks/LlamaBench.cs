@@ -112,7 +112,8 @@ internal sealed class LlamaBench
         try
         {
             using var json = JsonDocument.Parse(output);
-            var speeds = json.RootElement.EnumerateArray().ToDictionary(static e => e.GetProperty("n_gen").GetInt32(), static e => e.GetProperty("avg_ts").GetDouble());
+            var speeds = json.RootElement.EnumerateArray()
+                .ToDictionary(static e => e.GetProperty("n_gen").GetInt32(), static e => e.GetProperty("avg_ts").GetDouble());
             return (speeds[0], speeds[Written]);
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
@@ -150,7 +151,8 @@ internal sealed class LlamaBench
         var text = new StringBuilder();
         var today = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
         text.AppendLine($"{today}, {QuickMachine.Name()}; {Threads} threads; a Llama of {LlamaFiles.Parameters / 1e6:0} million parameters; rounds: {rounds}.");
-        text.AppendLine($"Tokens a second: the median, in brackets the middle half. `read {Prompt}` is a prompt in one pass, `write {Written}` so many tokens one by one.");
+        text.Append("Tokens a second: the median, in brackets the middle half. ");
+        text.AppendLine($"`read {Prompt}` is a prompt in one pass, `write {Written}` so many tokens one by one.");
         if (_theirs is not null) text.AppendLine("Ratios are NanoLora over llama.cpp of the same round: above 1, NanoLora is faster.");
         text.AppendLine();
         text.AppendLine(_theirs is null ? "| weights | work | NanoLora |" : "| weights | work | NanoLora | llama.cpp | ratio |");
@@ -179,13 +181,17 @@ internal sealed class LlamaBench
                 json.WriteStartObject();
                 json.WriteString("weights", row.Type);
                 json.WriteString("work", row.Work);
-                foreach (var (name, values) in (ReadOnlySpan<(string, List<double>)>)[("nanolora", row.Ours), ("llama.cpp", row.Theirs), ("ratios", row.Ratios)])
+                Numbers("nanolora", row.Ours);
+                Numbers("llama.cpp", row.Theirs);
+                Numbers("ratios", row.Ratios);
+                json.WriteEndObject();
+
+                void Numbers(string name, List<double> values)
                 {
                     json.WriteStartArray(name);
                     foreach (var value in values) json.WriteNumberValue(value);
                     json.WriteEndArray();
                 }
-                json.WriteEndObject();
             }
             json.WriteEndArray();
             json.WriteEndObject();

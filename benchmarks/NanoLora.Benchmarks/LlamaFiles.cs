@@ -7,8 +7,8 @@ using NanoLora.Models;
 namespace NanoLora.Benchmarks;
 
 /// <summary>
-/// The same made-up Llama twice: as a folder of Hugging Face for NanoLora, as a GGUF file for llama.cpp. Weights are uniform, of deviation 1/√in; norms are 1.
-/// llama.cpp wants the rows of q and k in another order, which changes what comes out and not how long it takes: they are left as they are.
+/// The same made-up Llama twice: as a folder of Hugging Face for NanoLora, as a GGUF file for llama.cpp. Weights are uniform, of deviation 1/√in; norms
+/// are 1. llama.cpp wants the rows of q and k in another order, which changes what comes out and not how long it takes: they are left as they are.
 /// </summary>
 internal static class LlamaFiles
 {
@@ -39,7 +39,8 @@ internal static class LlamaFiles
         var c = Shape;
         File.WriteAllText(Path.Combine(folder, "config.json"), $$"""
             { "model_type": "llama", "vocab_size": {{c.Vocabulary}}, "hidden_size": {{c.HiddenSize}}, "num_hidden_layers": {{c.Layers}},
-              "num_attention_heads": {{c.Heads}}, "num_key_value_heads": {{c.KeyHeads}}, "head_dim": {{c.HeadSize}}, "intermediate_size": {{c.IntermediateSize}},
+              "num_attention_heads": {{c.Heads}}, "num_key_value_heads": {{c.KeyHeads}}, "head_dim": {{c.HeadSize}},
+              "intermediate_size": {{c.IntermediateSize}},
               "max_position_embeddings": {{c.MaxPositions}}, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": false }
             """);
         using var header = new MemoryStream();

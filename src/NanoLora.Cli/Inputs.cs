@@ -50,6 +50,7 @@ internal static class Inputs
         {
             (double.Epsilon, _) => "a positive number",
             (double.NegativeInfinity, _) => "a number",
+            (_, double.PositiveInfinity) => string.Create(CultureInfo.InvariantCulture, $"a number from {least} on"),
             _ => string.Create(CultureInfo.InvariantCulture, $"a number from {least} to less than {below}"),
         };
         return new(name)

@@ -18,11 +18,14 @@ public static class Program
     /// <param name="output">Where results go.</param>
     /// <param name="error">Where progress and errors go.</param>
     /// <param name="cancellation">Ends long work after its current step.</param>
-    /// <param name="input">What a prompt or a conversation is read from; nothing if null.</param>
     /// <returns>0: done. 1: failed, <paramref name="error"/> says why in one line. 2: wrong usage. 3: verify found something that is not built. 130:
     /// interrupted.</returns>
-    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default,
-        TextReader? input = null) => new Tool(new Session(args, output, error, cancellation) { Given = input ?? TextReader.Null }).Run();
+    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default) =>
+        Run(args, output, error, TextReader.Null, cancellation);
+
+    /// <summary>The same, with something that prompts and conversations are read from.</summary>
+    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, TextReader input, CancellationToken cancellation = default) =>
+        new Tool(new Session(args, output, error, cancellation) { Given = input }).Run();
 
     // Tables, names and texts have letters that the code pages of some consoles lack.
     private static void Utf8()

@@ -38,7 +38,8 @@ internal sealed class TextInput : IDisposable
     /// <exception cref="CommandException">There is no such model.</exception>
     public static TextInput Open(string path, IReadOnlyList<string> adapters, float[]? weights, string device)
     {
-        if (!Directory.Exists(path) && !File.Exists(path)) throw new CommandException($"{path}: there is no such folder or file; name that of a language model.");
+        if (!Directory.Exists(path) && !File.Exists(path))
+            throw new CommandException($"{path}: there is no such folder or file; name that of a language model.");
         var folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var tokenizer = Data.Tokenizer.Load(folder);
         var backend = Devices.Open(device);

@@ -3,12 +3,12 @@ namespace NanoLora.Models;
 /// <summary>
 /// How texts are continued. Tokens are chosen as transformers' generate() chooses them, by the same steps in the same order; of the logits x of the next token:
 /// <list type="number">
-/// <item><see cref="RepetitionPenalty"/> r: x becomes x r where x is below 0, x / r otherwise, for each token that the text has already, prompt included.</item>
+/// <item><see cref="RepetitionPenalty"/> r: x becomes x r where x is below 0, x / r otherwise, for each token that the text has, prompt included.</item>
 /// <item><see cref="NoRepeatNgram"/> n: a token that would repeat n tokens in a row of the text is out (x = -∞).</item>
 /// <item><see cref="MinTokens"/>: before so many tokens are there, those that end a text are out.</item>
 /// <item><see cref="Temperature"/> t: x becomes x / t. At 0 the largest x is taken, and the steps from here on are not.</item>
 /// <item><see cref="TopK"/> k: what is below the k-th largest is out; its equals stay.</item>
-/// <item><see cref="TopP"/> p: of softmax(x), a token is out if it and all that are less likely have 1 - p together or less; of equals, higher ids first.</item>
+/// <item><see cref="TopP"/> p: of softmax(x), a token is out if it and all less likely ones have 1 - p together or less; of equals, higher ids first.</item>
 /// <item><see cref="MinP"/> m: a token is out if its probability is below m times that of the likeliest.</item>
 /// <item>A token is drawn from softmax(x) of those that are left, by one random number that is a function of seed, row and step alone.</item>
 /// </list>
@@ -44,7 +44,8 @@ public sealed record GenerationOptions
     public ulong Seed { get; init; } = 1;
 
     /// <summary>
-    /// The first text's row among the random numbers, the next one's being one more: a list of prompts may be split into several calls, each told where it begins.
+    /// The first text's row among the random numbers, the next one's being one more: a list of prompts may be split into several calls, each told where it
+    /// begins.
     /// </summary>
     public ulong FirstRow { get; init; }
 
@@ -79,7 +80,10 @@ public sealed record GenerationOptions
         ArgumentNullException.ThrowIfNull(Stop);
         ArgumentNullException.ThrowIfNull(StopStrings);
         foreach (var token in Stop)
-            if (token < 0 || token >= vocabulary) throw new ArgumentException($"GenerationOptions: Stop has {token}, which is none of the {vocabulary} tokens.");
+        {
+            if (token < 0 || token >= vocabulary)
+                throw new ArgumentException($"GenerationOptions: Stop has {token}, which is none of the {vocabulary} tokens.");
+        }
         foreach (var text in StopStrings)
             if (string.IsNullOrEmpty(text) || !IsWhole(text))
                 throw new ArgumentException("GenerationOptions: StopStrings has a text that is empty or half a character; leave it out.");

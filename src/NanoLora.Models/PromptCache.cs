@@ -1,8 +1,8 @@
 namespace NanoLora.Models;
 
 /// <summary>
-/// What a model has read of one text, kept between calls: the next prompt is read only from where it differs, so a conversation that grows costs what is new of it.
-/// It belongs to one model with the adapters that it has; after attaching others, call <see cref="Clear"/>. For one call at a time.
+/// What a model has read of one text, kept between calls: the next prompt is read only from where it differs, so a conversation that grows costs what is new
+/// of it. It belongs to one model with the adapters that it has; after attaching others, call <see cref="Clear"/>. For one call at a time.
 /// </summary>
 public sealed class PromptCache : IDisposable
 {

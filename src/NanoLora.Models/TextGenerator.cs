@@ -52,7 +52,7 @@ public sealed class TextGenerator
     }
 
     /// <summary>The tokens of a prompt as the model wants them; of an empty one, the token that begins texts.</summary>
-    /// <exception cref="ArgumentException">It is empty and no token is known to begin texts, or the tokenizer gives tokens that the model does not have.</exception>
+    /// <exception cref="ArgumentException">It is empty, and no token is known to begin texts.</exception>
     public int[] Encode(string prompt)
     {
         ArgumentNullException.ThrowIfNull(prompt);
@@ -85,7 +85,8 @@ public sealed class TextGenerator
     }
 
     /// <summary>
-    /// Continues a text piece by piece, as soon as each is known. No piece has half a character, or a part of a stop string. Tokens are computed on other threads.
+    /// Continues a text piece by piece, as soon as each is known. No piece has half a character, or a part of a stop string. Tokens are computed on other
+    /// threads.
     /// </summary>
     /// <param name="prompt">The text so far; to a T5, the text to read.</param>
     /// <param name="options">How it is continued; null for the likeliest tokens.</param>
@@ -165,10 +166,13 @@ public sealed class TextGenerator
     private T Known<T>(T ids) where T : IReadOnlyList<int>
     {
         foreach (var id in ids)
-            if (id < 0 || id >= _model.Vocabulary) throw new ArgumentException($"the prompt has the token {id} (\"{Tokenizer.Token(id)}\"): {NotOneAnothers}");
+        {
+            if (id < 0 || id >= _model.Vocabulary)
+                throw new ArgumentException($"the prompt has the token {id} (\"{Tokenizer.Token(id)}\"): {NotOneAnothers}");
+        }
         return ids;
     }
 
-    private string NotOneAnothers => $"{Model.Source} has {_model.Vocabulary} tokens and the tokenizer {Tokenizer.VocabularySize}: they do not belong together; "
-        + "give the tokenizer of the model's own folder.";
+    private string NotOneAnothers => $"{Model.Source} has {_model.Vocabulary} tokens and the tokenizer {Tokenizer.VocabularySize}: they do not belong "
+        + "together; give the tokenizer of the model's own folder.";
 }

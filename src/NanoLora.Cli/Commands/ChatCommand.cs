@@ -19,9 +19,10 @@ internal static class ChatCommand
         var (adapters, weights, device) = (TextInput.AdapterOption(), TextInput.WeightsOption(), Devices.Option());
         var sampling = new SamplingOptions();
         var command = new ToolCommand("chat", "Talks with a language model.", $"""
-            Each line of standard input is a turn; answers go to standard output as they are written. {Reset} begins anew, {Exit} or the end of the input ends. Ctrl-C ends
-            an answer, not the program. What was read before is not read again. Turns are written as the model's chat template has them.
-            """, "nanolora chat my-llama --system 'Be brief.' --temperature 0.7 --top-p 0.9", "echo 'Tell me a story.' | nanolora chat models/stories260K --plain")
+            Each line of standard input is a turn; answers go to standard output as they are written. {Reset} begins anew, {Exit} or the end of the input
+            ends. Ctrl-C ends an answer, not the program. What was read before is not read again. Turns are written as the model's chat template has them.
+            """, "nanolora chat my-llama --system 'Be brief.' --temperature 0.7 --top-p 0.9",
+            "echo 'Tell me a story.' | nanolora chat models/stories260K --plain")
         { model, system, plain, adapters, weights, device };
         sampling.AddTo(command);
         command.SetAction(parsed =>

@@ -29,8 +29,8 @@ internal static class GenerateCommand
         var (adapters, weights, device) = (TextInput.AdapterOption(), TextInput.WeightsOption(), Devices.Option());
         var sampling = new SamplingOptions();
         var command = new ToolCommand("generate", "Continues a text with a language model.", """
-            Writes what comes after the prompt, as soon as it is known, to standard output, and nothing else; speed and seed go to standard error. A T5 answers the
-            prompt. The same model, prompt, options and seed give the same text.
+            Writes what comes after the prompt, as soon as it is known, to standard output, and nothing else; speed and seed go to standard error. A T5 answers
+            the prompt. The same model, prompt, options and seed give the same text.
             """, "nanolora generate models/stories260K --prompt 'Once upon a time'",
             "nanolora generate models/stories260K --prompt 'Lily saw a' --temperature 0.8 --top-p 0.9 --seed 7 --max-tokens 100",
             "nanolora generate my-llama --adapter pirate --adapter poet --weights 0.3,0.7 --prompt-file start.txt --stop '\\n\\n'")

@@ -78,7 +78,8 @@ public sealed class ChatTests : IDisposable
         File.Copy(Path.Combine(Stories, "tok512.bin"), Path.Combine(_folder.Path, "tok512.bin"));
         string[] args = ["exec", typeof(Program).Assembly.Location, "chat", _folder.Path, "--plain", "--max-tokens", "8000", "--temperature", "1"];
         var host = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
-        using var process = Process.Start(new ProcessStartInfo(host, args) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var start = new ProcessStartInfo(host, args) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        using var process = Process.Start(start)!;
         try
         {
             var error = process.StandardError.ReadToEndAsync();

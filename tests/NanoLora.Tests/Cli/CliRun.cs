@@ -22,7 +22,7 @@ public sealed record CliRun(int Code, string Out, string Error)
     {
         using StringWriter output = new(), error = new();
         using var reader = new StringReader(input);
-        var code = Program.Run(args, output, error, input: reader);
+        var code = Program.Run(args, output, error, reader);
         return new(code, output.ToString(), error.ToString());
     }
 

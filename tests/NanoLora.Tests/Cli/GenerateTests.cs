@@ -7,7 +7,8 @@ namespace NanoLora.Tests.Cli;
 /// <summary><c>nanolora generate</c> with the bundled language model.</summary>
 public sealed class GenerateTests : IDisposable
 {
-    private const string Story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball.";
+    private const string Story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. "
+        + "One day, she saw a big, red ball.";
 
     private static readonly string Stories = Path.Combine(RepositoryRoot.Folder, "models", "stories260K");
 

@@ -7,7 +7,8 @@ namespace NanoLora.Tests.Models;
 /// <summary>Texts from texts: streams, batches, ends, what is refused. The model is the bundled one.</summary>
 public sealed class TextGeneratorTests : IDisposable
 {
-    private const string Story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. ";
+    private const string Story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. "
+        + "One day, she saw a big, red ball. ";
 
     private static readonly string Stories = Path.Combine(RepositoryRoot.Folder, "models", "stories260K");
     private static readonly string[] Prompts = ["Once upon a time", "The dog", "Lily saw a big red"];
@@ -89,11 +90,11 @@ public sealed class TextGeneratorTests : IDisposable
         Assert.Equal((Story[..Story.IndexOf("One day", StringComparison.Ordinal)], Finish.StopString), (stopped.Text, stopped.Finish));
         var comma = _generator.Tokenizer.Encode("a,", addSpecialTokens: false)[^1];
         var token = _generator.Generate("", new() { Stop = [comma] });
-        Assert.Equal(("Once upon a time", Finish.EndToken, comma), (token.Text, token.Finish, token.Tokens[^1]));
+        Assert.Equal(("Once upon a time", Finish.EndToken, comma), (token.Text, token.Finish, token.Tokens[token.Tokens.Count - 1]));
         var full = _generator.Generate("", new() { MaxTokens = 1000, IgnoreEnd = true });
         Assert.Equal((511, Finish.Context), (full.Tokens.Count, full.Finish));
-        var short_ = _generator.Generate("", new() { Context = 30 });
-        Assert.Equal((29, Finish.Context), (short_.Tokens.Count, short_.Finish));
+        var cut = _generator.Generate("", new() { Context = 30 });
+        Assert.Equal((29, Finish.Context), (cut.Tokens.Count, cut.Finish));
         // A row that ends early does not end the others.
         var rows = _generator.Generate(["Once upon a time", "The dog"], new() { MaxTokens = 30, StopStrings = [", there"] });
         Assert.Equal(("", Finish.StopString, 30), (rows[0].Text, rows[0].Finish, rows[1].Tokens.Count));
@@ -205,7 +206,8 @@ public sealed class TextGeneratorTests : IDisposable
         using var model = (T5)TextGenerator.LoadModel(ModelGoldenTests.Folder("t5"), _backend);
         var generator = new TextGenerator(model, new WordsTokenizer(model.Vocabulary));
         string[] prompts = ["5 17 60 33 8 1", "42 1", "7 7 91 1"];
-        foreach (var options in (ReadOnlySpan<GenerationOptions>)[new() { MaxTokens = 150, IgnoreEnd = true }, new() { MaxTokens = 20, Temperature = 2, TopK = 50 }])
+        GenerationOptions likeliest = new() { MaxTokens = 150, IgnoreEnd = true }, drawn = new() { MaxTokens = 20, Temperature = 2, TopK = 50 };
+        foreach (var options in (GenerationOptions[])[likeliest, drawn])
         {
             var together = generator.Generate(prompts, options);
             for (var row = 0; row < prompts.Length; row++)
@@ -214,6 +216,27 @@ public sealed class TextGeneratorTests : IDisposable
         var greedy = Generator.Greedy(model, _backend.Main, [generator.Encode(prompts[0])], 12)[0];
         Assert.Equal(greedy, generator.Generate(prompts[0], new() { MaxTokens = 12, IgnoreEnd = true }).Tokens);
         Assert.Equal([1], model.EndTokens);
+    }
+
+    /// <summary>What ends a text is in generation_config.json, or in config.json where there is none.</summary>
+    [Theory]
+    [InlineData("{}", "2")]
+    [InlineData("{\"eos_token_id\": [5, 500, 7, -1]}", "5 7")]
+    [InlineData("{\"eos_token_id\": 9}", "9")]
+    [InlineData("{\"eos_token_id\": \"</s>\"}", null)]
+    public void TheFilesSayWhatEndsAText(string config, string? expected)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"])
+            File.Copy(Path.Combine(ModelGoldenTests.Folder("llama"), file), Path.Combine(folder.Path, file));
+        File.WriteAllText(Path.Combine(folder.Path, "generation_config.json"), config);
+        if (expected is null)
+        {
+            Assert.Equal("eos_token_id", Assert.Throws<CheckpointException>(() => LanguageModel.Load(folder.Path, _backend)).Field);
+            return;
+        }
+        using var model = LanguageModel.Load(folder.Path, _backend);
+        Assert.Equal(expected, string.Join(' ', model.EndTokens));
     }
 
     private float[] Logits()

@@ -20,7 +20,7 @@ public sealed class Llama2cVocabularyTests
         Assert.Equal([1, 403, 407, 261, 378], tokenizer.Encode("Once upon a time").Ids);
         Assert.Equal([403, 407, 261, 378], tokenizer.Encode("Once upon a time", addSpecialTokens: false).Ids);
         Assert.Equal([1], tokenizer.Encode("").Ids);
-        Assert.Equal((0, "<unk>"), (tokenizer.Id("<unk>"), tokenizer.Token(0)));
+        Assert.Equal("<unk>", tokenizer.Token(0));
     }
 
     [Theory]
@@ -48,7 +48,7 @@ public sealed class Llama2cVocabularyTests
     [Theory]
     [InlineData(0, "has 5 bytes where 0 are the most")]
     [InlineData(3, "it is cut")]
-    [InlineData(30, "it is cut")]
+    [InlineData(20, "it is cut")]
     [InlineData(4000, "the first 259 are the same in every one")]
     public void WhatIsCutIsRefused(int length, string why)
     {
