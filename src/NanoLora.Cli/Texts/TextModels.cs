@@ -23,7 +23,7 @@ internal static class TextModels
     /// <summary>Opens a model that writes texts.</summary>
     /// <exception cref="CommandException">It only reads them.</exception>
     public static Model Writer(string model, Backend backend) =>
-        Encoders.Contains(Type(model))
+        IsEncoder(model)
             ? throw new CommandException($"{model} is a {Type(model)}, which classifies texts and writes none; give texts with labels.")
             : TextGenerator.LoadModel(model, backend);
 
@@ -33,7 +33,7 @@ internal static class TextModels
 
     /// <summary>Opens a model for adapters: to classify if one of them brings a head.</summary>
     public static Model For(IEnumerable<string> adapters, string model, Backend backend) =>
-        Encoders.Contains(Type(model)) || adapters.Any(HasHead) ? Classifier(model, backend) : Writer(model, backend);
+        IsEncoder(model) || adapters.Any(HasHead) ? Classifier(model, backend) : Writer(model, backend);
 
     /// <summary>The most tokens that a model is made for, at most so many.</summary>
     public static int Length(Model model, int most) => model switch
@@ -62,6 +62,8 @@ internal static class TextModels
         T5 t5 => t5.Vocabulary,
         _ => throw new CommandException($"{model.Source} reads no texts."),
     };
+
+    private static bool IsEncoder(string model) => Type(model) is { } type && Encoders.Contains(type);
 
     // The config's model_type; empty for a checkpoint of llama2.c, which has no config; null if there is neither.
     private static string? Type(string model)

@@ -49,7 +49,7 @@ internal sealed class TextWork : IDisposable
         {
             if (adapter is not null) Adapters.Attach(model, adapter);
             // A head names its classes in its own order.
-            if (adapter is not null && model is Classifier { Head: not null } classifier && !Numbered(classifier.Labels))
+            if (adapter is not null && model is Nn.Classifier { Head: not null } classifier && !Numbered(classifier.Labels))
                 task = input.Read(session, classifier.Labels, again: true);
             return new(session, input, model, task);
         }
