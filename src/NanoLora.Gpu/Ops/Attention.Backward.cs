@@ -62,37 +62,36 @@ public sealed partial class GpuBackend
         Load(tileDy, rows, T.Size, dy, s.Y.At(batch, head, time), s.Y.RowStride, s.Queries - time, s.Size, T.Across * T.DownBack);
         Float4x4 o = default, w = default;
         Float4 mean = default;
-        var works = time + ty < s.Queries;
         int first = s.FirstKey(time), last = s.LastKey(time, rows);
-        for (var pass = 0; pass < 2; pass++)
+        // All barriers are in loops and none in a branch: not every driver of OpenCL takes one there, though all threads go the same way.
+        for (var key = first; key < last; key += keys)
         {
-            Float4 sum = default;
-            for (var key = first; key < last; key += keys)
-            {
-                int fromK = s.K.At(batch, head / s.GroupSize, key), fromV = s.V.At(batch, head / s.GroupSize, key);
-                Float4x4 p = default, ds = default;
-                AddDots<T>(ref ds, works, tileDy, slab, T.DownBack, v, fromV, s.V.RowStride, last - key, s.Size);
-                AddDots<T>(ref p, works, tileQ, slab, T.DownBack, k, fromK, s.K.RowStride, last - key, s.Size);
-                Gradients(s, new(s, batch, head, time + ty), statistics, mean.X, mask, dscores, key + tx, T.Across, pass, ref p.A, ref ds.A);
-                Gradients(s, new(s, batch, head, time + ty + T.DownBack), statistics, mean.Y, mask, dscores, key + tx, T.Across, pass, ref p.B, ref ds.B);
-                Gradients(s, new(s, batch, head, time + ty + 2 * T.DownBack), statistics, mean.Z, mask, dscores, key + tx, T.Across, pass, ref p.C, ref ds.C);
-                Gradients(s, new(s, batch, head, time + ty + 3 * T.DownBack), statistics, mean.W, mask, dscores, key + tx, T.Across, pass, ref p.D, ref ds.D);
-                if (pass == 0)
-                {
-                    sum.Add(1, ds.RowSums());
-                }
-                else if (s.WantsQ)
-                {
-                    Store<T>(tileDs, T.DownBack, ds);
-                    AddWeighted<T>(ref o, ref w, works, tileDs, slab, T.DownBack, k, fromK, s.K.RowStride, last - key, s.Size, isThere: T.SlabCols == T.Size);
-                }
-            }
-            if (pass == 1) break;
-            Group.Barrier();
-            meeting[t] = sum;
-            Group.Barrier();
-            mean = MeetingSum<T>(meeting);
-            if (!s.WantsQ && !s.WantsScores) break;
+            Float4x4 p = default, ds = default;
+            AddDots<T>(ref ds, tileDy, slab, T.DownBack, v, s.V.At(batch, head / s.GroupSize, key), s.V.RowStride, last - key, s.Size);
+            AddDots<T>(ref p, tileQ, slab, T.DownBack, k, s.K.At(batch, head / s.GroupSize, key), s.K.RowStride, last - key, s.Size);
+            Gradients(s, new(s, batch, head, time + ty), statistics, 0, mask, dscores, key + tx, T.Across, 0, ref p.A, ref ds.A);
+            Gradients(s, new(s, batch, head, time + ty + T.DownBack), statistics, 0, mask, dscores, key + tx, T.Across, 0, ref p.B, ref ds.B);
+            Gradients(s, new(s, batch, head, time + ty + 2 * T.DownBack), statistics, 0, mask, dscores, key + tx, T.Across, 0, ref p.C, ref ds.C);
+            Gradients(s, new(s, batch, head, time + ty + 3 * T.DownBack), statistics, 0, mask, dscores, key + tx, T.Across, 0, ref p.D, ref ds.D);
+            mean.Add(1, ds.RowSums());
+        }
+        Group.Barrier();
+        meeting[t] = mean;
+        Group.Barrier();
+        mean = MeetingSum<T>(meeting);
+        if (!s.WantsQ && !s.WantsScores) last = first;
+        for (var key = first; key < last; key += keys)
+        {
+            var fromK = s.K.At(batch, head / s.GroupSize, key);
+            Float4x4 p = default, ds = default;
+            AddDots<T>(ref ds, tileDy, slab, T.DownBack, v, s.V.At(batch, head / s.GroupSize, key), s.V.RowStride, last - key, s.Size);
+            AddDots<T>(ref p, tileQ, slab, T.DownBack, k, fromK, s.K.RowStride, last - key, s.Size);
+            Gradients(s, new(s, batch, head, time + ty), statistics, mean.X, mask, dscores, key + tx, T.Across, 1, ref p.A, ref ds.A);
+            Gradients(s, new(s, batch, head, time + ty + T.DownBack), statistics, mean.Y, mask, dscores, key + tx, T.Across, 1, ref p.B, ref ds.B);
+            Gradients(s, new(s, batch, head, time + ty + 2 * T.DownBack), statistics, mean.Z, mask, dscores, key + tx, T.Across, 1, ref p.C, ref ds.C);
+            Gradients(s, new(s, batch, head, time + ty + 3 * T.DownBack), statistics, mean.W, mask, dscores, key + tx, T.Across, 1, ref p.D, ref ds.D);
+            Store<T>(tileDs, T.DownBack, ds);
+            AddWeighted<T>(ref o, ref w, tileDs, slab, T.DownBack, k, fromK, s.K.RowStride, last - key, s.Size, isThere: T.SlabCols == T.Size);
         }
         if (s.WantsQ) Write<T>(dq, s.Q, batch, head, time + ty, T.DownBack, s.Queries, s.Size, o.Times(s.Scale), w.Times(s.Scale));
         if (tx > 0) return;
@@ -126,32 +125,29 @@ public sealed partial class GpuBackend
         Load(tileK, rows, T.Size, k, s.K.At(batch, keyHead, key), s.K.RowStride, s.Keys - key, s.Size, T.Across * T.DownBack);
         Load(tileV, rows, T.Size, v, s.V.At(batch, keyHead, key), s.V.RowStride, s.Keys - key, s.Size, T.Across * T.DownBack);
         Float4x4 oK = default, wK = default, oV = default, wV = default;
-        var works = key + ty < s.Keys;
+        int begin = 0, end;                                                                 // the queries that see any of these keys
+        while (begin < s.Queries && s.LastKey(begin, queries) <= key) begin += queries;
+        for (end = begin; end < s.Queries && s.FirstKey(end) < key + rows;) end += queries;
         for (var head = keyHead * s.GroupSize; head < (keyHead + 1) * s.GroupSize; head++)
         {
-            for (var time = 0; time < s.Queries; time += queries)
+            for (var time = begin; time < end; time += queries)
             {
-                if (s.FirstKey(time) >= key + rows || s.LastKey(time, queries) <= key) continue;   // the same for all threads
                 int fromQ = s.Q.At(batch, head, time), fromDy = s.Y.At(batch, head, time);
                 Float4x4 p = default, ds = default;
-                AddDots<T>(ref p, works, tileK, slab, T.DownBack, q, fromQ, s.Q.RowStride, s.Queries - time, s.Size);
-                AddDots<T>(ref ds, works, tileV, slab, T.DownBack, dy, fromDy, s.Y.RowStride, s.Queries - time, s.Size);
+                AddDots<T>(ref p, tileK, slab, T.DownBack, q, fromQ, s.Q.RowStride, s.Queries - time, s.Size);
+                AddDots<T>(ref ds, tileV, slab, T.DownBack, dy, fromDy, s.Y.RowStride, s.Queries - time, s.Size);
                 p = p.Transposed();                                                         // a query a row
                 ds = ds.Transposed();
                 Gradients(s, new(s, batch, head, time + tx), statistics, means, mask, key + ty, T.DownBack, ref p.A, ref ds.A);
                 Gradients(s, new(s, batch, head, time + tx + T.Across), statistics, means, mask, key + ty, T.DownBack, ref p.B, ref ds.B);
                 Gradients(s, new(s, batch, head, time + tx + 2 * T.Across), statistics, means, mask, key + ty, T.DownBack, ref p.C, ref ds.C);
                 Gradients(s, new(s, batch, head, time + tx + 3 * T.Across), statistics, means, mask, key + ty, T.DownBack, ref p.D, ref ds.D);
-                if (s.WantsV)
-                {
-                    Store<T>(tileP, T.DownBack, p.Transposed());
-                    AddWeighted<T>(ref oV, ref wV, works, tileP, slab, T.DownBack, dy, fromDy, s.Y.RowStride, s.Queries - time, s.Size,
-                        isThere: T.SlabCols == T.Size);
-                    Group.Barrier();                                                        // p has been read
-                }
-                if (!s.WantsK) continue;
+                Store<T>(tileP, T.DownBack, p.Transposed());
+                AddWeighted<T>(ref oV, ref wV, tileP, slab, T.DownBack, dy, fromDy, s.Y.RowStride, s.Queries - time, s.Size,
+                    isThere: T.SlabCols == T.Size);
+                Group.Barrier();                                                            // p has been read
                 Store<T>(tileP, T.DownBack, ds.Transposed());
-                AddWeighted<T>(ref oK, ref wK, works, tileP, slab, T.DownBack, q, fromQ, s.Q.RowStride, s.Queries - time, s.Size, isThere: false);
+                AddWeighted<T>(ref oK, ref wK, tileP, slab, T.DownBack, q, fromQ, s.Q.RowStride, s.Queries - time, s.Size, isThere: false);
             }
         }
         if (s.WantsK) Write<T>(dk, s.K, batch, keyHead, key + ty, T.DownBack, s.Keys, s.Size, oK.Times(s.Scale), wK.Times(s.Scale));

@@ -4,12 +4,12 @@ using ILGPU.Algorithms;
 namespace NanoLora;
 
 // What the kernels of Attention.cs and Attention.Backward.cs do with tiles. A thread (tx, ty) of Across x down owns, of a tile, rows ty + down i, i < 4. All
-// threads of a group call; one none of whose rows is there does no work, so that a last tile of few rows costs few warps.
+// threads of a group call.
 
 public sealed partial class GpuBackend
 {
     // s += a xᵀ: this thread's 4 x 4 of the products of rows of a, whole in shared memory, with 4 Across rows of x, which come in slabs of columns.
-    private static void AddDots<T>(ref Float4x4 s, bool works, ArrayView<Float4> a, ArrayView<Float4> slab, int down,
+    private static void AddDots<T>(ref Float4x4 s, ArrayView<Float4> a, ArrayView<Float4> slab, int down,
         ArrayView<float> x, int from, int stride, int there, int size) where T : unmanaged, IHeadTile
     {
         int tx = Group.IdxX % T.Across, ty = Group.IdxX / T.Across, pitchA = T.Size / 4 + 1, pitch = T.SlabCols / 4 + 1;
@@ -18,14 +18,14 @@ public sealed partial class GpuBackend
             Group.Barrier();                                                                // nobody reads what is in the slab any more
             Load(slab, 4 * T.Across, T.SlabCols, x, from + cols, stride, there, size - cols, T.Across * down);
             Group.Barrier();
-            var fours = works ? Fours(size - cols, T.SlabCols) : 0;
-            int fromA = ty * pitchA + cols / 4, from = tx * pitch;
-            for (var i = 0; i < fours; i++) s.AddProductTransposed(Float4x4.From(a, fromA + i, down * pitchA), Float4x4.From(slab, from + i, T.Across * pitch));
+            var fours = size - cols < T.SlabCols ? (size - cols + 3) / 4 : T.SlabCols / 4;
+            int fromA = ty * pitchA + cols / 4, fromX = tx * pitch;
+            for (var i = 0; i < fours; i++) s.AddProductTransposed(Float4x4.From(a, fromA + i, down * pitchA), Float4x4.From(slab, fromX + i, T.Across * pitch));
         }
     }
 
     // (o, w) += p x: this thread's 4 x 8 of the sums of 4 Across rows of x, which come in slabs of rows or are there already, weighted by rows of p.
-    private static void AddWeighted<T>(ref Float4x4 o, ref Float4x4 w, bool works, ArrayView<Float4> p, ArrayView<Float4> slab, int down,
+    private static void AddWeighted<T>(ref Float4x4 o, ref Float4x4 w, ArrayView<Float4> p, ArrayView<Float4> slab, int down,
         ArrayView<float> x, int from, int stride, int there, int size, bool isThere) where T : unmanaged, IHeadTile
     {
         int tx = Group.IdxX % T.Across, ty = Group.IdxX / T.Across, pitchP = T.Across + (T.Across + 3) / 4, pitch = T.Size / 4 + 1;
@@ -37,9 +37,8 @@ public sealed partial class GpuBackend
                 Load(slab, T.SlabRows, T.Size, x, from + row * stride, stride, there - row, size, T.Across * down);
                 Group.Barrier();
             }
-            var fours = works ? Fours(there - row, T.SlabRows) : 0;
             var fromP = ty * pitchP + row / 4;
-            for (var i = 0; i < fours; i++)
+            for (var i = 0; i < T.SlabRows / 4; i++)
             {
                 var weights = Float4x4.From(p, fromP + i, down * pitchP);
                 o.AddProduct(weights, Float4x4.From(slab, 4 * i * pitch + tx, pitch));
@@ -47,9 +46,6 @@ public sealed partial class GpuBackend
             }
         }
     }
-
-    // How many fours hold what is there, of so many at most.
-    private static int Fours(int there, int most) => there < most ? (there + 3) / 4 : most / 4;
 
     // This thread's 4 x 4 into a tile of p.
     private static void Store<T>(ArrayView<Float4> p, int down, Float4x4 x) where T : unmanaged, IHeadTile

@@ -69,12 +69,11 @@ public sealed partial class GpuBackend
         Load(tileQ, rows, T.Size, q, s.Q.At(batch, head, time), s.Q.RowStride, s.Queries - time, s.Size, T.Across * T.Down);
         Float4x4 o = default, w = default;
         Float4 max = new(float.NegativeInfinity, float.NegativeInfinity, float.NegativeInfinity, float.NegativeInfinity), sum = default;
-        var works = time + ty < s.Queries;
         int first = s.FirstKey(time), last = s.LastKey(time, rows);
         for (var key = first; key < last; key += keys)
         {
             Float4x4 p = default;
-            AddDots<T>(ref p, works, tileQ, slab, T.Down, k, s.K.At(batch, head / s.GroupSize, key), s.K.RowStride, last - key, s.Size);
+            AddDots<T>(ref p, tileQ, slab, T.Down, k, s.K.At(batch, head / s.GroupSize, key), s.K.RowStride, last - key, s.Size);
             // Where a query stands is worked out again each time: it would take registers from the products.
             p = new(Scores(s, new(s, batch, head, time + ty), p.A, mask, key + tx, T.Across),
                 Scores(s, new(s, batch, head, time + ty + T.Down), p.B, mask, key + tx, T.Across),
@@ -94,8 +93,7 @@ public sealed partial class GpuBackend
             w = w.RowsTimes(shrink);
 
             Store<T>(tileP, T.Down, p);
-            AddWeighted<T>(ref o, ref w, works, tileP, slab, T.Down, v, s.V.At(batch, head / s.GroupSize, key), s.V.RowStride, last - key, s.Size,
-                isThere: false);
+            AddWeighted<T>(ref o, ref w, tileP, slab, T.Down, v, s.V.At(batch, head / s.GroupSize, key), s.V.RowStride, last - key, s.Size, isThere: false);
         }
 
         Group.Barrier();
