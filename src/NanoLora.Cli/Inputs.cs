@@ -80,9 +80,6 @@ internal static class Inputs
     public static Option<string> Text(string name, string helpName, string description, string fallback) =>
         new(name) { Description = description, HelpName = helpName, DefaultValueFactory = _ => fallback };
 
-    /// <summary>Texts, each with the option before it.</summary>
-    public static Option<string[]> Texts(string name, string helpName, string description) => new(name) { Description = description, HelpName = helpName };
-
     /// <summary>A text that must be there.</summary>
     public static Option<string> Required(string name, string helpName, string description) =>
         new(name) { Description = description, HelpName = helpName, Required = true };
