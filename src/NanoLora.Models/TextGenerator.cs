@@ -36,7 +36,7 @@ public sealed class TextGenerator
     /// <summary>The longest text that the model is made for, in tokens; <see cref="int.MaxValue"/> if it has no such bound.</summary>
     public int Context => _model.Context;
 
-    /// <summary>Reads a model that writes texts, all weights frozen: a T5, or what <see cref="LanguageModel.Load"/> reads.</summary>
+    /// <summary>Reads a model that writes texts, all weights frozen: a T5, or what <see cref="LanguageModel.Load(string, Backend, bool)"/> reads.</summary>
     /// <param name="path">A folder with config.json and the weights, the weight file in it, a checkpoint of llama2.c, or a folder with one.</param>
     /// <param name="backend">Where the weights are put.</param>
     /// <param name="keepType">Let matrices in BF16 and F16 rest as they are.</param>
