@@ -37,8 +37,6 @@ internal static class TrainCommand
         var pack = Inputs.Switch("--pack",
             "Texts to go on with: put short ones one behind the other in a row, with an end token between. A token sees the texts before its own.");
         var accumulate = Inputs.OptionalWhole("--accumulate", "Texts: batches whose gradients add up before a step; 1 if not given.");
-        var dora = Inputs.Switch("--dora", "Texts: train a DoRA, which has the lengths of the weight's rows beside A and B.");
-        var pissa = Inputs.Switch("--pissa", "Texts: start from the leading singular vectors of the weight (PiSSA); written as a LoRA of twice the rank.");
         var look = Inputs.OptionalWhole("--eval-every", "Texts: measure on the test samples after so many steps, too.");
         var sample = Inputs.Text("--sample", "PROMPT", "With --eval-every: show then how the model goes on with this.");
         var resume = Inputs.Switch("--resume", "Go on with a training in the same folder that was interrupted or killed.");
@@ -55,7 +53,7 @@ internal static class TrainCommand
             "nanolora train my-bert --task topics.csv --out topics")
         { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, device, every, resume };
         texts.AddTo(command);
-        Option[] ofTexts = [pack, accumulate, dora, pissa, look, sample];
+        Option[] ofTexts = [pack, accumulate, look, sample];
         foreach (var option in ofTexts) command.Add(option);
         command.SetAction(parsed =>
         {
@@ -63,10 +61,8 @@ internal static class TrainCommand
             {
                 TextOptions.RefuseImages(parsed, all, data, invert);
                 if (parsed.GetValue(sample) is not null && parsed.GetValue(look) is null) throw new UsageException("--sample goes with --eval-every.");
-                if (parsed.GetValue(dora) && parsed.GetValue(pissa)) throw new UsageException("give either --dora or --pissa.");
                 usual = usual with
                 {
-                    Kind = parsed.GetValue(dora) ? LoraKind.Dora : parsed.GetValue(pissa) ? LoraKind.Pissa : LoraKind.Lora,
                     Pattern = parsed.GetValue(pattern) ?? usual.Pattern,
                     Rank = parsed.GetValue(rank) ?? usual.Rank,
                     Alpha = (float?)parsed.GetValue(alpha),

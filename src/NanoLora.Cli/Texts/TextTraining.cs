@@ -11,7 +11,6 @@ namespace NanoLora.Cli;
 /// <summary>How a module of texts is trained.</summary>
 internal sealed record TextTrainingOptions
 {
-    public LoraKind Kind { get; init; }
     public string Pattern { get; init; } = "*blocks.*";
     public int Rank { get; init; } = 8;
     public float? Alpha { get; init; }
@@ -98,20 +97,20 @@ internal sealed class TextTraining(Session session, string modelFolder, TextTask
 
     private string CardOf(TextWork work, LoraModule module, IReadOnlyList<Fact> settings, string measured)
     {
-        var (task, kind) = (work.Task, options.Kind switch { LoraKind.Dora => "DoRA", LoraKind.Pissa => "PiSSA", _ => "LoRA" });
+        var task = work.Task;
         var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
         var head = work.Classifier is null ? "" : ", with a head of its own";
-        var text = string.Create(CultureInfo.InvariantCulture, $"A {kind} module of {module.Count:N0} values for {name}{head}.");
+        var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}{head}.");
         var classes = task.Classes.Count > 0 ? string.Create(CultureInfo.InvariantCulture, $", {task.Classes.Count} classes") : "";
         var learned = string.Create(CultureInfo.InvariantCulture, $"Trained on {task.Name}: {task.Train.Count:N0} texts{classes}.");
-        return Card.Adapter($"{task.Name}: {kind} of rank {options.Rank}", text, modelFolder, [learned, "Licence and source of the texts: not stated."],
+        return Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, [learned, "Licence and source of the texts: not stated."],
             new([.. settings.Skip(2)], session.Recipe(), measured));
     }
 
     private IReadOnlyList<Fact> Settings(TextWork work) =>
     [
         new("training", "train"), new("task", work.Task.Name), new("learns", Learned(work)), .. input.Facts(),
-        new("kind", $"{options.Kind}"), new("linears", options.Pattern), new("rank", $"{options.Rank}"), new("alpha", Text(options.Alpha ?? options.Rank)),
+        new("linears", options.Pattern), new("rank", $"{options.Rank}"), new("alpha", Text(options.Alpha ?? options.Rank)),
         new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"), new("batch", $"{options.BatchSize}"),
         new("accumulation", $"{options.Accumulation}"), new("rate", Text(options.Rate)), new("tokens of a sample", $"{work.Encoder.MaxLength} at most"),
         new("packed", options.Pack ? "yes" : "no"), new("seed", $"{options.Seed}"), .. Devices.Facts(device),

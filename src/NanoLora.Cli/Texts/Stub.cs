@@ -1,3 +1,0 @@
-namespace NanoLora.Cli;
-
-internal enum LoraKind { Lora, Dora, Pissa }
