@@ -78,7 +78,9 @@ public sealed class ChatTests : IDisposable
         File.Copy(Path.Combine(Stories, "tok512.bin"), Path.Combine(_folder.Path, "tok512.bin"));
         string[] args = ["exec", typeof(Program).Assembly.Location, "chat", _folder.Path, "--plain", "--max-tokens", "8000", "--temperature", "1"];
         var host = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
-        var start = new ProcessStartInfo(host, args) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        // What runs in the background of a shell ignores the signal, and so would its children.
+        string[] command = OperatingSystem.IsLinux() && IgnoresInterrupt() ? ["/usr/bin/env", "--default-signal=INT", host, .. args] : [host, .. args];
+        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         using var process = Process.Start(start)!;
         try
         {
@@ -107,5 +109,11 @@ public sealed class ChatTests : IDisposable
     {
         foreach (var file in (ReadOnlySpan<string>)["stories260K.bin", "tok512.bin"]) File.Copy(Path.Combine(Stories, file), Path.Combine(_folder.Path, file));
         File.WriteAllText(Path.Combine(_folder.Path, "chat_template.jinja"), template);
+    }
+
+    private static bool IgnoresInterrupt()
+    {
+        var line = File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("SigIgn:", StringComparison.Ordinal));
+        return line is not null && (Convert.ToUInt64(line.Split('\t')[1], 16) & 1 << 1) != 0;       // signal 2
     }
 }
