@@ -39,6 +39,9 @@ internal sealed class SamplingOptions
         };
     }
 
+    /// <summary>How tokens were chosen, for a line about a text that was written.</summary>
+    public static string How(GenerationOptions options) => options.Temperature == 0 ? "the likeliest tokens" : $"seed {options.Seed}";
+
     // Another letter after a backslash stands as it is, backslash and all.
     private static string Unescaped(string text)
     {

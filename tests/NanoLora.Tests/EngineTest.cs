@@ -40,3 +40,17 @@ public abstract class EngineTest : IDisposable
         return values;
     }
 }
+
+/// <summary>The same with a folder to write into, which is gone when the test is over.</summary>
+public abstract class EngineFileTest : EngineTest
+{
+    /// <summary>The folder.</summary>
+    protected TemporaryFolder Temporary { get; } = new();
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        Temporary.Dispose();
+        base.Dispose();
+    }
+}

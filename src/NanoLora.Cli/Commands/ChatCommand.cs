@@ -28,14 +28,15 @@ internal static class ChatCommand
         command.SetAction(parsed =>
         {
             var options = sampling.Of(parsed);
-            using var text = TextInput.Open(ModelFolder.Of(parsed.GetValue(model)!), parsed.GetValue(adapters) ?? [], parsed.GetValue(weights)!, parsed.GetValue(device)!);
+            var folder = ModelFolder.Of(parsed.GetValue(model)!);
+            using var text = TextInput.Open(folder, parsed.GetValue(adapters) ?? [], parsed.GetValue(weights)!, parsed.GetValue(device)!);
             using var conversation = new Conversation(text, options, parsed.GetValue(system), parsed.GetValue(plain));
-            return Run(session, conversation, options.Seed);
+            return Run(session, conversation, SamplingOptions.How(options));
         });
         return command;
     }
 
-    private static int Run(Session session, Conversation conversation, ulong seed)
+    private static int Run(Session session, Conversation conversation, string chosen)
     {
         if (session.IsConversation) session.Note($"a line a turn; {Reset} begins anew, {Exit} ends, Ctrl-C ends an answer");
         var (tokens, seconds) = (0L, 0.0);
@@ -55,7 +56,7 @@ internal static class ChatCommand
                 seconds += clock.Elapsed.TotalSeconds;
             }
         }
-        if (tokens > 0) session.Note($"{tokens} tokens written in {seconds:0.00} s, {tokens / seconds:0.0} tokens/s, seed {seed}");
+        if (tokens > 0) session.Note($"{tokens} tokens written in {seconds:0.00} s, {tokens / seconds:0.0} tokens/s; {chosen}");
         return session.IsInterrupted ? Session.Interrupted : 0;
     }
 

@@ -85,8 +85,7 @@ internal static class GenerateCommand
 
     private static void Tell(Session session, Request request, TextGeneration generation, double seconds)
     {
-        var (count, options) = (generation.Tokens.Count, request.Options);
-        var how = options.Temperature == 0 ? "the likeliest tokens" : $"seed {options.Seed}";
+        var count = generation.Tokens.Count;
         var end = generation.Finish switch
         {
             Finish.EndToken => "the model ended the text",
@@ -94,6 +93,6 @@ internal static class GenerateCommand
             Finish.Context => "the model's context is full",
             _ => "--max-tokens",
         };
-        session.Note($"{generation.PromptTokens} tokens read, {count} written in {seconds:0.00} s, {count / seconds:0.0} tokens/s; {how}; ended by: {end}");
+        session.Note($"{generation.PromptTokens} tokens read, {count} written in {seconds:0.00} s, {count / seconds:0.0} tokens/s; {SamplingOptions.How(request.Options)}; ended by: {end}");
     }
 }

@@ -84,7 +84,9 @@ public sealed class ImageProcessor
     /// <exception cref="ArgumentException">The config leaves the size to the picture, and this one has not the model's; or y is too short.</exception>
     public void Apply(Picture picture, Span<float> y) => Normalisation.Apply(Shape(picture), Size, y);
 
-    /// <summary>Reads a picture file, PNG, JPEG, PGM or PPM, into what the model reads: [channels, height, width] of <see cref="Size"/>, in the workspace.</summary>
+    /// <summary>
+    /// Reads a picture file, PNG, JPEG, PGM or PPM, into what the model reads: [channels, height, width] of <see cref="Size"/>, in the workspace.
+    /// </summary>
     /// <exception cref="InvalidDataException">It is no picture, or none that the model's config takes; the message names the file.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public Tensor Read(string path, Workspace workspace)

@@ -220,11 +220,4 @@ public class LoraKindsTests : EngineTest
         }
         return new LoraModule("biased", updates);
     }
-
-    private sealed class TemporaryFolder : IDisposable
-    {
-        public string Path { get; } = Directory.CreateTempSubdirectory("nanolora-kinds-").FullName;
-
-        public void Dispose() => Directory.Delete(Path, recursive: true);
-    }
 }

@@ -30,7 +30,7 @@ public class GoldenFormatsTests : EngineTest
     [InlineData("peft", "cases", "folder", "bad-config-r-other", "verdict", "\"load\"", "is refused, and must load")]
     public void SeesWhatIsWrong(string format, string list, string key, string name, string field, string value, string words)
     {
-        using var copy = new Models.TemporaryFolder();
+        using var copy = new TemporaryFolder();
         var golden = GoldenFormats.Folder(format);
         foreach (var folder in Directory.GetDirectories(golden)) Directory.CreateSymbolicLink(Path.Combine(copy.Path, Path.GetFileName(folder)), folder);
         foreach (var file in Directory.GetFiles(golden)) File.Copy(file, Path.Combine(copy.Path, Path.GetFileName(file)));
@@ -49,7 +49,7 @@ public class GoldenFormatsTests : EngineTest
     [Fact]
     public void ADataSetThatIsNotThereIsSkippedByName()
     {
-        using var copy = new Models.TemporaryFolder();
+        using var copy = new TemporaryFolder();
         File.WriteAllText(Path.Combine(copy.Path, "golden.json"), """{"cases": [{"file": "DATA/no-such-set/x.pt", "verdict": "load"}], "hostile": []}""");
         var (result, lines) = Verify(copy.Path);
         Assert.Equal((0, 0, Verifier.Deviates), (result.Ok, result.Failed, result.ExitCode));   // a folder in which nothing was compared has failed

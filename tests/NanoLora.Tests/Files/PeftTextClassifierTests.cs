@@ -5,28 +5,18 @@ using NanoLora.Tests.Models;
 namespace NanoLora.Tests.Files;
 
 /// <summary>Adapters of text classifiers: a head of two linears, which PEFT saves as one module, and a published one.</summary>
-public sealed class PeftTextClassifierTests : IDisposable
+public sealed class PeftTextClassifierTests : EngineFileTest
 {
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
-
     /// <summary>The head that an adapter of RoBERTa brings replaces both linears; a base that has none gets them.</summary>
     [Theory]
     [InlineData(TextPooling.Pooler)]
     [InlineData(TextPooling.Mean)]
     public void AHeadBringsItsPooler(TextPooling pooling)
     {
-        using var model = Bert.Load(ModelGoldenTests.Folder("roberta"), _backend, pooling: pooling);
+        using var model = Bert.Load(ModelGoldenTests.Folder("roberta"), Backend, pooling: pooling);
         Write(model, Numbers(32 * 32, 0.1f), Numbers(32, 0.2f), Numbers(2 * 32, 0.3f), [1, 2]);
         var before = States(model);
-        Attach.Load(model, _folder.Path);
+        Attach.Load(model, Temporary.Path);
         Assert.Equal((TextPooling.Pooler, true), (model.Pooling, model.HeadIsNew));
         var (first, dense, logits) = (before.First, Numbers(32 * 32, 0.1f), States(model).Logits);
         for (var c = 0; c < 2; c++)
@@ -42,8 +32,8 @@ public sealed class PeftTextClassifierTests : IDisposable
         }
 
         // What it became is written with the adapter, and with a mixture, and comes back.
-        var (again, mixed) = (Path.Combine(_folder.Path, "again"), Path.Combine(_folder.Path, "mixed"));
-        using (var module = PeftFolder.Load(_folder.Path, model)) PeftFolder.Save(again, module, model);
+        var (again, mixed) = (Path.Combine(Temporary.Path, "again"), Path.Combine(Temporary.Path, "mixed"));
+        using (var module = PeftFolder.Load(Temporary.Path, model)) PeftFolder.Save(again, module, model);
         Attach.Detach(model);
         using (var module = PeftFolder.Load(again, model))
         {
@@ -54,7 +44,7 @@ public sealed class PeftTextClassifierTests : IDisposable
         }
         foreach (var folder in (string[])[again, mixed])
         {
-            using var other = Bert.Load(ModelGoldenTests.Folder("roberta"), _backend, pooling: pooling);
+            using var other = Bert.Load(ModelGoldenTests.Folder("roberta"), Backend, pooling: pooling);
             Attach.Load(other, folder);
             Assert.Equal(logits, States(other).Logits);
             Attach.Detach(other);
@@ -64,7 +54,7 @@ public sealed class PeftTextClassifierTests : IDisposable
     [Fact]
     public void AHalfHeadIsRefused()
     {
-        using var model = Bert.Load(ModelGoldenTests.Folder("roberta"), _backend);
+        using var model = Bert.Load(ModelGoldenTests.Folder("roberta"), Backend);
         Refused("classifier.dense", null, null, Numbers(64, 0.3f), [1, 2]);
         Refused("classifier.out_proj", Numbers(32 * 32, 0.1f), Numbers(32, 0.2f), null, null);
         Refused("classifier.dense.bias", Numbers(32 * 32, 0.1f), Numbers(31, 0.2f), Numbers(64, 0.3f), [1, 2]);
@@ -74,7 +64,7 @@ public sealed class PeftTextClassifierTests : IDisposable
         void Refused(string field, float[]? dense, float[]? denseBias, float[]? weight, float[]? bias)
         {
             Write(model, dense, denseBias, weight, bias);
-            Assert.Contains(field, Assert.Throws<CheckpointException>(() => PeftFolder.Load(_folder.Path, model)).Field, StringComparison.Ordinal);
+            Assert.Contains(field, Assert.Throws<CheckpointException>(() => PeftFolder.Load(Temporary.Path, model)).Field, StringComparison.Ordinal);
         }
     }
 
@@ -98,7 +88,7 @@ public sealed class PeftTextClassifierTests : IDisposable
             FirstPosition = 2,
             Pooling = TextPooling.Mean,
         };
-        using var model = Bert.Create(config, _backend, seed: 1);
+        using var model = Bert.Create(config, Backend, seed: 1);
         using var published = Checkpoint.Open(PublishedAdapterFactAttribute.FilePath!);
         var tensors = published.Entries.Select(e =>
         {
@@ -106,7 +96,7 @@ public sealed class PeftTextClassifierTests : IDisposable
             return new TensorSource($"base_model.model.{name}", e.DType, e.Shape, published.Bytes(e).ToArray());
         });
         Write([.. tensors], rank: 8, alpha: 16);
-        using var module = PeftFolder.Load(_folder.Path, model);
+        using var module = PeftFolder.Load(Temporary.Path, model);
         Assert.Equal(2 * layers, module.Updates.Count);
         Assert.Equal((3 * width, width * width), (module.Head!.Weight.Length, module.Head.Pooler!.Value.Weight.Length));
         var b = new float[width * 8];
@@ -114,7 +104,7 @@ public sealed class PeftTextClassifierTests : IDisposable
         Assert.Equal(b, module.Updates["blocks.7.attn.v"].B.Value.ToArray());
         Assert.All(module.Updates.Values, static update => Assert.Equal(2f, update.Scale));
 
-        Attach.Load(model, _folder.Path);
+        Attach.Load(model, Temporary.Path);
         var alone = States(model).Logits;
         Assert.Equal(3, alone.Length);
         Attach.Detach(model);
@@ -150,22 +140,22 @@ public sealed class PeftTextClassifierTests : IDisposable
 
     private void Write(List<TensorSource> tensors, int rank, int alpha)
     {
-        SafetensorsWriter.Write(Path.Combine(_folder.Path, "adapter_model.safetensors"), tensors);
+        SafetensorsWriter.Write(Path.Combine(Temporary.Path, "adapter_model.safetensors"), tensors);
         var targets = tensors.Any(static t => t.Name.Contains("value.lora_A", StringComparison.Ordinal)) ? "[\"query\", \"value\"]" : "[\"query\"]";
         var config = $$"""
             {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": {{rank}}, "lora_alpha": {{alpha}}, "target_modules": {{targets}},
              "modules_to_save": ["classifier", "score"], "bias": "none"}
             """;
-        File.WriteAllText(Path.Combine(_folder.Path, "adapter_config.json"), config);
+        File.WriteAllText(Path.Combine(Temporary.Path, "adapter_config.json"), config);
     }
 
     // The state of the first token, and the scores if there is a head.
     private (float[] First, float[] Logits) States(Bert model)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         float[] states = [], logits = [];
         model.Trace = (at, x) => { if (at == "last_hidden") states = x.ToArray(); };
-        var ids = _backend.Main.From([0, 17, 33, 42, 2], new Shape(1, 5));
+        var ids = Backend.Main.From([0, 17, 33, 42, 2], new Shape(1, 5));
         if (model.Head is null) model.Features(ids);
         else logits = model.Forward(ids).ToArray();
         model.Trace = null;

@@ -4,18 +4,8 @@ using NanoLora.Nn;
 namespace NanoLora.Tests.Models;
 
 /// <summary>BERT and RoBERTa beyond what the reference's numbers show: files, generations of names, heads, padding, adapters.</summary>
-public sealed class BertTests : IDisposable
+public sealed class BertTests : EngineFileTest
 {
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
-
     /// <summary>A wider batch, and other texts in it, change a text's scores by rounding alone; what stands at padding changes not a bit.</summary>
     [Theory]
     [InlineData("bert", TextPooling.Pooler)]
@@ -24,21 +14,21 @@ public sealed class BertTests : IDisposable
     [InlineData("roberta", TextPooling.Last)]
     public void NoTextSeesPadding(string name, TextPooling pooling)
     {
-        using var model = Bert.Load(ModelGoldenTests.Folder(name), _backend, pooling: pooling);
-        using var scope = _backend.Scope(grad: false);
+        using var model = Bert.Load(ModelGoldenTests.Folder(name), Backend, pooling: pooling);
+        using var scope = Backend.Scope(grad: false);
         int[] text = [5, 17, 60, 33], other = [8, 9, 10, 11, 12, 13, 14];
         var alone = Features(text);
         var together = Batched(0);
         for (var i = 0; i < alone.Length; i++) Assert.Equal(alone[i], together[i], 1e-5f);
         Assert.Equal(together, Batched(77));
 
-        float[] Features(int[] ids) => model.Features(_backend.Main.From(ids, new Shape(1, ids.Length))).ToArray();
+        float[] Features(int[] ids) => model.Features(Backend.Main.From(ids, new Shape(1, ids.Length))).ToArray();
 
         float[] Batched(int padding)
         {
             int[] ids = [.. text, .. Enumerable.Repeat(padding, other.Length - text.Length), .. other];
-            var targets = _backend.Main.From([0, 0], new Shape(2));
-            return model.Features(new Batch(_backend.Main.From(ids, new Shape(2, other.Length)), targets) { Lengths = [text.Length, other.Length] }).ToArray();
+            var targets = Backend.Main.From([0, 0], new Shape(2));
+            return model.Features(new Batch(Backend.Main.From(ids, new Shape(2, other.Length)), targets) { Lengths = [text.Length, other.Length] }).ToArray();
         }
     }
 
@@ -51,7 +41,7 @@ public sealed class BertTests : IDisposable
     [InlineData("roberta", "", true)]
     public void ReadsBareModelsOfAllGenerations(string name, string prefix, bool gamma)
     {
-        using var whole = Bert.Load(ModelGoldenTests.Folder(name), _backend, pooling: TextPooling.Mean);
+        using var whole = Bert.Load(ModelGoldenTests.Folder(name), Backend, pooling: TextPooling.Mean);
         Assert.Null(whole.Head);                                                       // made for another pooling
         using (var file = Checkpoint.Open(ModelGoldenTests.Folder(name)))
         {
@@ -66,16 +56,16 @@ public sealed class BertTests : IDisposable
             }
             sources.Add(new TensorSource(name == "bert" ? "cls.predictions.bias" : "lm_head.bias", [100], new float[100]));
             sources.Add(new TensorSource($"{prefix}embeddings.position_ids", [1, 4], new float[4]));
-            SafetensorsWriter.Write(Path.Combine(_folder.Path, "model.safetensors"), sources);
+            SafetensorsWriter.Write(Path.Combine(Temporary.Path, "model.safetensors"), sources);
         }
-        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "config.json"), Path.Combine(_folder.Path, "config.json"));
-        using var bare = Bert.Load(_folder.Path, _backend);
+        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "config.json"), Path.Combine(Temporary.Path, "config.json"));
+        using var bare = Bert.Load(Temporary.Path, Backend);
         Assert.Equal((TextPooling.Mean, null, null), (bare.Pooling, bare.Head, bare.Pooler));
         Assert.Equal(Features(whole), Features(bare));
-        Assert.Contains("pooler", Assert.Throws<ArgumentException>(() => Bert.Load(_folder.Path, _backend, pooling: TextPooling.Pooler)).Message,
+        Assert.Contains("pooler", Assert.Throws<ArgumentException>(() => Bert.Load(Temporary.Path, Backend, pooling: TextPooling.Pooler)).Message,
             StringComparison.Ordinal);
-        bare.Save(_folder.Path);
-        using var again = Bert.Load(_folder.Path, _backend);
+        bare.Save(Temporary.Path);
+        using var again = Bert.Load(Temporary.Path, Backend);
         Assert.Equal(Features(whole), Features(again));
     }
 
@@ -87,11 +77,11 @@ public sealed class BertTests : IDisposable
     [InlineData("roberta", TextPooling.First, "NanoTextClassifier")]
     public void SavesANewHead(string name, TextPooling pooling, string architecture)
     {
-        using var model = Bert.Load(ModelGoldenTests.Folder(name), _backend, pooling: pooling);
+        using var model = Bert.Load(ModelGoldenTests.Folder(name), Backend, pooling: pooling);
         model.NewHead([.. Enumerable.Range(0, 64).Select(static i => 0.1f * i - 3)], [0.5f, -0.5f], ["good", "bad"]);
-        model.Save(_folder.Path);
-        Assert.Contains(architecture, File.ReadAllText(Path.Combine(_folder.Path, "config.json")), StringComparison.Ordinal);
-        using var again = TextClassifier.Load(_folder.Path, _backend);
+        model.Save(Temporary.Path);
+        Assert.Contains(architecture, File.ReadAllText(Path.Combine(Temporary.Path, "config.json")), StringComparison.Ordinal);
+        using var again = TextClassifier.Load(Temporary.Path, Backend);
         Assert.Equal((pooling, false), (again.Pooling, again.HeadIsNew));
         Assert.Equal(["good", "bad"], again.Labels);
         Assert.Equal(Logits(model), Logits(again));
@@ -102,9 +92,9 @@ public sealed class BertTests : IDisposable
     [InlineData("camembert")]
     public void ReadsWhatIsBuiltAlike(string type)
     {
-        using var roberta = Bert.Load(ModelGoldenTests.Folder("roberta"), _backend);
+        using var roberta = Bert.Load(ModelGoldenTests.Folder("roberta"), Backend);
         Copy("roberta", "\"model_type\": \"roberta\"", $"\"model_type\": \"{type}\"");
-        using var model = TextClassifier.Load(_folder.Path, _backend);
+        using var model = TextClassifier.Load(Temporary.Path, Backend);
         Assert.Equal(Logits(roberta), Logits(model));
     }
 
@@ -113,23 +103,23 @@ public sealed class BertTests : IDisposable
     [InlineData("roberta", "*.(attn.o|mlp.fc1|mlp.fc2)", 6)]
     public void TakesAdapters(string name, string pattern, int count)
     {
-        using var model = Bert.Load(ModelGoldenTests.Folder(name), _backend);
+        using var model = Bert.Load(ModelGoldenTests.Folder(name), Backend);
         var before = Logits(model);
         var module = Attach.Lora(model, pattern, rank: 2, alpha: 4);
         Assert.Equal(before, Logits(model));                                           // B is zero at first
         Assert.Equal(2 * count, model.Trained().Count);
-        using (_backend.Scope())
+        using (Backend.Scope())
         {
-            using var loss = model.Forward(Batch()).CrossEntropy(_backend.Main.From([0, 1], new Shape(2)));
+            using var loss = model.Forward(Batch()).CrossEntropy(Backend.Main.From([0, 1], new Shape(2)));
             loss.Backward();
         }
         Assert.All(model.Trained(), p => Assert.NotNull(p.Value.Gradient));
         foreach (var (_, update) in module.Updates) update.B.Value.Backend.Fill(update.B.Value, 0.1f);
         var adapted = Logits(model);
         Assert.NotEqual(before, adapted);
-        PeftFolder.Save(Path.Combine(_folder.Path, "adapter"), module, model);
+        PeftFolder.Save(Path.Combine(Temporary.Path, "adapter"), module, model);
         Attach.Detach(model);
-        Attach.Load(model, Path.Combine(_folder.Path, "adapter"));
+        Attach.Load(model, Path.Combine(Temporary.Path, "adapter"));
         Assert.Equal(adapted, Logits(model));
         Attach.Detach(model);
     }
@@ -138,7 +128,7 @@ public sealed class BertTests : IDisposable
     public void MatricesStayIn16BitsButNotThoseOfTheHead()
     {
         Copy("roberta");
-        var path = Path.Combine(_folder.Path, "model.safetensors");
+        var path = Path.Combine(Temporary.Path, "model.safetensors");
         List<TensorSource> sources = [];
         using (var file = Checkpoint.Open(path))
         {
@@ -152,8 +142,8 @@ public sealed class BertTests : IDisposable
             }
         }
         SafetensorsWriter.Write(path, sources);
-        using var kept = Bert.Load(_folder.Path, _backend);
-        using var wide = Bert.Load(_folder.Path, _backend, keepType: false);
+        using var kept = Bert.Load(Temporary.Path, Backend);
+        using var wide = Bert.Load(Temporary.Path, Backend, keepType: false);
         foreach (var (at, parameter) in kept.Parameters())
         {
             var narrow = parameter.Shape.Rank == 2 && !at.StartsWith("head", StringComparison.Ordinal) && !at.StartsWith("pooler", StringComparison.Ordinal);
@@ -166,9 +156,9 @@ public sealed class BertTests : IDisposable
     [Fact]
     public void SaysWhatDoesNotFit()
     {
-        using var model = Bert.Load(ModelGoldenTests.Folder("roberta"), _backend);
-        using var scope = _backend.Scope();
-        var w = _backend.Main;
+        using var model = Bert.Load(ModelGoldenTests.Folder("roberta"), Backend);
+        using var scope = Backend.Scope();
+        var w = Backend.Main;
         var two = w.From([5, 6, 7, 8], new Shape(2, 2));
         Refused("I32 [B, T]", () => model.Forward(w.Zeros(new Shape(1, 2))));
         Refused("lengths of 1 rows", () => model.Forward(two, null, 2));
@@ -199,34 +189,34 @@ public sealed class BertTests : IDisposable
     public void SaysWhatIsWrong(string name, string old, string other, string field, string why)
     {
         Copy(name, old, other);
-        var error = Assert.Throws<CheckpointException>(() => Bert.Load(_folder.Path, _backend));
+        var error = Assert.Throws<CheckpointException>(() => Bert.Load(Temporary.Path, Backend));
         Assert.Contains(field, error.Field, StringComparison.Ordinal);
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
     }
 
     private void Copy(string name, string old = "", string other = "")
     {
-        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "model.safetensors"), Path.Combine(_folder.Path, "model.safetensors"));
+        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "model.safetensors"), Path.Combine(Temporary.Path, "model.safetensors"));
         var config = File.ReadAllText(Path.Combine(ModelGoldenTests.Folder(name), "config.json"));
         Assert.Contains(old, config, StringComparison.Ordinal);
-        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), old.Length == 0 ? config : config.Replace(old, other, StringComparison.Ordinal));
+        File.WriteAllText(Path.Combine(Temporary.Path, "config.json"), old.Length == 0 ? config : config.Replace(old, other, StringComparison.Ordinal));
     }
 
     private Batch Batch()
     {
-        var ids = _backend.Main.From([5, 6, 7, 8, 9, 10, 11, 12], new Shape(2, 4));
+        var ids = Backend.Main.From([5, 6, 7, 8, 9, 10, 11, 12], new Shape(2, 4));
         return new Batch(ids, ids) { Lengths = [4, 2] };
     }
 
     private float[] Logits(TextClassifier model)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         return model.Forward(Batch()).ToArray();
     }
 
     private float[] Features(TextClassifier model)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         return model.Features(Batch()).ToArray();
     }
 }

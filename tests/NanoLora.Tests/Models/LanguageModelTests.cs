@@ -4,18 +4,8 @@ using NanoLora.Nn;
 namespace NanoLora.Tests.Models;
 
 /// <summary>Language models beyond what the reference's numbers show: caches, batches, files.</summary>
-public sealed class LanguageModelTests : IDisposable
+public sealed class LanguageModelTests : EngineFileTest
 {
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
-
     /// <summary>Reading a text in parts, or token by token, gives what reading it at once does.</summary>
     [Theory]
     [InlineData("gpt2")]
@@ -26,11 +16,11 @@ public sealed class LanguageModelTests : IDisposable
     [InlineData("gpt_neox")]
     public void ACacheChangesNothing(string name)
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
         const int batch = 3, length = 15;
         int[] padding = [0, 4, 1];
         var ids = Ids(batch, length);
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         var whole = model.Forward(Tokens(ids, batch, 0, length), padding).ToArray();
         using var cache = model.NewCache(batch, length, padding);
         foreach (var (from, to) in (ReadOnlySpan<(int, int)>)[(0, 6), (6, 7), (7, 8), (8, 14), (14, 15)])
@@ -51,13 +41,13 @@ public sealed class LanguageModelTests : IDisposable
     [Fact]
     public void GeneratesAcrossTheLengthAtWhichFrequenciesChange()
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder("phi3_longrope"), _backend);
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("phi3_longrope"), Backend);
         var text = Ids(1, 20).ToList();
         var tokens = Generator.Greedy(model, [[.. text]], 10)[0];
         foreach (var token in tokens)
         {
-            using var scope = _backend.Scope(grad: false);
-            var logits = model.Forward(_backend.Main.From([.. text], new Shape(1, text.Count)));
+            using var scope = Backend.Scope(grad: false);
+            var logits = model.Forward(Backend.Main.From([.. text], new Shape(1, text.Count)));
             Assert.Equal(token, logits.Slice(1, text.Count - 1, text.Count).ArgMax(-1).ToInts()[0]);
             text.Add(token);
         }
@@ -67,12 +57,12 @@ public sealed class LanguageModelTests : IDisposable
     [Fact]
     public void PromptsOfUnequalLengthBecomeWhatEachBecomesAlone()
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder("qwen2"), _backend);
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("qwen2"), Backend);
         int[][] prompts = [[5, 17, 60, 33, 8], [42], [7, 7, 91]];
         var together = Generator.Greedy(model, prompts, 12);
         for (var row = 0; row < prompts.Length; row++) Assert.Equal(Generator.Greedy(model, [prompts[row]], 12)[0], together[row]);
         var stop = together[1][4];
-        var stopped = Generator.Greedy(model, new Workspace(_backend), prompts, 12, stop);
+        var stopped = Generator.Greedy(model, new Workspace(Backend), prompts, 12, stop);
         for (var row = 0; row < prompts.Length; row++)
         {
             var end = Array.IndexOf(together[row], stop);
@@ -83,25 +73,25 @@ public sealed class LanguageModelTests : IDisposable
     [Fact]
     public void GenerationTakesNoMemoryAfterTheFirst()
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gpt2"), _backend);
-        var (live, first) = (_backend.LiveBlocks, Generator.Greedy(model, [[5, 6, 7], [8]], 20));
-        var reserved = _backend.ReservedBytes;
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gpt2"), Backend);
+        var (live, first) = (Backend.LiveBlocks, Generator.Greedy(model, [[5, 6, 7], [8]], 20));
+        var reserved = Backend.ReservedBytes;
         Assert.Equal(first, Generator.Greedy(model, [[5, 6, 7], [8]], 20));
-        Assert.Equal(reserved, _backend.ReservedBytes);
-        Assert.Equal(live, _backend.LiveBlocks);
+        Assert.Equal(reserved, Backend.ReservedBytes);
+        Assert.Equal(live, Backend.LiveBlocks);
     }
 
     [Theory]
     [MemberData(nameof(ModelGoldenTests.Texts), MemberType = typeof(ModelGoldenTests))]
     public void SavesWhatItLoaded(string name)
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
-        model.Save(_folder.Path);
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
+        model.Save(Temporary.Path);
         using var before = Checkpoint.Open(ModelGoldenTests.Folder(name));
-        using var after = Checkpoint.Open(_folder.Path);
+        using var after = Checkpoint.Open(Temporary.Path);
         Assert.Equal(Names(before), Names(after));
         foreach (var entry in before.Entries) Assert.True(before.Bytes(entry).SequenceEqual(after.Bytes(after[entry.Name])), entry.Name);
-        using var again = LanguageModel.Load(_folder.Path, _backend);
+        using var again = LanguageModel.Load(Temporary.Path, Backend);
         Assert.Equal(Logits(model), Logits(again));
 
         static string[] Names(Checkpoint file) => [.. file.Entries.Select(static e => e.ToString()).Order(StringComparer.Ordinal)];
@@ -111,10 +101,10 @@ public sealed class LanguageModelTests : IDisposable
     [Fact]
     public void SeveralThreadsGenerateAtOnce()
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gemma3"), _backend);
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gemma3"), Backend);
         var expected = Enumerable.Range(0, 4).Select(i => Generator.Greedy(model, [[5 + i, 40, 9 * i + 3]], 10)[0]).ToArray();
         var found = new int[4][];
-        Parallel.For(0, 4, i => found[i] = Generator.Greedy(model, new Workspace(_backend), [[5 + i, 40, 9 * i + 3]], 10)[0]);
+        Parallel.For(0, 4, i => found[i] = Generator.Greedy(model, new Workspace(Backend), [[5 + i, 40, 9 * i + 3]], 10)[0]);
         Assert.Equal(expected, found);
     }
 
@@ -129,9 +119,9 @@ public sealed class LanguageModelTests : IDisposable
     {
         Copy(name);
         Rewrite(file => file.Entries.Select(entry => Narrow(file, entry, type)));
-        using var kept = LanguageModel.Load(_folder.Path, _backend);
-        using var widened = LanguageModel.Load(_folder.Path, _backend, keepType: false);
-        using var single = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
+        using var kept = LanguageModel.Load(Temporary.Path, Backend);
+        using var widened = LanguageModel.Load(Temporary.Path, Backend, keepType: false);
+        using var single = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
         foreach (var (path, parameter) in kept.Parameters())
             Assert.Equal(parameter.Shape.Rank < 2 ? DType.F32 : type == FileDType.BF16 ? DType.BF16 : DType.F16, parameter.Value.DType);
         Assert.All(widened.Parameters(), p => Assert.Equal(DType.F32, p.Value.Value.DType));
@@ -141,8 +131,8 @@ public sealed class LanguageModelTests : IDisposable
         var near = type == FileDType.BF16 ? 0.08f : 0.01f;                             // 2^-9 and 2^-12 of each weight, through every layer
         for (var i = 0; i < a.Length; i++) Assert.Equal(c[i], a[i], near * largest);
         Assert.NotEqual(c, a);
-        kept.Save(_folder.Path);
-        using var again = LanguageModel.Load(_folder.Path, _backend);
+        kept.Save(Temporary.Path);
+        using var again = LanguageModel.Load(Temporary.Path, Backend);
         Assert.Equal(a, Logits(again));
     }
 
@@ -150,20 +140,20 @@ public sealed class LanguageModelTests : IDisposable
     public void ReadsWeightsInSeveralFiles()
     {
         Copy("llama");
-        using var whole = LanguageModel.Load(_folder.Path, _backend);
-        using (var file = Checkpoint.Open(_folder.Path))
+        using var whole = LanguageModel.Load(Temporary.Path, Backend);
+        using (var file = Checkpoint.Open(Temporary.Path))
         {
             var index = new List<string>();
             foreach (var entries in file.Entries.GroupBy(static e => e.Name.Contains("layers.1", StringComparison.Ordinal) ? "b" : "a"))
             {
                 var shard = $"model-{entries.Key}.safetensors";
-                SafetensorsWriter.Write(Path.Combine(_folder.Path, shard), [.. entries.Select(e => Source(file, e))]);
+                SafetensorsWriter.Write(Path.Combine(Temporary.Path, shard), [.. entries.Select(e => Source(file, e))]);
                 index.AddRange(entries.Select(e => $"\"{e.Name}\": \"{shard}\""));
             }
-            File.WriteAllText(Path.Combine(_folder.Path, "model.safetensors.index.json"), $"{{\"weight_map\": {{{string.Join(", ", index)}}}}}");
+            File.WriteAllText(Path.Combine(Temporary.Path, "model.safetensors.index.json"), $"{{\"weight_map\": {{{string.Join(", ", index)}}}}}");
         }
-        File.Delete(Path.Combine(_folder.Path, "model.safetensors"));
-        using var parts = LanguageModel.Load(_folder.Path, _backend);
+        File.Delete(Path.Combine(Temporary.Path, "model.safetensors"));
+        using var parts = LanguageModel.Load(Temporary.Path, Backend);
         Assert.Equal(Logits(whole), Logits(parts));
     }
 
@@ -175,15 +165,15 @@ public sealed class LanguageModelTests : IDisposable
     [InlineData("gpt_neox", "*.(attn.o|mlp.fc2)", 4)]
     public void TakesAdapters(string name, string pattern, int count)
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
         var before = Logits(model);
         Attach.Lora(model, pattern, rank: 2, alpha: 4);
         Assert.Equal(before, Logits(model));                                           // B is zero at first
         Assert.Equal(2 * count, model.Trained().Count);
-        using (_backend.Scope())
+        using (Backend.Scope())
         {
             var ids = Ids(2, 9);
-            using var loss = model.Forward(_backend.Main.From(ids, new Shape(2, 9))).CrossEntropy(_backend.Main.From(ids, new Shape(2, 9)));
+            using var loss = model.Forward(Backend.Main.From(ids, new Shape(2, 9))).CrossEntropy(Backend.Main.From(ids, new Shape(2, 9)));
             loss.Backward();
         }
         Assert.All(model.Trained(), p => Assert.NotNull(p.Value.Gradient));
@@ -194,11 +184,11 @@ public sealed class LanguageModelTests : IDisposable
     [Fact]
     public void SaysWhatDoesNotFit()
     {
-        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gpt2"), _backend);
-        using var other = LanguageModel.Load(ModelGoldenTests.Folder("llama"), _backend);
-        using var scope = _backend.Scope();
+        using var model = LanguageModel.Load(ModelGoldenTests.Folder("gpt2"), Backend);
+        using var other = LanguageModel.Load(ModelGoldenTests.Folder("llama"), Backend);
+        using var scope = Backend.Scope();
         using var cache = model.NewCache(2, 4);
-        var w = _backend.Main;
+        var w = Backend.Main;
         var two = w.From(Ids(2, 3), new Shape(2, 3));
         Refused("I32 [B, T]", () => model.Forward(w.From([1], new Shape(1))));
         Refused("not F32", () => model.Forward(w.Zeros(new Shape(1, 2))));
@@ -225,9 +215,9 @@ public sealed class LanguageModelTests : IDisposable
     {
         Copy("gpt2");
         Rewrite(file => [.. file.Entries.Select(e => Source(file, e)), Source(file, file["transformer.wte.weight"], "lm_head.weight")]);
-        using (LanguageModel.Load(_folder.Path, _backend)) { }
+        using (LanguageModel.Load(Temporary.Path, Backend)) { }
         Rewrite(file => file.Entries.Select(e => e.Name == "lm_head.weight" ? new TensorSource(e.Name, [100, 32], new float[3200]) : Source(file, e)));
-        var error = Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend));
+        var error = Assert.Throws<CheckpointException>(() => LanguageModel.Load(Temporary.Path, Backend));
         Assert.Equal("lm_head.weight", error.Field);
         Assert.Contains("tie_word_embeddings", error.Message, StringComparison.Ordinal);
     }
@@ -251,7 +241,7 @@ public sealed class LanguageModelTests : IDisposable
 
     private void Rewrite(Func<Checkpoint, IEnumerable<TensorSource>> change)
     {
-        var path = Path.Combine(_folder.Path, "model.safetensors");
+        var path = Path.Combine(Temporary.Path, "model.safetensors");
         List<TensorSource> sources;
         using (var file = Checkpoint.Open(path)) sources = [.. change(file)];
         SafetensorsWriter.Write(path, sources);
@@ -260,7 +250,7 @@ public sealed class LanguageModelTests : IDisposable
     private void Copy(string name)
     {
         foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"])
-            File.Copy(Path.Combine(ModelGoldenTests.Folder(name), file), Path.Combine(_folder.Path, file));
+            File.Copy(Path.Combine(ModelGoldenTests.Folder(name), file), Path.Combine(Temporary.Path, file));
     }
 
     private static int[] Ids(int batch, int length) => [.. Enumerable.Range(0, batch * length).Select(i => 3 + i * 37 % 97)];
@@ -269,12 +259,12 @@ public sealed class LanguageModelTests : IDisposable
     {
         var length = ids.Length / batch;
         var part = Enumerable.Range(0, batch).SelectMany(row => ids[(row * length + from)..(row * length + to)]);
-        return _backend.Main.From([.. part], new Shape(batch, to - from));
+        return Backend.Main.From([.. part], new Shape(batch, to - from));
     }
 
     private float[] Logits(LanguageModel model)
     {
-        using var scope = _backend.Scope(grad: false);
-        return model.Forward(_backend.Main.From(Ids(2, 11), new Shape(2, 11))).ToArray();
+        using var scope = Backend.Scope(grad: false);
+        return model.Forward(Backend.Main.From(Ids(2, 11), new Shape(2, 11))).ToArray();
     }
 }

@@ -6,35 +6,25 @@ using NanoLora.Nn;
 namespace NanoLora.Tests.Models;
 
 /// <summary>Llama and its relatives: configs of all kinds, and the checkpoint of llama2.c.</summary>
-public sealed class LlamaTests : IDisposable
+public sealed class LlamaTests : EngineFileTest
 {
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
     private static string Stories => Path.Combine(ModelGoldenTests.Folder("stories260k"), "stories260K.bin");
-
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
 
     /// <summary>A family that the library does not know is a config: here one that has Qwen 3's parts under a name of its own.</summary>
     [Fact]
     public void ANewModelOfTheKindIsAConfig()
     {
         var qwen = ModelGoldenTests.Folder("qwen3");
-        File.Copy(Path.Combine(qwen, "model.safetensors"), Path.Combine(_folder.Path, "model.safetensors"));
-        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), """{"model_type": "brand_new"}""");
-        Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend)).Field);
-        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), "{}");
-        Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend)).Field);
-        using var model = Llama.Load(_folder.Path, _backend, new LlamaConfig
+        File.Copy(Path.Combine(qwen, "model.safetensors"), Path.Combine(Temporary.Path, "model.safetensors"));
+        File.WriteAllText(Path.Combine(Temporary.Path, "config.json"), """{"model_type": "brand_new"}""");
+        Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(Temporary.Path, Backend)).Field);
+        File.WriteAllText(Path.Combine(Temporary.Path, "config.json"), "{}");
+        Assert.Equal("model_type", Assert.Throws<CheckpointException>(() => LanguageModel.Load(Temporary.Path, Backend)).Field);
+        using var model = Llama.Load(Temporary.Path, Backend, new LlamaConfig
         {
             Vocabulary = 100, HiddenSize = 32, Layers = 2, Heads = 4, KeyHeads = 2, HeadSize = 12, IntermediateSize = 56, MaxPositions = 96, QkNorm = true,
         });
-        using var known = LanguageModel.Load(qwen, _backend);
+        using var known = LanguageModel.Load(qwen, Backend);
         Assert.Equal(Logits(known), Logits(model));
     }
 
@@ -53,9 +43,9 @@ public sealed class LlamaTests : IDisposable
             },
             LocalRotary = new() { Theta = 100 },
         };
-        using var model = Llama.Create(config, _backend, 3);
-        model.Save(_folder.Path);
-        using var again = LanguageModel.Load(_folder.Path, _backend);
+        using var model = Llama.Create(config, Backend, 3);
+        model.Save(Temporary.Path);
+        using var again = LanguageModel.Load(Temporary.Path, Backend);
         Assert.Equal(Logits(model), Logits(again));
         Assert.Equal(Logits(model, 30), Logits(again, 30));
         var read = Assert.IsType<Llama>(again).Config;
@@ -79,10 +69,10 @@ public sealed class LlamaTests : IDisposable
         {
             Vocabulary = 100, HiddenSize = 32, Layers = 2, Heads = 4, KeyHeads = 2, IntermediateSize = 40, QkvBias = true, OutputBias = true, Rotary = rotary,
             MaxPositions = 12,
-        }, _backend, 5);
-        model.Save(_folder.Path);
-        using var again = LanguageModel.Load(_folder.Path, _backend);
-        Assert.Contains("\"model_type\": \"llama\"", File.ReadAllText(Path.Combine(_folder.Path, "config.json")), StringComparison.Ordinal);
+        }, Backend, 5);
+        model.Save(Temporary.Path);
+        using var again = LanguageModel.Load(Temporary.Path, Backend);
+        Assert.Contains("\"model_type\": \"llama\"", File.ReadAllText(Path.Combine(Temporary.Path, "config.json")), StringComparison.Ordinal);
         Assert.Equal(Logits(model, 20), Logits(again, 20));
         Assert.DoesNotContain(again.Parameters(), p => p.Value.Trains);
     }
@@ -91,16 +81,16 @@ public sealed class LlamaTests : IDisposable
     [Fact]
     public void ReadsTheCheckpointOfLlama2cAndSavesItAsAFolder()
     {
-        using (var model = Llama.LoadLlama2c(Stories, _backend))
+        using (var model = Llama.LoadLlama2c(Stories, Backend))
         {
             int[] story = [403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337];
             Assert.Equal(story, Generator.Greedy(model, [[1]], story.Length)[0]);
-            model.Save(_folder.Path);
+            model.Save(Temporary.Path);
         }
         foreach (var file in (ReadOnlySpan<string>)["golden.json", "golden.safetensors"])
-            File.Copy(Path.Combine(ModelGoldenTests.Folder("stories260k"), file), Path.Combine(_folder.Path, file));
+            File.Copy(Path.Combine(ModelGoldenTests.Folder("stories260k"), file), Path.Combine(Temporary.Path, file));
         using var output = new StringWriter();
-        var result = Verifier.Run([_folder.Path], _backend, output);
+        var result = Verifier.Run([Temporary.Path], Backend, output);
         Assert.True(result.ExitCode == 0, output.ToString());
         Assert.Equal(11, result.Ok);
     }
@@ -117,12 +107,12 @@ public sealed class LlamaTests : IDisposable
     {
         var bytes = File.ReadAllBytes(Stories);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(4 * field), value);
-        var path = Path.Combine(_folder.Path, "damaged.bin");
+        var path = Path.Combine(Temporary.Path, "damaged.bin");
         File.WriteAllBytes(path, bytes);
-        Assert.Contains(why, Assert.Throws<CheckpointException>(() => Llama.LoadLlama2c(path, _backend)).Message, StringComparison.Ordinal);
+        Assert.Contains(why, Assert.Throws<CheckpointException>(() => Llama.LoadLlama2c(path, Backend)).Message, StringComparison.Ordinal);
         File.WriteAllBytes(path, bytes.AsSpan(0, 27));
-        Assert.Throws<CheckpointException>(() => Llama.LoadLlama2c(path, _backend));
-        Assert.Throws<CheckpointException>(() => Llama.LoadLlama2c(path + "x", _backend));
+        Assert.Throws<CheckpointException>(() => Llama.LoadLlama2c(path, Backend));
+        Assert.Throws<CheckpointException>(() => Llama.LoadLlama2c(path + "x", Backend));
     }
 
     [Theory]
@@ -156,19 +146,19 @@ public sealed class LlamaTests : IDisposable
     [InlineData("gpt_neox", "\"num_attention_heads\": 2", "\"num_attention_heads\": 3", "num_attention_heads", "divide")]
     public void SaysWhatIsWrong(string name, string old, string other, string field, string why)
     {
-        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "model.safetensors"), Path.Combine(_folder.Path, "model.safetensors"));
+        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "model.safetensors"), Path.Combine(Temporary.Path, "model.safetensors"));
         var config = File.ReadAllText(Path.Combine(ModelGoldenTests.Folder(name), "config.json"));
         Assert.Contains(old, config, StringComparison.Ordinal);
-        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), config.Replace(old, other, StringComparison.Ordinal));
-        var error = Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend));
+        File.WriteAllText(Path.Combine(Temporary.Path, "config.json"), config.Replace(old, other, StringComparison.Ordinal));
+        var error = Assert.Throws<CheckpointException>(() => LanguageModel.Load(Temporary.Path, Backend));
         Assert.Contains(field, error.Field, StringComparison.Ordinal);
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
-        Assert.Contains(_folder.Path, error.Path, StringComparison.Ordinal);
+        Assert.Contains(Temporary.Path, error.Path, StringComparison.Ordinal);
     }
 
     private float[] Logits(LanguageModel model, int length = 11)
     {
-        using var scope = _backend.Scope(grad: false);
-        return model.Forward(_backend.Main.From([.. Enumerable.Range(0, 2 * length).Select(i => 3 + i * 37 % 97)], new Shape(2, length))).ToArray();
+        using var scope = Backend.Scope(grad: false);
+        return model.Forward(Backend.Main.From([.. Enumerable.Range(0, 2 * length).Select(i => 3 + i * 37 % 97)], new Shape(2, length))).ToArray();
     }
 }

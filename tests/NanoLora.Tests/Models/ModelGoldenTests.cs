@@ -92,11 +92,3 @@ public sealed class MnistFactAttribute : FactAttribute
         return null;
     }
 }
-
-/// <summary>A folder that is gone after the test.</summary>
-internal sealed class TemporaryFolder : IDisposable
-{
-    public string Path { get; } = Directory.CreateTempSubdirectory("nanolora-").FullName;
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
-}

@@ -4,27 +4,17 @@ using NanoLora.Nn;
 namespace NanoLora.Tests.Models;
 
 /// <summary>T5 beyond what the reference's numbers show.</summary>
-public sealed class T5Tests : IDisposable
+public sealed class T5Tests : EngineFileTest
 {
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
-
     [Fact]
     public void SavesWhatItLoaded()
     {
-        using var model = T5.Load(ModelGoldenTests.Folder("t5"), _backend);
-        model.Save(_folder.Path);
-        using var again = T5.Load(_folder.Path, _backend);
+        using var model = T5.Load(ModelGoldenTests.Folder("t5"), Backend);
+        model.Save(Temporary.Path);
+        using var again = T5.Load(Temporary.Path, Backend);
         Assert.Equal(Logits(model), Logits(again));
         using var before = Checkpoint.Open(ModelGoldenTests.Folder("t5"));
-        using var after = Checkpoint.Open(_folder.Path);
+        using var after = Checkpoint.Open(Temporary.Path);
         Assert.Equal(before.Entries.Count, after.Entries.Count);
         foreach (var entry in before.Entries) Assert.True(before.Bytes(entry).SequenceEqual(after.Bytes(after[entry.Name])), entry.Name);
     }
@@ -37,12 +27,12 @@ public sealed class T5Tests : IDisposable
     public void WritesWhatTheWholePassSays(string function)
     {
         Gated(function);
-        using var model = T5.Load(_folder.Path, _backend);
+        using var model = T5.Load(Temporary.Path, Backend);
         int[][] texts = [[5, 17, 60, 33, 8, 1], [42, 1], [7, 7, 91, 1]];
-        var together = Generator.Greedy(model, _backend.Main, texts, 9);
+        var together = Generator.Greedy(model, Backend.Main, texts, 9);
         for (var row = 0; row < texts.Length; row++)
         {
-            var w = new Workspace(_backend);
+            var w = new Workspace(Backend);
             Assert.Equal(Generator.Greedy(model, w, [texts[row]], 9)[0], together[row]);
             using var scope = w.Scope(grad: false);
             int[] written = [model.StartToken, .. together[row][..^1]];
@@ -51,18 +41,18 @@ public sealed class T5Tests : IDisposable
             Assert.Equal(together[row][0], model.Forward(w.From(texts[row], new Shape(1, texts[row].Length))).ArgMax(-1).ToInts()[0]);
         }
         var stop = together[0][3];
-        Assert.Equal(together[0][..(Array.IndexOf(together[0], stop) + 1)], Generator.Greedy(model, _backend.Main, texts, 9, stop)[0]);
+        Assert.Equal(together[0][..(Array.IndexOf(together[0], stop) + 1)], Generator.Greedy(model, Backend.Main, texts, 9, stop)[0]);
     }
 
     [Fact]
     public void TakesAdaptersInBothStacks()
     {
-        using var model = T5.Load(ModelGoldenTests.Folder("t5"), _backend);
+        using var model = T5.Load(ModelGoldenTests.Folder("t5"), Backend);
         Attach.Lora(model, "*.(attn|cross).(q|v)", rank: 2, alpha: 4);
         Assert.Equal(2 * 2 * (3 + 2 + 2), model.Trained().Count);                      // A and B, of q and v, in three blocks, two, and two once more
-        using (_backend.Scope())
+        using (Backend.Scope())
         {
-            var w = _backend.Main;
+            var w = Backend.Main;
             using var loss = model.Forward(w.From([5, 6, 7, 8], new Shape(2, 2)), w.From([0, 9, 0, 4], new Shape(2, 2)), 2, 1)
                 .CrossEntropy(w.From([9, 1, 4, 1], new Shape(2, 2)));
             loss.Backward();
@@ -74,9 +64,9 @@ public sealed class T5Tests : IDisposable
     [Fact]
     public void SaysWhatDoesNotFit()
     {
-        using var model = T5.Load(ModelGoldenTests.Folder("t5"), _backend);
-        using var scope = _backend.Scope();
-        var w = _backend.Main;
+        using var model = T5.Load(ModelGoldenTests.Folder("t5"), Backend);
+        using var scope = Backend.Scope();
+        var w = Backend.Main;
         Tensor two = w.From([5, 6, 7, 8], new Shape(2, 2)), one = w.From([0], new Shape(1, 1));
         Refused("for inputs [2, 2]", () => model.Forward(two, one));
         Refused("I32 [B, T]", () => model.Forward(two, w.Zeros(new Shape(2, 2))));
@@ -99,11 +89,11 @@ public sealed class T5Tests : IDisposable
     [InlineData("\"num_decoder_layers\": 2", "\"num_decoder_layers\": 1", "decoder.block.1.", "no place")]
     public void SaysWhatIsWrong(string old, string other, string field, string why)
     {
-        File.Copy(Path.Combine(ModelGoldenTests.Folder("t5"), "model.safetensors"), Path.Combine(_folder.Path, "model.safetensors"));
+        File.Copy(Path.Combine(ModelGoldenTests.Folder("t5"), "model.safetensors"), Path.Combine(Temporary.Path, "model.safetensors"));
         var config = File.ReadAllText(Path.Combine(ModelGoldenTests.Folder("t5"), "config.json"));
         Assert.Contains(old, config, StringComparison.Ordinal);
-        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), config.Replace(old, other, StringComparison.Ordinal));
-        var error = Assert.Throws<CheckpointException>(() => T5.Load(_folder.Path, _backend));
+        File.WriteAllText(Path.Combine(Temporary.Path, "config.json"), config.Replace(old, other, StringComparison.Ordinal));
+        var error = Assert.Throws<CheckpointException>(() => T5.Load(Temporary.Path, Backend));
         Assert.Contains(field, error.Field, StringComparison.Ordinal);
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
     }
@@ -114,7 +104,7 @@ public sealed class T5Tests : IDisposable
         var gated = function.StartsWith("gated", StringComparison.Ordinal);
         var config = File.ReadAllText(Path.Combine(ModelGoldenTests.Folder("t5"), "config.json"));
         config = config.Replace("\"feed_forward_proj\": \"relu\"", $"\"feed_forward_proj\": \"{function}\"", StringComparison.Ordinal);
-        File.WriteAllText(Path.Combine(_folder.Path, "config.json"), config);
+        File.WriteAllText(Path.Combine(Temporary.Path, "config.json"), config);
         using var file = Checkpoint.Open(ModelGoldenTests.Folder("t5"));
         var sources = new List<TensorSource>();
         foreach (var entry in file.Entries)
@@ -124,15 +114,15 @@ public sealed class T5Tests : IDisposable
             if (name != entry.Name) sources.Add(Source(entry.Name.Replace(".wi.", ".wi_0.", StringComparison.Ordinal), entry));
         }
         if (gated) sources.Add(Source("lm_head.weight", file["shared.weight"]));
-        SafetensorsWriter.Write(Path.Combine(_folder.Path, "model.safetensors"), sources);
+        SafetensorsWriter.Write(Path.Combine(Temporary.Path, "model.safetensors"), sources);
 
         TensorSource Source(string name, TensorEntry entry) => new(name, entry.DType, entry.Shape, file.Bytes(entry).ToArray());
     }
 
     private float[] Logits(T5 model)
     {
-        using var scope = _backend.Scope(grad: false);
-        var w = _backend.Main;
+        using var scope = Backend.Scope(grad: false);
+        var w = Backend.Main;
         return model.Forward(w.From([5, 6, 7, 8, 9, 10], new Shape(2, 3)), w.From([0, 9, 0, 4], new Shape(2, 2)), 3, 2).ToArray();
     }
 }

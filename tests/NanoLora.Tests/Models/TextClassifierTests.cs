@@ -4,32 +4,22 @@ using NanoLora.Nn;
 namespace NanoLora.Tests.Models;
 
 /// <summary>Classifiers over decoders and over the encoder of a T5.</summary>
-public sealed class TextClassifierTests : IDisposable
+public sealed class TextClassifierTests : EngineFileTest
 {
     private static readonly int[] Lengths = [7, 3, 5];
 
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
     /// <summary>Tied and untied, with norms before and after, projected embeddings, windows.</summary>
     public static TheoryData<string> Decoders { get; } = ["gpt2", "llama", "gemma3", "mistral", "opt_post_norm", "gpt_neox"];
-
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
 
     /// <summary>Features are the decoder's own states, pooled over the text, whatever stands behind it.</summary>
     [Theory]
     [MemberData(nameof(Decoders))]
     public void PoolsTheStatesOfTheDecoder(string name)
     {
-        using var decoder = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
+        using var decoder = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
         foreach (var pooling in (ReadOnlySpan<TextPooling>)[TextPooling.Mean, TextPooling.Last, TextPooling.First])
         {
-            using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), _backend, pooling: pooling);
+            using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), Backend, pooling: pooling);
             Assert.Equal(decoder.Linears().Select(static l => l.Key).Where(static path => path != "head"), model.Linears().Select(static l => l.Key));
             var found = Features(model);
             Assert.Equal(found, Features(model, padding: 50));
@@ -53,11 +43,11 @@ public sealed class TextClassifierTests : IDisposable
     [InlineData("llama", "*.attn.(q|v)")]
     public void TakesAdaptersOfTheDecoder(string name, string pattern)
     {
-        using var decoder = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
-        using var model = TextClassifier.Over(LanguageModel.Load(ModelGoldenTests.Folder(name), _backend), TextPooling.Last);
+        using var decoder = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
+        using var model = TextClassifier.Over(LanguageModel.Load(ModelGoldenTests.Folder(name), Backend), TextPooling.Last);
         var plain = Features(model);
         using var module = Filled(Attach.Lora(decoder, pattern, rank: 2, alpha: 4));
-        PeftFolder.Save(Path.Combine(_folder.Path, "adapter"), module, decoder);
+        PeftFolder.Save(Path.Combine(Temporary.Path, "adapter"), module, decoder);
         var states = States(decoder, Text(1));
         Attach.Detach(decoder, dispose: false);
         Attach.Module(model, module);
@@ -65,7 +55,7 @@ public sealed class TextClassifierTests : IDisposable
         Assert.NotEqual(plain, adapted);
         for (var i = 0; i < model.FeatureSize; i++) Assert.Equal(states[2 * model.FeatureSize + i], adapted[model.FeatureSize + i], 2e-5f);
         Attach.Detach(model, dispose: false);
-        Attach.Load(model, Path.Combine(_folder.Path, "adapter"));
+        Attach.Load(model, Path.Combine(Temporary.Path, "adapter"));
         Assert.Equal(adapted, Features(model));
         Attach.Detach(model);
     }
@@ -74,14 +64,14 @@ public sealed class TextClassifierTests : IDisposable
     [Fact]
     public void SavesAndTakesAHeadWithAnAdapter()
     {
-        using var model = TextClassifier.Load(ModelGoldenTests.Folder("llama"), _backend);
+        using var model = TextClassifier.Load(ModelGoldenTests.Folder("llama"), Backend);
         WithHead(model);
         var module = Filled(Attach.Lora(model, "*.attn.q", rank: 3));
-        var (folder, expected) = (Path.Combine(_folder.Path, "adapter"), Logits(model));
+        var (folder, expected) = (Path.Combine(Temporary.Path, "adapter"), Logits(model));
         PeftFolder.Save(folder, new LoraModule("m", module.Updates, Mixture.HeadOf(model)), model);
         using (var file = Checkpoint.Open(Path.Combine(folder, "adapter_model.safetensors")))
             Assert.Equal([2, model.FeatureSize], file["base_model.model.score.weight"].Shape.Select(static n => (int)n));
-        using var again = TextClassifier.Load(ModelGoldenTests.Folder("llama"), _backend);
+        using var again = TextClassifier.Load(ModelGoldenTests.Folder("llama"), Backend);
         Attach.Load(again, folder);
         Assert.Equal(["no", "yes"], again.Labels);
         Assert.Equal(expected, Logits(again));
@@ -96,7 +86,7 @@ public sealed class TextClassifierTests : IDisposable
     [InlineData("gpt_neox", "embed_out.weight")]
     public void AClassifiersFileIsTheDecodersWithAnotherHead(string name, string? tokenHead)
     {
-        using var decoder = LanguageModel.Load(ModelGoldenTests.Folder(name), _backend);
+        using var decoder = LanguageModel.Load(ModelGoldenTests.Folder(name), Backend);
         var width = decoder.Width;
         float[] score = [.. Enumerable.Range(0, 3 * width).Select(static i => MathF.Sin(i))];
         using (var file = Checkpoint.Open(ModelGoldenTests.Folder(name)))
@@ -104,11 +94,11 @@ public sealed class TextClassifierTests : IDisposable
             Assert.True(tokenHead is null || file.TryGet(tokenHead, out _));
             var sources = file.Entries.Where(e => e.Name != tokenHead)
                 .Select(e => new TensorSource(e.Name, e.DType, e.Shape, file.Bytes(e).ToArray())).Append(new TensorSource("score.weight", [3, width], score));
-            SafetensorsWriter.Write(Path.Combine(_folder.Path, "model.safetensors"), [.. sources]);
+            SafetensorsWriter.Write(Path.Combine(Temporary.Path, "model.safetensors"), [.. sources]);
         }
-        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "config.json"), Path.Combine(_folder.Path, "config.json"));
-        Assert.Throws<CheckpointException>(() => LanguageModel.Load(_folder.Path, _backend));             // it has no head over tokens, or one too many
-        using var model = TextClassifier.Load(_folder.Path, _backend);
+        File.Copy(Path.Combine(ModelGoldenTests.Folder(name), "config.json"), Path.Combine(Temporary.Path, "config.json"));
+        Assert.Throws<CheckpointException>(() => LanguageModel.Load(Temporary.Path, Backend));             // it has no head over tokens, or one too many
+        using var model = TextClassifier.Load(Temporary.Path, Backend);
         Assert.Equal((TextPooling.Last, 3, false), (model.Pooling, model.Labels.Count, model.HeadIsNew));
         var logits = Logits(model);
         for (var row = 0; row < 3; row++)
@@ -121,7 +111,7 @@ public sealed class TextClassifierTests : IDisposable
                 Assert.Equal(sum, logits[row * 3 + c], 1e-4);
             }
         }
-        using var mean = TextClassifier.Load(_folder.Path, _backend, pooling: TextPooling.Mean);
+        using var mean = TextClassifier.Load(Temporary.Path, Backend, pooling: TextPooling.Mean);
         Assert.Null(mean.Head);                                                        // made for another pooling
     }
 
@@ -129,12 +119,12 @@ public sealed class TextClassifierTests : IDisposable
     [MemberData(nameof(ModelGoldenTests.Classifiers), MemberType = typeof(ModelGoldenTests))]
     public void SavesWhatItLoaded(string name)
     {
-        using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), _backend);
-        model.Save(_folder.Path);
-        using Checkpoint before = Checkpoint.Open(ModelGoldenTests.Folder(name)), after = Checkpoint.Open(_folder.Path);
+        using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), Backend);
+        model.Save(Temporary.Path);
+        using Checkpoint before = Checkpoint.Open(ModelGoldenTests.Folder(name)), after = Checkpoint.Open(Temporary.Path);
         Assert.Equal(before.Entries.Count, after.Entries.Count);
         foreach (var entry in before.Entries) Assert.True(before.Bytes(entry).SequenceEqual(after.Bytes(after[entry.Name])), entry.Name);
-        using var again = TextClassifier.Load(_folder.Path, _backend);
+        using var again = TextClassifier.Load(Temporary.Path, Backend);
         Assert.Equal((model.Pooling, false), (again.Pooling, again.HeadIsNew));
         Assert.Equal(model.Labels, again.Labels);
         Assert.Equal(Logits(model), Logits(again));
@@ -144,11 +134,11 @@ public sealed class TextClassifierTests : IDisposable
     [MemberData(nameof(Decoders))]
     public void SavesANewHead(string name)
     {
-        using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), _backend);
-        Assert.Contains("NewHead", Assert.Throws<InvalidOperationException>(() => model.Save(_folder.Path)).Message, StringComparison.Ordinal);
+        using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), Backend);
+        Assert.Contains("NewHead", Assert.Throws<InvalidOperationException>(() => model.Save(Temporary.Path)).Message, StringComparison.Ordinal);
         WithHead(model);
-        model.Save(_folder.Path);
-        using var again = TextClassifier.Load(_folder.Path, _backend);
+        model.Save(Temporary.Path);
+        using var again = TextClassifier.Load(Temporary.Path, Backend);
         Assert.Equal((TextPooling.Mean, false), (again.Pooling, again.HeadIsNew));
         Assert.Equal(["no", "yes"], again.Labels);
         Assert.Equal(Logits(model), Logits(again));
@@ -161,7 +151,7 @@ public sealed class TextClassifierTests : IDisposable
     [InlineData("t5", "*.attn.(q|v)")]
     public void LearnsToClassify(string name, string pattern)
     {
-        using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), _backend);
+        using var model = TextClassifier.Load(ModelGoldenTests.Folder(name), Backend);
         var data = new Occurrences();
         Attach.Lora(model, pattern, rank: 4, alpha: 8);
         var frozen = model.Parameters().Where(static p => !p.Value.Trains && !p.Key.StartsWith("head", StringComparison.Ordinal))
@@ -177,8 +167,8 @@ public sealed class TextClassifierTests : IDisposable
     [Fact]
     public void PoolsTheStatesOfT5sEncoder()
     {
-        using var t5 = T5.Load(ModelGoldenTests.Folder("t5"), _backend);
-        using var model = TextClassifier.Load(ModelGoldenTests.Folder("t5"), _backend);
+        using var t5 = T5.Load(ModelGoldenTests.Folder("t5"), Backend);
+        using var model = TextClassifier.Load(ModelGoldenTests.Folder("t5"), Backend);
         Assert.All(model.Linears(), static l => Assert.StartsWith("encoder.", l.Key, StringComparison.Ordinal));
         var found = Features(model);
         Assert.Equal(found, Features(model, padding: 50));
@@ -186,24 +176,24 @@ public sealed class TextClassifierTests : IDisposable
         {
             float[] states = [];
             t5.Trace = (at, x) => { if (at == "encoder.last_hidden") states = x.ToArray(); };
-            using (_backend.Scope(grad: false)) t5.Forward(_backend.Main.From(Text(row), new Shape(1, Lengths[row])));
+            using (Backend.Scope(grad: false)) t5.Forward(Backend.Main.From(Text(row), new Shape(1, Lengths[row])));
             for (var i = 0; i < model.FeatureSize; i++)
                 Assert.Equal(Enumerable.Range(0, Lengths[row]).Average(t => states[t * model.FeatureSize + i]), found[row * model.FeatureSize + i], 2e-5f);
         }
         WithHead(model);
-        Assert.Contains("adapter", Assert.Throws<InvalidOperationException>(() => model.Save(_folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains("adapter", Assert.Throws<InvalidOperationException>(() => model.Save(Temporary.Path)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void SaysWhatDoesNotFit()
     {
-        using var model = TextClassifier.Load(ModelGoldenTests.Folder("gpt2"), _backend);
-        using var scope = _backend.Scope();
-        var two = _backend.Main.From([5, 6, 7, 8], new Shape(2, 2));
+        using var model = TextClassifier.Load(ModelGoldenTests.Folder("gpt2"), Backend);
+        using var scope = Backend.Scope();
+        var two = Backend.Main.From([5, 6, 7, 8], new Shape(2, 2));
         Refused("lengths of 3 rows", () => model.Features(two, null, 1, 1, 1));
         Refused("knows no segments", () => model.Features(two, two));
-        Refused("has no pooler", () => TextClassifier.Load(ModelGoldenTests.Folder("gpt2"), _backend, pooling: TextPooling.Pooler));
-        Refused("has no pooler", () => TextClassifier.Load(ModelGoldenTests.Folder("t5"), _backend, pooling: TextPooling.Pooler));
+        Refused("has no pooler", () => TextClassifier.Load(ModelGoldenTests.Folder("gpt2"), Backend, pooling: TextPooling.Pooler));
+        Refused("has no pooler", () => TextClassifier.Load(ModelGoldenTests.Folder("t5"), Backend, pooling: TextPooling.Pooler));
         Assert.Contains("NewHead", Assert.Throws<InvalidOperationException>(() => model.Forward(two)).Message, StringComparison.Ordinal);
 
         static void Refused(string why, Action run) => Assert.Contains(why, Assert.ThrowsAny<ArgumentException>(run).Message, StringComparison.Ordinal);
@@ -214,28 +204,28 @@ public sealed class TextClassifierTests : IDisposable
     private Batch Padded(int padding)
     {
         var ids = Enumerable.Range(0, 3).SelectMany(row => Text(row).Concat(Enumerable.Repeat(padding, 7 - Lengths[row])));
-        return new Batch(_backend.Main.From([.. ids], new Shape(3, 7)), _backend.Main.From([0, 0, 0], new Shape(3))) { Lengths = Lengths };
+        return new Batch(Backend.Main.From([.. ids], new Shape(3, 7)), Backend.Main.From([0, 0, 0], new Shape(3))) { Lengths = Lengths };
     }
 
     private float[] States(LanguageModel model, int[] text)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         float[] states = [];
         model.Trace = (at, x) => { if (at == "last_hidden") states = x.ToArray(); };
-        model.Forward(_backend.Main.From(text, new Shape(1, text.Length)));
+        model.Forward(Backend.Main.From(text, new Shape(1, text.Length)));
         model.Trace = null;
         return states;
     }
 
     private float[] Logits(TextClassifier model)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         return model.Forward(Padded(0)).ToArray();
     }
 
     private float[] Features(TextClassifier model, int padding = 0)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         return model.Features(Padded(padding)).ToArray();
     }
 

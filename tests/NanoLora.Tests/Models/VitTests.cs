@@ -3,34 +3,24 @@ using NanoLora.Nn;
 
 namespace NanoLora.Tests.Models;
 
-public sealed class VitTests : IDisposable
+public sealed class VitTests : EngineFileTest
 {
-    private readonly CpuBackend _backend = new(2);
-    private readonly TemporaryFolder _folder = new();
-
     private static VitConfig Small => new()
     {
         ImageSize = 12, PatchSize = 4, Channels = 2, HiddenSize = 24, Layers = 2, Heads = 3, IntermediateSize = 40,
         Labels = ["ant", "bee", "cat"], ImageMean = [0.1307f, 0.5f], ImageStd = [0.3081f, 0.25f],
     };
 
-    public void Dispose()
-    {
-        Assert.Equal(0, _backend.LiveBlocks);
-        _backend.Dispose();
-        _folder.Dispose();
-    }
-
     [Theory]
     [MemberData(nameof(ModelGoldenTests.Images), MemberType = typeof(ModelGoldenTests))]
     public void SavesWhatItLoaded(string name)
     {
-        using var model = Vit.Load(ModelGoldenTests.Folder(name), _backend);
-        model.Save(_folder.Path);
-        using var again = Vit.Load(_folder.Path, _backend);
+        using var model = Vit.Load(ModelGoldenTests.Folder(name), Backend);
+        model.Save(Temporary.Path);
+        using var again = Vit.Load(Temporary.Path, Backend);
         Same(model, again);
         Assert.Equal(model.Labels, again.Labels);
-        Assert.Equal(Names(ModelGoldenTests.Folder(name)), Names(_folder.Path));
+        Assert.Equal(Names(ModelGoldenTests.Folder(name)), Names(Temporary.Path));
     }
 
     [Theory]
@@ -38,9 +28,9 @@ public sealed class VitTests : IDisposable
     [InlineData(Pooling.Cls)]
     public void SavesWhatItCreated(Pooling pooling)
     {
-        using var model = Vit.Create(Small with { Pooling = pooling }, _backend, 7);
-        model.Save(_folder.Path);
-        using var again = Vit.Load(_folder.Path, _backend);
+        using var model = Vit.Create(Small with { Pooling = pooling }, Backend, 7);
+        model.Save(Temporary.Path);
+        using var again = Vit.Load(Temporary.Path, Backend);
         Same(model, again);
         Assert.Equal(Config(model), Config(again));
         Assert.Equal(Small.ImageStd, again.Config.ImageStd);
@@ -64,10 +54,10 @@ public sealed class VitTests : IDisposable
             ImageMean = null,
             ImageStd = null,
         };
-        using var model = Vit.Create(config, _backend, 3);
-        model.Save(_folder.Path);
-        File.Delete(Path.Combine(_folder.Path, "config.json"));
-        using var again = Vit.Load(_folder.Path, _backend);
+        using var model = Vit.Create(config, Backend, 3);
+        model.Save(Temporary.Path);
+        File.Delete(Path.Combine(Temporary.Path, "config.json"));
+        using var again = Vit.Load(Temporary.Path, Backend);
         Same(model, again);
         Assert.Equal(Logits(model), Logits(again));
     }
@@ -77,10 +67,10 @@ public sealed class VitTests : IDisposable
     {
         foreach (var name in (ReadOnlySpan<string>)["vit", "timm_vit", "siglip_classifier", "dinov2"])
         {
-            using var model = Vit.Load(ModelGoldenTests.Folder(name), _backend);
+            using var model = Vit.Load(ModelGoldenTests.Folder(name), Backend);
             model.NewHead(new float[2 * model.FeatureSize], [0.25f, -0.5f], ["left", "right"]);
-            model.Save(_folder.Path);
-            using var again = Vit.Load(_folder.Path, _backend);
+            model.Save(Temporary.Path);
+            using var again = Vit.Load(Temporary.Path, Backend);
             Assert.Equal(["left", "right"], again.Labels);
             Assert.Equal([0.25f, -0.5f], again.Head!.Bias!.Value.ToArray());
         }
@@ -91,18 +81,18 @@ public sealed class VitTests : IDisposable
     {
         foreach (var name in (ReadOnlySpan<string>)["clip_vision", "siglip_vision", "deit_distilled"])
         {
-            using var model = Vit.Load(ModelGoldenTests.Folder(name), _backend);
+            using var model = Vit.Load(ModelGoldenTests.Folder(name), Backend);
             model.NewHead(new float[2 * model.FeatureSize], new float[2], ["left", "right"]);
-            Assert.Contains("new head", Assert.Throws<InvalidOperationException>(() => model.Save(_folder.Path)).Message, StringComparison.Ordinal);
+            Assert.Contains("new head", Assert.Throws<InvalidOperationException>(() => model.Save(Temporary.Path)).Message, StringComparison.Ordinal);
         }
     }
 
     [Fact]
     public void TheSeedGivesTheWeights()
     {
-        using var a = Vit.Create(Small, _backend, 1);
-        using var b = Vit.Create(Small, _backend, 1);
-        using var c = Vit.Create(Small, _backend, 2);
+        using var a = Vit.Create(Small, Backend, 1);
+        using var b = Vit.Create(Small, Backend, 1);
+        using var c = Vit.Create(Small, Backend, 2);
         Same(a, b);
         var (weights, others) = (a.LinearAt("blocks.1.mlp.fc1").Weight.Value.ToArray(), c.LinearAt("blocks.1.mlp.fc1").Weight.Value.ToArray());
         Assert.NotEqual(weights, others);
@@ -116,13 +106,13 @@ public sealed class VitTests : IDisposable
     [Fact]
     public void Learns()
     {
-        using var model = Vit.Create(Small, _backend, 5);
+        using var model = Vit.Create(Small, Backend, 5);
         model.Train();
         var (first, last) = (0f, 0f);
         for (var step = 0; step < 60; step++)
         {
-            using var scope = _backend.Scope();
-            var loss = model.Forward(Images(model, 6)).CrossEntropy(_backend.Main.From([0, 1, 2, 0, 1, 2], new Shape(6)));
+            using var scope = Backend.Scope();
+            var loss = model.Forward(Images(model, 6)).CrossEntropy(Backend.Main.From([0, 1, 2, 0, 1, 2], new Shape(6)));
             last = loss.Item();
             if (step == 0) first = last;
             loss.Backward();
@@ -143,7 +133,7 @@ public sealed class VitTests : IDisposable
     [Fact]
     public void BothGenerationsOfNamesLeadToTheSameMatrix()
     {
-        using var model = Vit.Load(ModelGoldenTests.Folder("vit"), _backend);
+        using var model = Vit.Load(ModelGoldenTests.Folder("vit"), Backend);
         foreach (var name in (ReadOnlySpan<string>)["vit.encoder.layer.1.attention.output.dense.weight", "vit.layers.1.attention.o_proj.weight",
             "layers.1.attention.o_proj.weight", "encoder.layer.1.attention.output.dense.weight"])
             Assert.Equal("blocks.1.attn.o.weight", model.Names.Ours(name));
@@ -156,18 +146,18 @@ public sealed class VitTests : IDisposable
     {
         Copy("timm_vit");
         Write("config.json", """{"architecture": "vit_tiny_patch16_224", "num_classes": 10, "global_pool": "token"}""");
-        using var model = Vit.Load(_folder.Path, _backend);
-        using var whole = Vit.Load(ModelGoldenTests.Folder("timm_vit"), _backend);
+        using var model = Vit.Load(Temporary.Path, Backend);
+        using var whole = Vit.Load(ModelGoldenTests.Folder("timm_vit"), Backend);
         Assert.Equal(Logits(whole), Logits(model));
     }
 
     [Fact]
     public void MatricesMayStayIn16Bits()
     {
-        using (var model = Vit.Create(Small, _backend, 9))
+        using (var model = Vit.Create(Small, Backend, 9))
         {
-            model.Save(_folder.Path);
-            var path = Path.Combine(_folder.Path, "model.safetensors");
+            model.Save(Temporary.Path);
+            var path = Path.Combine(Temporary.Path, "model.safetensors");
             var narrow = new List<TensorSource>();
             using (var file = Checkpoint.Open(path))
             {
@@ -180,8 +170,8 @@ public sealed class VitTests : IDisposable
             }
             SafetensorsWriter.Write(path, narrow);
         }
-        using var kept = Vit.Load(_folder.Path, _backend, keepType: true);
-        using var widened = Vit.Load(_folder.Path, _backend);
+        using var kept = Vit.Load(Temporary.Path, Backend, keepType: true);
+        using var widened = Vit.Load(Temporary.Path, Backend);
         Assert.Equal(DType.BF16, kept.LinearAt("blocks.0.attn.q").Weight.Value.DType);
         Assert.Equal(DType.F32, kept.LinearAt("blocks.0.attn.q").Bias!.Value.DType);
         var (a, b) = (Logits(kept), Logits(widened));
@@ -191,14 +181,14 @@ public sealed class VitTests : IDisposable
     [Fact]
     public void PredictsOneImage()
     {
-        using var model = Vit.Create(Small, _backend, 4);
+        using var model = Vit.Create(Small, Backend, 4);
         model.NewHead(new float[3 * 24], [0, 3, 0], Small.Labels);
-        using var scope = _backend.Scope();
-        var prediction = model.Predict(_backend.Main.Zeros(new Shape(2, 12, 12)));
+        using var scope = Backend.Scope();
+        var prediction = model.Predict(Backend.Main.Zeros(new Shape(2, 12, 12)));
         Assert.Equal("bee", prediction.Label);
         Assert.Equal(MathF.Exp(3) / (MathF.Exp(3) + 2), prediction.Probability, 1e-5f);
         Assert.Equal("bee (90.9 %)", prediction.ToString());
-        var (two, colours) = (_backend.Main.Zeros(new Shape(2, 2, 12, 12)), _backend.Main.Zeros(new Shape(1, 3, 12, 12)));
+        var (two, colours) = (Backend.Main.Zeros(new Shape(2, 2, 12, 12)), Backend.Main.Zeros(new Shape(1, 3, 12, 12)));
         Assert.Contains("is a batch", Assert.Throws<ArgumentException>(() => model.Predict(two)).Message, StringComparison.Ordinal);
         Assert.Contains("[B, 2, Y, X]", Assert.Throws<ArgumentException>(() => model.Forward(colours)).Message, StringComparison.Ordinal);
     }
@@ -219,23 +209,23 @@ public sealed class VitTests : IDisposable
     public void SaysWhatIsWrong(string @case, string old, string other, string field, string why)
     {
         Copy(@case);
-        var config = File.ReadAllText(Path.Combine(_folder.Path, "config.json"));
+        var config = File.ReadAllText(Path.Combine(Temporary.Path, "config.json"));
         Assert.Contains(old, config, StringComparison.Ordinal);
         Write("config.json", config.Replace(old, other, StringComparison.Ordinal));
-        var error = Assert.Throws<CheckpointException>(() => Vit.Load(_folder.Path, _backend));
+        var error = Assert.Throws<CheckpointException>(() => Vit.Load(Temporary.Path, Backend));
         Assert.Contains(field, error.Field, StringComparison.Ordinal);
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
-        Assert.Contains(_folder.Path, error.Path, StringComparison.Ordinal);
+        Assert.Contains(Temporary.Path, error.Path, StringComparison.Ordinal);
     }
 
     [Fact]
     public void AnAdapterIsNotSavedSilently()
     {
-        using var model = Vit.Create(Small, _backend, 1);
-        using var a = _backend.Main.Zeros(new Shape(2, 24));
-        using var b = _backend.Main.Zeros(new Shape(24, 2));
+        using var model = Vit.Create(Small, Backend, 1);
+        using var a = Backend.Main.Zeros(new Shape(2, 24));
+        using var b = Backend.Main.Zeros(new Shape(24, 2));
         model.LinearAt("blocks.0.attn.q").Adapter = new Lora(a, b, 4);
-        Assert.Contains("blocks.0.attn.q", Assert.Throws<InvalidOperationException>(() => model.Save(_folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains("blocks.0.attn.q", Assert.Throws<InvalidOperationException>(() => model.Save(Temporary.Path)).Message, StringComparison.Ordinal);
     }
 
     private static void Same(Vit a, Vit b)
@@ -263,20 +253,20 @@ public sealed class VitTests : IDisposable
         var pixels = new float[count * c.Channels * c.ImageRows * c.ImageColumns];
         var random = new Philox(11, 0);
         for (var i = 0; i < pixels.Length; i++) pixels[i] = random.Normal((ulong)i);
-        return _backend.Main.From(pixels, new Shape(count, c.Channels, c.ImageRows, c.ImageColumns));
+        return Backend.Main.From(pixels, new Shape(count, c.Channels, c.ImageRows, c.ImageColumns));
     }
 
     private float[] Logits(Vit model)
     {
-        using var scope = _backend.Scope(grad: false);
+        using var scope = Backend.Scope(grad: false);
         return model.Forward(Images(model, 3)).ToArray();
     }
 
     private void Copy(string @case)
     {
         foreach (var file in (ReadOnlySpan<string>)["config.json", "model.safetensors"])
-            File.Copy(Path.Combine(ModelGoldenTests.Folder(@case), file), Path.Combine(_folder.Path, file));
+            File.Copy(Path.Combine(ModelGoldenTests.Folder(@case), file), Path.Combine(Temporary.Path, file));
     }
 
-    private void Write(string file, string text) => File.WriteAllText(Path.Combine(_folder.Path, file), text);
+    private void Write(string file, string text) => File.WriteAllText(Path.Combine(Temporary.Path, file), text);
 }

@@ -35,7 +35,7 @@ internal abstract class TextRecord(string place)
 
     /// <summary>The refusal of a record that lacks a field.</summary>
     protected InvalidDataException Missing(string name) =>
-        new($"{place}: {name} is missing; there {(Names.Any() ? $"are {string.Join(", ", Names.Take(8))}" : "is nothing")}. "
+        new($"{place}: {name} is missing; {(Names.Any() ? $"the fields are {string.Join(", ", Names.Take(8))}" : "there are no fields")}. "
             + "All lines of a file have the same fields.");
 }
 

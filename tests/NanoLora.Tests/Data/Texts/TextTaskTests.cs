@@ -74,7 +74,7 @@ public sealed class TextTaskTests : IDisposable
     [Theory]
     [InlineData("a.jsonl", "{\"text\": \"a\"}\nno json\n", "line 2: it is no JSON; each line is an object such as")]
     [InlineData("a.jsonl", "{\"text\": \"a\"}\n[\"text\"]\n", "line 2: it is [\"text\"]; an object such as {\"text\": \"…\"} is expected.")]
-    [InlineData("a.jsonl", "{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n", "line 3: text is missing; there are texts. All lines of a file have the same fields.")]
+    [InlineData("a.jsonl", "{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n", "line 3: text is missing; the fields are texts. All lines of a file have the same fields.")]
     [InlineData("a.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n", "line 2: text: it is 3; a text is expected.")]
     [InlineData("a.jsonl", "{\"text\": \" \"}", "line 1: text: it is empty.")]
     [InlineData("a.jsonl", "{\"text\": \"\\ud800\"}", "line 1: text: it has half a surrogate pair; copy the file again.")]
