@@ -116,7 +116,7 @@ public static class FewShotStudy
     /// <param name="finished">Told of each cell as it is done.</param>
     /// <param name="workers">Who runs them; the processor's cores if not given.</param>
     /// <param name="cancellation">Ends the run after the cells that are under way.</param>
-    public static IReadOnlyList<Cell> Run(Protocol protocol, ImageTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null,
+    public static IReadOnlyList<Cell> Run(Protocol protocol, LabelledTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null,
         Workers? workers = null, CancellationToken cancellation = default)
     {
         workers ??= Workers.Cores();

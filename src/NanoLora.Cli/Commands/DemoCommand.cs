@@ -45,16 +45,18 @@ internal static class DemoCommand
         OutputFolder.Prepare(folder);
         if (!resume) DemoStudy.RefuseInterrupted(folder);
         var models = BundledModels.Find(modelsFolder);
+        var base_ = StudyBase.Of(models.Model);
         var taskFile = models.Task(taskName);
-        var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, TaskFile.Read(taskFile));
-        var study = new DemoStudy(models, taskFile, protocol, device);
+        var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, base_.ReadFile(taskFile));
+        var study = new DemoStudy(models, base_, taskFile, protocol, device);
         var done = resume ? study.Done(folder) : [];
 
         var task = study.Task;
         var people = task.HasGroups ? ", people held out for the test" : "";
-        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} images{people}");
+        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} {base_.Noun}s{people}");
         session.Say($"base: {study.Model}, {study.Parameters:N0} parameters; {study.Modules.Count} upstream modules: {string.Join(", ", study.Modules)}");
-        session.Say($"pools: {samples:N0} held-out images compared by content with {pretraining:N0} of pretraining and {upstream:N0} upstream: none in common");
+        var seen = FormattableString.Invariant($"{pretraining:N0} of pretraining and {upstream:N0} upstream");
+        session.Say($"pools: {samples:N0} held-out {base_.Noun}s compared by content with {seen}: none in common");
         if (done.Count > 0) session.Say($"resumed: {done.Count} of {study.Total} runs were done");
         session.Out.WriteLine();
 
