@@ -1,3 +1,4 @@
+using System.Text.Json;
 using NanoLora.Nn;
 
 namespace NanoLora.Models;
@@ -7,8 +8,10 @@ namespace NanoLora.Models;
 /// blocks and its head are; positions, padding and the cache of keys and values are the same for all. Trace sees "hidden.0" (what enters the first
 /// block), "hidden.K" (what leaves block K), "last_hidden", and "next_logits" at every step of a generation.
 /// </summary>
-public abstract class LanguageModel : Model
+public abstract class LanguageModel : Model, ITextModel
 {
+    private TextTokens _tokens = TextTokens.None;
+
     private protected LanguageModel(Backend backend, NameMap names, string source, DecoderSizes sizes) : base(backend, names, source) => Sizes = sizes;
 
     /// <summary>The number of tokens, V.</summary>
@@ -16,6 +19,19 @@ public abstract class LanguageModel : Model
 
     /// <summary>The longest text that the model is made for.</summary>
     public int MaxPositions => Sizes.MaxPositions;
+
+    /// <summary>The tokens that end a text, as the model's files say; none if they do not.</summary>
+    public IReadOnlyList<int> EndTokens => _tokens.Ends;
+
+    int ITextModel.Context => MaxPositions;
+
+    bool ITextModel.Continues => true;
+
+    TextTokens ITextModel.Tokens
+    {
+        get => _tokens;
+        set => _tokens = value;
+    }
 
     /// <summary>What its cache is made of.</summary>
     internal DecoderSizes Sizes { get; }
@@ -25,14 +41,20 @@ public abstract class LanguageModel : Model
 
     /// <summary>
     /// Reads a model of any of the families, all weights frozen: llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3_text, phi3, gpt2, opt, gpt_neox, and
-    /// this library's nano_llama.
+    /// this library's nano_llama; and checkpoints of llama2.c, which have no config.json.
     /// </summary>
-    /// <param name="path">A folder with config.json and the weights in one file or several, or the weight file in it.</param>
+    /// <param name="path">
+    /// A folder with config.json and the weights in one file or several, or the weight file in it; or a checkpoint of llama2.c, or a folder with one.
+    /// </param>
     /// <param name="backend">Where the weights are put.</param>
     /// <param name="keepType">Let matrices in BF16 and F16 rest as they are; otherwise all is widened to F32, which training the matrices needs.</param>
     /// <exception cref="CheckpointException">A file is missing or damaged, the config asks for something that is not supported, or config and weights
     /// do not belong together.</exception>
-    public static LanguageModel Load(string path, Backend backend, bool keepType = true) => Load(path, backend, keepType, "config.json");
+    public static LanguageModel Load(string path, Backend backend, bool keepType = true)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return Llama2cWeights.Find(path) is { } file ? Llama.LoadLlama2c(file, backend) : Load(path, backend, keepType, "config.json");
+    }
 
     /// <summary>As <see cref="Load(string, Backend, bool)"/>, by a config of another name.</summary>
     internal static LanguageModel Load(string path, Backend backend, bool keepType, string config)
@@ -40,27 +62,30 @@ public abstract class LanguageModel : Model
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config);
-        return file.ModelType switch
-        {
-            "gpt2" => Gpt2.Read(file),
-            "opt" => Opt.Read(file),
-            "gpt_neox" => GptNeoX.Read(file),
-            _ => Llama.Read(file, LlamaFile.ConfigOf(file.Json)),
-        };
+        return Of(file);
     }
+
+    /// <summary>Builds the model of an open file.</summary>
+    internal static LanguageModel Of(TextFile file) => file.ModelType switch
+    {
+        "gpt2" => Gpt2.Read(file),
+        "opt" => Opt.Read(file),
+        "gpt_neox" => GptNeoX.Read(file),
+        _ => Llama.Read(file, LlamaFile.ConfigOf(file.Json)),
+    };
 
     /// <summary>
     /// Writes config.json and model.safetensors, in the family's own names, into a folder, which is made if need be. Loading gives the same model.
     /// </summary>
     /// <exception cref="InvalidOperationException">An adapter is attached, or the family's config has no field for something that this model has.</exception>
     /// <exception cref="CheckpointException">A file cannot be written.</exception>
-    public void Save(string folder) => TextFile.Write(this, folder, WriteConfig, IsTransposed);
+    public void Save(string folder) => TextFile.Write(this, folder, ConfigJson().WriteTo, IsTransposed);
 
     /// <summary>Whether the family's files hold the matrix at a path as [in, out].</summary>
     internal virtual bool IsTransposed(string path) => false;
 
     /// <summary>Writes the fields of a config.json for a model that came without one.</summary>
-    private protected virtual void Describe(System.Text.Json.Utf8JsonWriter json) =>
+    private protected virtual void Describe(Utf8JsonWriter json) =>
         throw new InvalidOperationException($"{Source}: a model of this family that came without a config has none to write.");
 
     /// <summary>The logits [B, T, V] of whole texts I32 [B, T]; texts may end in anything, as no token sees those after it.</summary>
@@ -111,6 +136,11 @@ public abstract class LanguageModel : Model
     /// <exception cref="ArgumentException">A size below 1, or padding for another number of rows.</exception>
     public KeyValueCache NewCache(int batch, int capacity, params ReadOnlySpan<int> padding) => new(Backend, Sizes, batch, capacity, padding);
 
+    Decoding ITextModel.Begin(Workspace workspace, IReadOnlyList<IReadOnlyList<int>> prompts, int most, PromptCache? cache) =>
+        new DecoderDecoding(this, workspace, prompts, most, cache);
+
+    IReadOnlyList<int> ITextModel.Before(IReadOnlyList<int> prompt) => prompt;
+
     /// <summary>Whether keys made for a text of one length are of no use once it has the other.</summary>
     internal virtual bool Outgrows(int before, int after) => false;
 
@@ -126,32 +156,47 @@ public abstract class LanguageModel : Model
     /// <summary>The head.</summary>
     private protected abstract Tensor Head(Tensor x);
 
-    private Tensor Hidden(Tensor tokens, DecoderPass pass)
+    /// <summary>The width of what <see cref="Final"/> gives, which is that of the embedding.</summary>
+    internal int Width => Parameters().First(static p => p.Key == "embed.weight").Value.Shape[1];
+
+    /// <summary>The state of every token after the last norm, [B, T, D], of whole texts I32 [B, T].</summary>
+    internal Tensor States(Tensor tokens, Action<string, Tensor>? trace)
+    {
+        var x = Final(Hidden(tokens, new DecoderPass(this, tokens, null, []), trace));
+        trace?.Invoke("last_hidden", x);
+        return x;
+    }
+
+    private Tensor Hidden(Tensor tokens, DecoderPass pass) => Hidden(tokens, pass, Trace);
+
+    private Tensor Hidden(Tensor tokens, DecoderPass pass, Action<string, Tensor>? trace)
     {
         var x = Embed(tokens, pass);
-        Trace?.Invoke("hidden.0", x);
+        trace?.Invoke("hidden.0", x);
         for (var layer = 0; layer < Sizes.Layers; layer++)
         {
             var y = Block(layer, x, pass);
             x.Dispose();                                                               // the tape holds what it needs
             x = y;
-            Trace?.Invoke($"hidden.{layer + 1}", x);
+            trace?.Invoke($"hidden.{layer + 1}", x);
         }
         pass.End();
         return x;
     }
 
-    // The config that it came with, or one of its own.
-    private void WriteConfig(System.Text.Json.Utf8JsonWriter json)
+    /// <summary>The config that it came with, or one of its own.</summary>
+    internal JsonElement ConfigJson()
     {
-        if (Json is { } node)
+        if (Json is { } node) return node.Json;
+        using var bytes = new MemoryStream();
+        using (var json = new Utf8JsonWriter(bytes))
         {
-            node.Json.WriteTo(json);
-            return;
+            json.WriteStartObject();
+            Describe(json);
+            json.WriteEndObject();
         }
-        json.WriteStartObject();
-        Describe(json);
-        json.WriteEndObject();
+        using var document = JsonDocument.Parse(bytes.ToArray());
+        return document.RootElement.Clone();
     }
 
     private Tensor Logits(Tensor x)

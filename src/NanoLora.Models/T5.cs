@@ -11,12 +11,13 @@ namespace NanoLora.Models;
 // grow with the distance; a stack's blocks share it. Where the head is the embedding, the scale is 1 / √D; T5 1.1 and Flan-T5 have a head of their own.
 
 /// <summary>T5: an encoder reads a text, a decoder writes another.</summary>
-public sealed class T5 : Model
+public sealed class T5 : Model, ITextModel
 {
     private readonly T5Config _config;
     private readonly Embedding _embedding;
     private readonly T5Stack _encoder, _decoder;
     private readonly Linear _head;
+    private TextTokens _tokens = TextTokens.None;
 
     private T5(T5Config c, WeightSource w, NameMap names, string source) : base(w.Backend, names, source)
     {
@@ -32,6 +33,28 @@ public sealed class T5 : Model
 
     /// <summary>The token that every text to be written begins with.</summary>
     public int StartToken => _config.StartToken;
+
+    /// <summary>The tokens that end a text, as the model's files say; none if they do not.</summary>
+    public IReadOnlyList<int> EndTokens => _tokens.Ends;
+
+    int ITextModel.Context => int.MaxValue;                                            // there are no positions, only distances
+
+    bool ITextModel.Continues => false;
+
+    TextTokens ITextModel.Tokens
+    {
+        get => _tokens;
+        set => _tokens = value;
+    }
+
+    Decoding ITextModel.Begin(Workspace workspace, IReadOnlyList<IReadOnlyList<int>> prompts, int most, PromptCache? cache) => cache is null
+        ? new T5Decoding(this, workspace, prompts, most)
+        : throw new ArgumentException($"{Source}: an encoder reads each text anew; leave the prompt cache out.");
+
+    IReadOnlyList<int> ITextModel.Before(IReadOnlyList<int> prompt) => [StartToken];
+
+    /// <summary>The width of the states, D.</summary>
+    internal int Width => _config.HiddenSize;
 
     /// <summary>The config.json that it was read from.</summary>
     internal ConfigNode Json { get; private init; }
@@ -56,6 +79,12 @@ public sealed class T5 : Model
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config);
+        return Read(file);
+    }
+
+    /// <summary>Builds the model of an open file.</summary>
+    internal static T5 Read(TextFile file)
+    {
         if (file.ModelType != "t5") throw file.Json.Error("model_type", $"\"{file.ModelType}\" is no t5.");
         var c = T5Config.Of(file.Json, ownHead: file.Checkpoint.TryGet("lm_head.weight", out _));
         var names = T5Config.Names(c.Gated);
@@ -76,6 +105,20 @@ public sealed class T5 : Model
         return Forward(inputs, inputs.Workspace.From(start, new Shape(start.Length, 1)));
     }
 
+    /// <summary>
+    /// The logits [B, T, V] that the targets [B, T] are held against: at each place the decoder has seen the start token and the targets before it, padding
+    /// where there is none to be learned.
+    /// </summary>
+    /// <exception cref="ArgumentException">As <see cref="Forward(Tensor, Tensor, ReadOnlySpan{int})"/>.</exception>
+    public override Tensor Forward(Batch batch)
+    {
+        TextRows.Check(Source, batch.Targets, []);
+        var (targets, tokens, pad) = (batch.Targets.ToInts(), batch.Targets.Shape[1], Json.Int("pad_token_id", 0, min: 0));
+        var outputs = new int[targets.Length];
+        for (var i = 0; i < outputs.Length; i++) outputs[i] = i % tokens == 0 ? StartToken : targets[i - 1] == Batch.Ignored ? pad : targets[i - 1];
+        return Forward(batch.Inputs, batch.Inputs.Workspace.From(outputs, batch.Targets.Shape), batch.Lengths);
+    }
+
     /// <summary>The logits [B, T, V] of the token that follows each of those written so far.</summary>
     /// <param name="inputs">The texts to read, I32 [B, S].</param>
     /// <param name="outputs">What is written: the start token and what follows it, I32 [B, T].</param>
@@ -85,7 +128,7 @@ public sealed class T5 : Model
     {
         ArgumentNullException.ThrowIfNull(inputs);
         ArgumentNullException.ThrowIfNull(outputs);
-        Require(outputs);
+        TextRows.Check(Source, outputs, []);
         if (outputs.Shape[0] != inputs.Shape[0]) throw new ArgumentException($"{Source}: outputs {outputs.Shape} for inputs {inputs.Shape}.");
         using var scope = inputs.Workspace.Scope();
         return scope.Keep(Logits(Decode(outputs, Read(inputs, lengths), null)));
@@ -94,17 +137,21 @@ public sealed class T5 : Model
     /// <summary>Reads texts: the keys and values that each block of the decoder looks at.</summary>
     internal T5Memory Read(Tensor inputs, ReadOnlySpan<int> lengths)
     {
-        Require(inputs);
-        int batch = inputs.Shape[0], tokens = inputs.Shape[1];
-        if (lengths.Length > 0 && (lengths.Length != batch || lengths.IndexOfAnyExceptInRange(1, tokens) >= 0))
-            throw new ArgumentException($"{Source}: lengths of {lengths.Length} rows for texts {inputs.Shape}; each lies between 1 and {tokens}.");
-        var padding = Padding(inputs.Workspace, lengths, tokens);
+        var (x, padding) = Encode(inputs, lengths, Trace, "encoder.");
+        return new T5Memory(_decoder.Remember(x), padding);
+    }
+
+    /// <summary>The encoder's states after its norm, [B, S, D], and the mask that hides padding from who looks at them.</summary>
+    internal (Tensor States, Tensor? Padding) Encode(Tensor inputs, ReadOnlySpan<int> lengths, Action<string, Tensor>? trace, string prefix)
+    {
+        TextRows.Check(Source, inputs, lengths);
+        var tokens = inputs.Shape[1];
+        var padding = TextRows.Mask(inputs.Workspace, lengths, tokens);
         var bias = _encoder.Bias(inputs.Workspace, 0, tokens);                          // [1, H, S, S]
         if (padding is not null) bias += padding;
-        var x = _encoder.Forward(_embedding.Forward(inputs), bias, null, null, Trace, "encoder.");
-        x = _encoder.Norm.Forward(x);
-        Trace?.Invoke("encoder.last_hidden", x);
-        return new T5Memory(_decoder.Remember(x), padding);
+        var x = _encoder.Norm.Forward(_encoder.Forward(_embedding.Forward(inputs), bias, null, null, trace, prefix));
+        trace?.Invoke(prefix + "last_hidden", x);
+        return (x, padding);
     }
 
     /// <summary>The logits [B, V] after the next token of each text that is being written.</summary>
@@ -128,21 +175,6 @@ public sealed class T5 : Model
     {
         x = _decoder.Norm.Forward(x);
         return _head.Forward(_config.ScaledHead ? x * (1 / MathF.Sqrt(_config.HiddenSize)) : x);
-    }
-
-    // [B, 1, 1, S], -∞ at padding
-    private static Tensor? Padding(Workspace w, ReadOnlySpan<int> lengths, int tokens)
-    {
-        if (lengths.IndexOfAnyExcept(tokens) < 0) return null;
-        var mask = new float[lengths.Length * tokens];
-        for (var row = 0; row < lengths.Length; row++) mask.AsSpan(row * tokens + lengths[row], tokens - lengths[row]).Fill(float.NegativeInfinity);
-        return w.From(mask, new Shape(lengths.Length, 1, 1, tokens));
-    }
-
-    private void Require(Tensor tokens)
-    {
-        if (tokens.DType != DType.I32 || tokens.Shape.Rank != 2 || tokens.Count == 0)
-            throw new ArgumentException($"{Source}: tokens are I32 [B, T], one at least, not {tokens.DType} {tokens.Shape}.");
     }
 }
 

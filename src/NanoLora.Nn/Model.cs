@@ -23,6 +23,9 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     /// <summary>The outputs (logits) for a batch of inputs.</summary>
     public abstract Tensor Forward(Tensor inputs);
 
+    /// <summary>The outputs (logits) that the batch's targets are held against, a row each.</summary>
+    public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
+
     /// <summary>All linears with their paths.</summary>
     public IEnumerable<KeyValuePair<string, Linear>> Linears()
     {
@@ -41,15 +44,44 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     }
 }
 
+/// <summary>The images that a model reads.</summary>
+/// <param name="Channels">1 for gray, 3 for colour.</param>
+/// <param name="Rows">Pixels from top to bottom.</param>
+/// <param name="Columns">Pixels from left to right.</param>
+/// <param name="Mean">What is taken from each channel's pixels, from 0 to 1; null where the model does not say.</param>
+/// <param name="Deviation">What they are divided by then; null where the model does not say.</param>
+public sealed record ImageForm(int Channels, int Rows, int Columns, IReadOnlyList<float>? Mean, IReadOnlyList<float>? Deviation);
+
+/// <summary>A model that reads images.</summary>
+public interface IImageModel
+{
+    /// <summary>The file or folder it was read from: what else its images need stands there.</summary>
+    string Source { get; }
+
+    /// <summary>The images that it reads.</summary>
+    ImageForm Images { get; }
+}
+
 /// <summary>A model that gives one row of class scores per input, from features and a head that can be replaced.</summary>
 public abstract class Classifier(Backend backend, NameMap names, string source) : Model(backend, names, source)
 {
-    private Linear? _head;
+    private Linear? _head, _pooler;
 
     /// <summary>The linear from features to class scores, or null where the checkpoint has none.</summary>
     public Linear? Head => _head;
 
-    /// <summary>Whether the head came by <see cref="NewHead"/>, not with the checkpoint: then it belongs to what was trained.</summary>
+    /// <summary>
+    /// The linear below the head that models of texts count as a part of it (BERT's pooler.dense, RoBERTa's classifier.dense), or null where there is none.
+    /// </summary>
+    public Linear? Pooler => _pooler;
+
+    /// <summary>Whether the pooler came with an adapter's head, not with the checkpoint.</summary>
+    internal bool PoolerIsNew { get; private set; }
+
+    /// <summary>
+    /// Whether the head came by <see cref="NewHead(ReadOnlySpan{float}, ReadOnlySpan{float}, IReadOnlyList{string})"/>, not with the checkpoint:
+    /// then it belongs to what was trained.
+    /// </summary>
     public bool HeadIsNew { get; private set; }
 
     /// <summary>The names of the classes, in the order of the scores.</summary>
@@ -61,9 +93,6 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     /// <summary>What the head sees of a batch: [B, features]. Classifiers of texts need the rows' lengths; images are their inputs alone.</summary>
     public virtual Tensor Features(Batch batch) => Features(batch.Inputs);
 
-    /// <summary>The class scores of a batch.</summary>
-    public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
-
     /// <inheritdoc/>
     public override Tensor Forward(Tensor inputs) =>
         (Head ?? throw new InvalidOperationException($"{Source}: the model has no head; give it one with NewHead.")).Forward(Features(inputs));
@@ -73,6 +102,29 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     {
         Replace("head", _head = head);
         Labels = labels;
+    }
+
+    /// <summary>Puts the checkpoint's pooler in place.</summary>
+    protected void SetPooler(Linear? pooler) => Replace("pooler", _pooler = pooler);
+
+    /// <summary>Replaces head, and pooler if there comes one, by those of an adapter, frozen. The old ones are disposed.</summary>
+    /// <exception cref="ArgumentException">They do not fit each other.</exception>
+    internal virtual void NewHead(HeadWeights head)
+    {
+        var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];
+        if (head.Pooler is { } pooler)
+        {
+            var (old, width) = (_pooler, pooler.Bias.Length);
+            if (width == 0 || pooler.Weight.Length % width != 0 || head.Weight.Length != width * labels.Count)
+                throw new ArgumentException($"NewHead: a pooler of {pooler.Weight.Length} weights and {width} biases below {head.Weight.Length} weights.");
+            using var w = Backend.Main.From(pooler.Weight, new Shape(width, pooler.Weight.Length / width));
+            using var b = Backend.Main.From(pooler.Bias, new Shape(width));
+            SetPooler(new Linear(w, b));
+            PoolerIsNew = true;
+            old?.Dispose();
+        }
+        NewHead(head.Weight, head.Bias, labels);
+        _head!.Train(false);
     }
 
     /// <summary>Replaces the head by a new one that trains. The old one is disposed.</summary>
