@@ -76,6 +76,20 @@ public sealed class T5 : Model
         return Forward(inputs, inputs.Workspace.From(start, new Shape(start.Length, 1)));
     }
 
+    /// <summary>
+    /// The logits [B, T, V] that the targets [B, T] are held against: at each place the decoder has seen the start token and the targets before it, padding
+    /// where there is none to be learned.
+    /// </summary>
+    /// <exception cref="ArgumentException">As <see cref="Forward(Tensor, Tensor, ReadOnlySpan{int})"/>.</exception>
+    public override Tensor Forward(Batch batch)
+    {
+        Require(batch.Targets);
+        var (targets, tokens, pad) = (batch.Targets.ToInts(), batch.Targets.Shape[1], Json.Int("pad_token_id", 0, min: 0));
+        var outputs = new int[targets.Length];
+        for (var i = 0; i < outputs.Length; i++) outputs[i] = i % tokens == 0 ? StartToken : targets[i - 1] == Batch.Ignored ? pad : targets[i - 1];
+        return Forward(batch.Inputs, batch.Inputs.Workspace.From(outputs, batch.Targets.Shape), batch.Lengths);
+    }
+
     /// <summary>The logits [B, T, V] of the token that follows each of those written so far.</summary>
     /// <param name="inputs">The texts to read, I32 [B, S].</param>
     /// <param name="outputs">What is written: the start token and what follows it, I32 [B, T].</param>

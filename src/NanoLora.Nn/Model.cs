@@ -23,6 +23,9 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     /// <summary>The outputs (logits) for a batch of inputs.</summary>
     public abstract Tensor Forward(Tensor inputs);
 
+    /// <summary>The outputs (logits) that the batch's targets are held against, a row each.</summary>
+    public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
+
     /// <summary>All linears with their paths.</summary>
     public IEnumerable<KeyValuePair<string, Linear>> Linears()
     {
@@ -60,9 +63,6 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
 
     /// <summary>What the head sees of a batch: [B, features]. Classifiers of texts need the rows' lengths; images are their inputs alone.</summary>
     public virtual Tensor Features(Batch batch) => Features(batch.Inputs);
-
-    /// <summary>The class scores of a batch.</summary>
-    public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
 
     /// <inheritdoc/>
     public override Tensor Forward(Tensor inputs) =>

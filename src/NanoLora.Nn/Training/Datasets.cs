@@ -2,9 +2,16 @@ namespace NanoLora.Nn;
 
 /// <summary>Inputs and what they should give.</summary>
 /// <param name="Inputs">As the model's Forward takes them: images are [B, C, Y, X], texts are token ids I32 [B, T].</param>
-/// <param name="Targets">I32; one class a row of the model's output: [B], or for texts that learn to go on [B, T], -100 where nothing is to be learned.</param>
+/// <param name="Targets">
+/// I32; one class a row of the model's output, nothing is shifted later: [B], or for texts [B, T], <see cref="Ignored"/> where nothing is to be learned. For a
+/// model that goes on with a text, the target of a place is the token after it (the labels of transformers, one place to the left); for one that reads a text
+/// and writes another, the text to write.
+/// </param>
 public readonly record struct Batch(Tensor Inputs, Tensor Targets)
 {
+    /// <summary>The target of a place where nothing is to be learned.</summary>
+    public const int Ignored = -100;
+
     /// <summary>For texts of unequal length: how many tokens each row has; those after them are padding. Null if all are full.</summary>
     public int[]? Lengths { get; init; }
 }
@@ -18,10 +25,10 @@ public interface IDataset
     /// <summary>The number of samples.</summary>
     int Count { get; }
 
-    /// <summary>The names of the classes, in the order of the labels.</summary>
+    /// <summary>The names of the classes, in the order of the labels; none where the targets are tokens.</summary>
     IReadOnlyList<string> Classes { get; }
 
-    /// <summary>The class of a sample.</summary>
+    /// <summary>The class of a sample; -1 where the targets are tokens.</summary>
     int Label(int index);
 
     /// <summary>Reads samples into tensors of the workspace's current scope.</summary>

@@ -1,6 +1,6 @@
 namespace NanoLora.Nn;
 
-/// <summary>How <see cref="Trainer.Fit(Classifier, IDataset, FitOptions)"/> trains.</summary>
+/// <summary>How <see cref="Trainer.Fit(Model, IDataset, FitOptions)"/> trains.</summary>
 public sealed record FitOptions
 {
     /// <summary>Passes over the data; overruled by <see cref="Steps"/>.</summary>

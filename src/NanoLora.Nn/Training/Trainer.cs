@@ -18,27 +18,31 @@ public readonly record struct FitProgress(int Step, int Steps, float Loss, doubl
 /// <param name="State">What a resumed training needs, if it was cancelled.</param>
 public sealed record History(IReadOnlyList<FitProgress> Steps, bool Completed, double Seconds, long TrainedCount, TrainingState? State);
 
-/// <summary>Trains whatever is marked to train: a head, LoRA factors, mixing weights, or all of a model.</summary>
+/// <summary>
+/// Trains whatever is marked to train: a head, LoRA factors, mixing weights, or all of a model; on classes or on tokens, as the data's targets are.
+/// </summary>
 public static class Trainer
 {
     /// <summary>Trains for a number of passes over the data, with the rates of <see cref="FitOptions"/>.</summary>
-    public static History Fit(Classifier model, IDataset data, int epochs) => Fit(model, data, new FitOptions { Epochs = epochs });
+    public static History Fit(Model model, IDataset data, int epochs) => Fit(model, data, new FitOptions { Epochs = epochs });
 
     /// <summary>
-    /// Trains on cross entropy. If the head does not have the data's classes, a new one is started from the class means. The loss is read before the
-    /// update; if it or the gradient is not finite, the step is run again with a check after each operation, and no update is made.
+    /// Trains on cross entropy, the mean over all targets of a step, however they spread over its batches; a step without any moves nothing. If a classifier's
+    /// head does not have the data's classes, a new one is started from the class means. The loss is read before the update; if it or the gradient is not
+    /// finite, the step is run again with a check after each operation, and no update is made.
     /// </summary>
     /// <exception cref="NonFiniteException">Names the operation that first gave a NaN or an infinity.</exception>
     /// <exception cref="InvalidOperationException">Nothing trains.</exception>
     /// <exception cref="CheckpointException">The state to go on from is that of another training: what differs is named.</exception>
-    public static History Fit(Classifier model, IDataset data, FitOptions? options = null)
+    public static History Fit(Model model, IDataset data, FitOptions? options = null)
     {
         options ??= new();
         if (data.Count == 0) throw new ArgumentException($"Trainer: {data.Name} has no samples.");
         if (options.CheckpointEvery < 1) throw new ArgumentException($"Trainer: a checkpoint every {options.CheckpointEvery} steps; it must be 1 at least.");
         if (options.BatchSize < 1 || options.Accumulation < 1)
             throw new ArgumentException($"Trainer: batches of {options.BatchSize}, {options.Accumulation} of them a step; both must be 1 at least.");
-        if (model.Head is null || !model.Labels.SequenceEqual(data.Classes)) Heads.NearestMean(model, data);
+        var classifier = model as Classifier;
+        if (classifier is not null && (classifier.Head is null || !classifier.Labels.SequenceEqual(data.Classes))) Heads.NearestMean(classifier, data);
         var trained = Groups(model, options);
         if (trained.Count == 0)
             throw new InvalidOperationException("Trainer: nothing is marked to train. "
@@ -50,6 +54,7 @@ public static class Trainer
         var steps = options.Steps ?? Math.Max(1, options.Epochs * perEpoch / options.Accumulation);
         var schedule = new Schedule(options.Schedule, steps, options.Warmup, options.Cycles ?? (options.Schedule == ScheduleKind.CosineRestarts ? 1 : 0.5));
         var sampler = new Sampler(data.Count, batchSize, options.Seed);
+        var targets = new int[options.Accumulation];                    // of each batch of a step
         var run = new Lazy<IReadOnlyList<KeyValuePair<string, string>>>(() => TrainingRun.Describe(model, data, options, schedule));
         var (history, clock, first) = (new List<FitProgress>(steps), Stopwatch.StartNew(), 0);
         if (options.Resume is { } state) first = state.Restore(optimiser, run.Value);
@@ -87,35 +92,59 @@ public static class Trainer
 
         History End(TrainingState? state) => new(history, state is null, clock.Elapsed.TotalSeconds, trained.Sum(t => (long)t.Parameter.Value.Count), state);
 
+        // ℓ = Σ_b (n_b / Σ n) ℓ_b: n_b targets of mean loss ℓ_b. A mean of the ℓ_b is another number where the n_b differ.
         float Gradients(int step, bool check)
         {
             var (sum, total) = (0f, 0);
             workspace.CheckFinite = check || checks;
-            for (var part = 0; part < options.Accumulation; part++) total += sampler.Batch((long)step * options.Accumulation + part).Length;
+            if (options.Accumulation > 1) for (var part = 0; part < options.Accumulation; part++) total += targets[part] = CountTargets(step, part);
             for (var part = 0; part < options.Accumulation; part++)
             {
-                var number = (ulong)step * (ulong)options.Accumulation + (ulong)part;
-                workspace.Streams = number << 20;                       // a step's random numbers depend on its number alone
                 using var scope = workspace.Scope();
-                var samples = sampler.Batch((long)number);
-                var batch = data.Read(workspace, samples, options.Augment ? workspace.NextStream() : null);
+                var batch = Read(step, part);
+                if (options.Accumulation == 1) total = targets[0] = TargetsOf(batch);
+                if (targets[part] == 0) continue;                       // whose mean is no number
                 var loss = model.Forward(batch).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
-                if (options.Accumulation > 1) loss = loss.Scale((float)samples.Length / total);      // the mean over the step's samples, not over its batches
+                if (options.Accumulation > 1) loss = loss.Scale((float)targets[part] / total);
                 loss.Backward();
                 sum += loss.Item();
             }
             workspace.CheckFinite = checks;
             return sum;
         }
+
+        Batch Read(int step, int part)
+        {
+            var number = (ulong)step * (ulong)options.Accumulation + (ulong)part;
+            workspace.Streams = number << 20;                           // a step's random numbers depend on its number alone
+            return data.Read(workspace, sampler.Batch((long)number), options.Augment ? workspace.NextStream() : null);
+        }
+
+        // A classifier has one a sample; those of texts are looked at.
+        int CountTargets(int step, int part)
+        {
+            if (classifier is not null) return sampler.Batch((long)step * options.Accumulation + part).Length;
+            using var scope = workspace.Scope(grad: false);
+            return TargetsOf(Read(step, part));
+        }
+    }
+
+    // Classes are never ignored, so nobody waits for a device to look at them.
+    private static int TargetsOf(Batch batch)
+    {
+        if (batch.Targets.Shape.Rank == 1) return batch.Targets.Count;
+        var count = 0;
+        foreach (var target in batch.Targets.ToInts()) if (target != Batch.Ignored) count++;
+        return count;
     }
 
     /// <summary>The parameters that train, each with the rate of its role.</summary>
-    public static IReadOnlyList<Trained> Groups(Classifier model, FitOptions options)
+    public static IReadOnlyList<Trained> Groups(Model model, FitOptions options)
     {
-        var roles = new Dictionary<Parameter, double>();
+        var (roles, head) = (new Dictionary<Parameter, double>(), (model as Classifier)?.Head);
         foreach (var (_, module) in model.Modules())
         {
-            var rate = module is Mixer ? options.MixingRate : module is Lora ? options.FactorRate : module == model.Head ? options.HeadRate : (double?)null;
+            var rate = module is Mixer ? options.MixingRate : module is Lora ? options.FactorRate : module == head ? options.HeadRate : (double?)null;
             if (rate is null) continue;
             foreach (var (path, parameter) in module.Parameters())
             {

@@ -12,7 +12,7 @@ internal static class TrainingRun
     private const int Samples = 64;
 
     /// <summary>The facts, each under a name for messages.</summary>
-    public static IReadOnlyList<KeyValuePair<string, string>> Describe(Classifier model, IDataset data, FitOptions options, Schedule schedule) =>
+    public static IReadOnlyList<KeyValuePair<string, string>> Describe(Model model, IDataset data, FitOptions options, Schedule schedule) =>
     [
         new("seed", Text(options.Seed)), new("steps", Text(schedule.Steps)),
         new("batch size", Text(options.BatchSize)), new("accumulation", Text(options.Accumulation)),
@@ -35,10 +35,12 @@ internal static class TrainingRun
         var batch = data.Read(workspace, indices, options.Augment ? new Philox(options.Seed, Philox.StreamOf("identity")) : null);
         Append(hash, batch.Inputs);
         Append(hash, batch.Targets);
-        return $"{data.Name}, {Text(data.Count)} samples of {Text(data.Classes.Count)} classes, SHA-256 {Digest(hash)}";
+        foreach (var length in batch.Lengths ?? []) hash.AppendData(BitConverter.GetBytes(length));
+        var classes = data.Classes.Count > 0 ? $" of {Text(data.Classes.Count)} classes" : "";
+        return $"{data.Name}, {Text(data.Count)} samples{classes}, SHA-256 {Digest(hash)}";
     }
 
-    private static string FrozenOf(Classifier model)
+    private static string FrozenOf(Model model)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (var (_, parameter) in model.Parameters()) if (!parameter.Trains) Append(hash, parameter.Value);
