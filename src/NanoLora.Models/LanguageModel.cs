@@ -111,6 +111,12 @@ public abstract class LanguageModel : Model
     /// <exception cref="ArgumentException">A size below 1, or padding for another number of rows.</exception>
     public KeyValueCache NewCache(int batch, int capacity, params ReadOnlySpan<int> padding) => new(Backend, Sizes, batch, capacity, padding);
 
+    /// <summary>What leaves the last block, before its norm, of whole texts I32 [B, T]: [B, T, D].</summary>
+    internal Tensor Stream(Tensor tokens) => Hidden(tokens, new DecoderPass(this, tokens, null, []));
+
+    /// <summary>The norm after the last block, of rows [.., D].</summary>
+    internal Tensor Normed(Tensor x) => Final(x);
+
     /// <summary>Whether keys made for a text of one length are of no use once it has the other.</summary>
     internal virtual bool Outgrows(int before, int after) => false;
 

@@ -1,0 +1,135 @@
+using System.Text;
+using NanoLora.Data;
+using NanoLora.Models;
+using NanoLora.Nn;
+
+namespace NanoLora.Experiments;
+
+/// <summary>A base for texts: a language model and its tokenizer.</summary>
+/// <param name="Model">The model.</param>
+/// <param name="Tokenizer">Makes its ids.</param>
+/// <param name="TokenizerFile">The bytes of the tokenizer's tokenizer.json.</param>
+public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<byte> TokenizerFile) : IDisposable
+{
+    // Others than this library ask these two which token ends a text.
+    private const string Config = $$"""
+        {
+          "tokenizer_class": "PreTrainedTokenizerFast",
+          "bos_token": "{{BpeTrainer.EndToken}}",
+          "eos_token": "{{BpeTrainer.EndToken}}",
+          "pad_token": "{{BpeTrainer.EndToken}}",
+          "clean_up_tokenization_spaces": false,
+          "model_max_length": 128
+        }
+
+        """;
+
+    private const string Generation = """
+        {
+          "bos_token_id": 0,
+          "eos_token_id": 0,
+          "pad_token_id": 0
+        }
+
+        """;
+
+    /// <summary>The longest text that it is made for: rotary positions are as good beyond the rows of the training, up to a point.</summary>
+    internal const int Positions = 128;
+
+    /// <summary>Writes config.json, model.safetensors, tokenizer.json, tokenizer_config.json and generation_config.json; the model's files come last.</summary>
+    /// <param name="folder">Where to; it is made if need be.</param>
+    /// <param name="matrices">The type that matrices have in the file.</param>
+    /// <exception cref="CheckpointException">A file cannot be written.</exception>
+    public void Save(string folder, DType matrices = DType.F32)
+    {
+        Directory.CreateDirectory(folder);
+        Write("tokenizer.json", TokenizerFile);
+        Write("tokenizer_config.json", Encoding.UTF8.GetBytes(Config));
+        Write("generation_config.json", Encoding.UTF8.GetBytes(Generation));
+        using var model = Model.As(matrices);
+        model.Save(folder);
+
+        void Write(string name, ReadOnlyMemory<byte> bytes) => AtomicFile.Write(Path.Combine(folder, name), stream => stream.Write(bytes.Span));
+    }
+
+    /// <summary>Lets the model go.</summary>
+    public void Dispose() => Model.Dispose();
+}
+
+/// <summary>Makes the base for texts from free texts.</summary>
+public static class TextPretraining
+{
+    private const string Source = "a new base for texts";
+
+    /// <summary>
+    /// Learns a tokenizer and word vectors, then trains a model that starts from them. Gives the base and how the training went; the base is the caller's.
+    /// </summary>
+    /// <param name="texts">The sets; one of them has classes.</param>
+    /// <param name="options">All settings.</param>
+    /// <param name="backend">Where.</param>
+    /// <exception cref="CheckpointException">The state to go on from is that of another training.</exception>
+    public static (TextBase Base, History History) Run(IReadOnlyList<FreeText> texts, TextPretrainOptions options, Backend backend)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(backend);
+        var file = BpeTrainer.Train(texts.SelectMany(static text => text.Documents.SelectMany(static sentences => sentences)), options.Vocabulary);
+        var tokenizer = TokenizerJson.Read(JsonTree.Parse(Source, file));
+        var data = new TextMixture(texts, tokenizer, options);
+        var model = Start(data, tokenizer.VocabularySize, options, backend);
+        var objective = new TextObjective(model, data.Intents.Count, options);
+        objective.Train();
+        var history = Trainer.Fit(objective, data, new FitOptions
+        {
+            Steps = options.Steps, BatchSize = options.Rows, BaseRate = options.Rate, WeightDecay = options.WeightDecay, Beta2 = 0.98, Warmup = options.Warmup,
+            Seed = options.Seed, Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+            Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
+        });
+        objective.Train(false);
+        return (new TextBase(model, tokenizer, file), history);
+    }
+
+    // Tokens start as word vectors, and what the blocks add to them is little at first.
+    private static Llama Start(TextMixture data, int vocabulary, TextPretrainOptions options, Backend backend)
+    {
+        var model = Llama.Create(new LlamaConfig
+        {
+            Vocabulary = vocabulary, HiddenSize = options.Width, Layers = options.Layers, Heads = options.Heads, IntermediateSize = options.Intermediate,
+            MaxPositions = TextBase.Positions, TiedHead = true,
+        }, backend, options.Seed);
+        var parameters = model.Parameters().DistinctBy(static p => p.Value).ToDictionary();
+        var tokens = parameters["embed.weight"];
+        var vectors = options.WordVectors ? WordVectors.Of(data.Documents, vocabulary, options.Width, options.Seed) : tokens.Value.ToArray();
+        Scale(vectors, options.Width, options.EmbeddingScale, new Philox(options.Seed, Philox.StreamOf("tokens that do not occur")));
+        backend.Upload<float>(vectors, tokens.Value);
+        foreach (var (path, parameter) in parameters)
+        {
+            if (!path.EndsWith("attn.o.weight", StringComparison.Ordinal) && !path.EndsWith("mlp.down.weight", StringComparison.Ordinal)) continue;
+            backend.Upload<float>(Array.ConvertAll(parameter.Value.ToArray(), v => options.BranchScale * v), parameter.Value);
+        }
+        var norm = new float[options.Width];
+        Array.Fill(norm, options.LastNorm);
+        backend.Upload<float>(norm, parameters["norm.weight"].Value);
+        return model;
+    }
+
+    // Brings the root mean square to a scale; rows of zeros get a tenth of it at random, as tokens that are never trained must be something.
+    private static void Scale(Span<float> vectors, int width, float scale, Philox random)
+    {
+        var (sum, rows) = (0.0, 0);
+        for (var at = 0; at < vectors.Length; at += width)
+        {
+            var square = 0.0;
+            foreach (var x in vectors.Slice(at, width)) square += (double)x * x;
+            if (square == 0) continue;
+            (sum, rows) = (sum + square / width, rows + 1);
+        }
+        var factor = (float)(scale / Math.Sqrt(sum / Math.Max(1, rows)));
+        for (var at = 0; at < vectors.Length; at += width)
+        {
+            var row = vectors.Slice(at, width);
+            if (row.IndexOfAnyExcept(0f) >= 0) foreach (ref var x in row) x *= factor;
+            else for (var i = 0; i < width; i++) row[i] = 0.1f * scale * random.Normal((ulong)(at + i));
+        }
+    }
+}
