@@ -20,7 +20,10 @@ internal sealed class TextMixture : IDataset
     public TextMixture(IReadOnlyList<FreeText> texts, ITokenizer tokenizer, TextPretrainOptions options)
     {
         if (texts.Count != options.RowShares.Count || texts.Count != options.PairShares.Count)
-            throw new ArgumentException($"TextMixture: {texts.Count} sets, {options.RowShares.Count} and {options.PairShares.Count} shares; one each is expected.");
+        {
+            throw new ArgumentException($"TextMixture: {texts.Count} sets, {options.RowShares.Count} shares of rows and {options.PairShares.Count} of pairs; "
+                + "each set has one of both.");
+        }
         (_options, _end) = (options, tokenizer.Id(BpeTrainer.EndToken) ?? throw new ArgumentException("TextMixture: the tokenizer has no end token."));
         _sets = [.. texts.Select(text => new Encoded(text, tokenizer))];
         _withIntents = texts.ToList().FindIndex(static text => text.Classes.Count > 0);
@@ -33,7 +36,8 @@ internal sealed class TextMixture : IDataset
     public IReadOnlyList<string> Intents { get; }
 
     /// <summary>Every document as one row of tokens.</summary>
-    public IEnumerable<int[]> Documents => _sets.SelectMany(static set => set.Documents.Select(static sentences => sentences.SelectMany(static s => s).ToArray()));
+    public IEnumerable<int[]> Documents =>
+        _sets.SelectMany(static set => set.Documents.Select(static sentences => sentences.SelectMany(static s => s).ToArray()));
 
     /// <inheritdoc/>
     public string Name => string.Join(" + ", _sets.Select(static set => set.Name));
@@ -125,9 +129,8 @@ internal sealed class TextMixture : IDataset
             Name = text.Name;
             Labels = text.Labels;
             Documents = [.. text.Documents.Select(document => document.Select(Ids).ToArray())];
-            Groups = text.Labels.Count > 0
-                ? [.. Enumerable.Range(0, Documents.Count).GroupBy(d => Labels[d]).Select(g => g.Select(d => Documents[d][0]).ToArray()).Where(static g => g.Length > 1)]
-                : [.. text.Paraphrases.Select(group => group.Select(Ids).ToArray())];
+            var ofClasses = Enumerable.Range(0, Labels.Count).GroupBy(d => Labels[d], d => Documents[d][0]).Where(static g => g.Count() > 1);
+            Groups = Labels.Count > 0 ? [.. ofClasses.Select(static g => g.ToArray())] : [.. text.Paraphrases.Select(group => group.Select(Ids).ToArray())];
 
             int[] Ids(string sentence) => tokenizer.Encode(sentence) is { Length: > 0 } ids ? ids
                 : throw new InvalidDataException($"{text.Name}: the tokenizer makes no token of \"{sentence}\".");

@@ -7,7 +7,7 @@ namespace NanoLora.Experiments;
 //
 //     next words     cross entropy of the token that follows, as in any language model
 //     intents        cross entropy of a linear on the features z of a query
-//     pairs          InfoNCE (van den Oord et al. 2018): of the first texts of all pairs and the second ones, unit vectors u_i and w_j, u_i · w_j / t are the scores of
+//     pairs          InfoNCE (van den Oord et al. 2018): u_i · w_j / t, products of the first texts' unit vectors with the second ones', are scores of
 //                    "these two belong together"; cross entropy of each i with its own j, and of each j with its own i
 //
 // z is the mean over a text's tokens of what leaves the last block, then the model's last norm. Next words alone, for as long as this can be trained on a
@@ -63,7 +63,7 @@ internal sealed class TextObjective : Model
     /// <param name="tokens">I32 [B, T]</param>
     /// <param name="lengths">How many tokens of each text count.</param>
     /// <param name="poolFirst">The mean before the last norm, not after it.</param>
-    public static Tensor Features(LanguageModel model, Tensor tokens, ReadOnlySpan<int> lengths, bool poolFirst)
+    public static Tensor Features(LanguageModel model, Tensor tokens, ReadOnlySpan<int> lengths, bool poolFirst = true)
     {
         var x = model.Stream(tokens);                                                  // [B, T, D]
         return poolFirst ? model.Normed(Mean(x, lengths)) : Mean(model.Normed(x), lengths);

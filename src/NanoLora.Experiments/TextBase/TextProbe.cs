@@ -67,7 +67,7 @@ public static class TextProbe
     }
 
     /// <summary>The features of a language model: the mean over a text's tokens, before or after the last norm. Each text is read once.</summary>
-    internal static TextFeatures Of(LanguageModel model, ITokenizer tokenizer, bool poolFirst = TextObjective.PoolFirst)
+    internal static TextFeatures Of(LanguageModel model, ITokenizer tokenizer, bool poolFirst = true)
     {
         return new TextFeatures(Read);
 
@@ -89,8 +89,8 @@ public static class TextProbe
     }
 
     /// <summary>
-    /// A bag of words: of each word how often it occurs times its rarity, ln((1 + n) / (1 + n_w)) + 1 over the n texts of all tasks that are there to learn from,
-    /// at length 1. Words are runs of letters and digits.
+    /// A bag of words: of each word how often it occurs times its rarity, ln((1 + n) / (1 + n_w)) + 1 over the n texts of all tasks that are there to learn
+    /// from, at length 1. Words are runs of letters and digits.
     /// </summary>
     internal static TextFeatures BagOfWords(IReadOnlyList<ClincTask> tasks)
     {
@@ -128,7 +128,8 @@ public static class TextProbe
         for (var c = 0; c < task.Classes.Count; c++)
         {
             int[] own = [.. Enumerable.Range(0, task.Train.Labels.Count).Where(i => task.Train.Labels[i] == c)];
-            if (own.Length < shots) throw new ArgumentException($"TextProbe: {task.Name} has {own.Length} texts of {task.Classes[c]}, and {shots} are asked for.");
+            if (own.Length < shots)
+                throw new ArgumentException($"TextProbe: {task.Name} has {own.Length} texts of {task.Classes[c]}; {shots} shots need {shots}.");
             new Philox(Seed, Philox.StreamOf($"{task.Name}, draw {draw}, class {c}")).Shuffle(own.AsSpan());
             foreach (var i in own.AsSpan(0, shots))
             {

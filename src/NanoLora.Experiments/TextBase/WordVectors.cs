@@ -31,7 +31,10 @@ internal static class WordVectors
     public static float[] Of(IEnumerable<int[]> rows, int vocabulary, int width, ulong seed)
     {
         if (vocabulary > MostTokens || width < 1 || width > vocabulary)
-            throw new ArgumentException($"WordVectors: vectors of {width} for {vocabulary} tokens; at most {MostTokens} tokens, and no more numbers than tokens.");
+        {
+            throw new ArgumentException($"WordVectors: vectors of {width} for {vocabulary} tokens; "
+                + $"there are {MostTokens} tokens at most, and no more numbers than tokens.");
+        }
         return Vectors(SparseMatrix.Of(Information(rows, vocabulary), vocabulary), width, seed);
     }
 
