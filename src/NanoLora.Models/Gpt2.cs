@@ -22,7 +22,7 @@ public sealed class Gpt2 : LanguageModel
         _blocks = new Gpt2Block[c.Layers];
         for (var n = 0; n < c.Layers; n++) _blocks[n] = Part($"blocks.{n}", new Gpt2Block(w, c, n));
         _norm = Part("norm", w.Norm("norm", c.HiddenSize, c.Eps));
-        _head = Part("head", c.TiedHead ? new Linear(_tokens.Weight) : w.Linear("head", c.Vocabulary, c.HiddenSize, bias: false));
+        _head = Part("head", w.TokenHead(_tokens, c.TiedHead));
     }
 
     /// <summary>Builds the model of an open file.</summary>
@@ -30,8 +30,7 @@ public sealed class Gpt2 : LanguageModel
     {
         var node = file.Json;
         if (node.Bool("add_cross_attention", false)) throw node.Error("add_cross_attention", "attention to another text is not supported.");
-        int width = node.Int("n_embd", 768), heads = node.Int("n_head", 12);
-        if (width % heads != 0) throw node.Error("n_head", $"a width of {width} does not divide into {heads} heads.");
+        int width = node.Int("n_embd", 768), heads = TextFile.Heads(node, "n_head", 12, width);
         var config = new Gpt2Config
         {
             Vocabulary = node.Int("vocab_size", 50257),
@@ -56,18 +55,11 @@ public sealed class Gpt2 : LanguageModel
     private static bool Turned(string path) => path.StartsWith("blocks.", StringComparison.Ordinal) && path.EndsWith(".weight", StringComparison.Ordinal)
         && !path.Contains(".norm", StringComparison.Ordinal);
 
-    private static NameMap NamesWith(string[] prefixes)
-    {
-        var map = new NameMap();
-        foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[
-            ("embed", "wte"), ("position", "wpe"), ("norm", "ln_f"),
-            ("blocks.{n}.norm1", "h.{n}.ln_1"), ("blocks.{n}.attn.qkv", "h.{n}.attn.c_attn"), ("blocks.{n}.attn.o", "h.{n}.attn.c_proj"),
-            ("blocks.{n}.norm2", "h.{n}.ln_2"), ("blocks.{n}.mlp.fc1", "h.{n}.mlp.c_fc"), ("blocks.{n}.mlp.fc2", "h.{n}.mlp.c_proj")])
-        {
-            map.Add(ours, Array.ConvertAll(prefixes, prefix => prefix + theirs));
-        }
-        return map.Add("head", "lm_head");
-    }
+    private static NameMap NamesWith(string[] prefixes) => TextFile.AddNames(new NameMap(), prefixes,
+        ("embed", "wte"), ("position", "wpe"), ("norm", "ln_f"),
+        ("blocks.{n}.norm1", "h.{n}.ln_1"), ("blocks.{n}.attn.qkv", "h.{n}.attn.c_attn"), ("blocks.{n}.attn.o", "h.{n}.attn.c_proj"),
+        ("blocks.{n}.norm2", "h.{n}.ln_2"), ("blocks.{n}.mlp.fc1", "h.{n}.mlp.c_fc"), ("blocks.{n}.mlp.fc2", "h.{n}.mlp.c_proj"))
+        .Add("head", "lm_head");
 
     private protected override Tensor Embed(Tensor tokens, DecoderPass pass) => _tokens.Forward(tokens) + _positions.Forward(pass.Positions);
 

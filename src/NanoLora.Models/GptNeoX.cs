@@ -25,15 +25,14 @@ public sealed class GptNeoX : LanguageModel
         _blocks = new GptNeoXBlock[c.Layers];
         for (var n = 0; n < c.Layers; n++) _blocks[n] = Part($"blocks.{n}", new GptNeoXBlock(w, c, n));
         _norm = Part("norm", w.Norm("norm", c.HiddenSize, c.Eps));
-        _head = Part("head", c.TiedHead ? new Linear(_tokens.Weight) : w.Linear("head", c.Vocabulary, c.HiddenSize, bias: false));
+        _head = Part("head", w.TokenHead(_tokens, c.TiedHead));
     }
 
     /// <summary>Builds the model of an open file.</summary>
     internal static GptNeoX Read(TextFile file)
     {
         var node = file.Json;
-        int width = node.Int("hidden_size", 6144), heads = node.Int("num_attention_heads", 64);
-        if (width % heads != 0) throw node.Error("num_attention_heads", $"a width of {width} does not divide into {heads} heads.");
+        int width = node.Int("hidden_size", 6144), heads = TextFile.Heads(node, "num_attention_heads", 64, width);
         var config = new GptNeoXConfig
         {
             Vocabulary = node.Int("vocab_size", 50432),
@@ -56,19 +55,12 @@ public sealed class GptNeoX : LanguageModel
     /// <inheritdoc/>
     internal override bool Outgrows(int before, int after) => _rotary.Changes(before, after);
 
-    private static NameMap NamesWith(string[] prefixes)
-    {
-        var map = new NameMap();
-        foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[
-            ("embed", "embed_in"), ("norm", "final_layer_norm"),
-            ("blocks.{n}.norm1", "layers.{n}.input_layernorm"), ("blocks.{n}.attn.qkv", "layers.{n}.attention.query_key_value"),
-            ("blocks.{n}.attn.o", "layers.{n}.attention.dense"), ("blocks.{n}.norm2", "layers.{n}.post_attention_layernorm"),
-            ("blocks.{n}.mlp.fc1", "layers.{n}.mlp.dense_h_to_4h"), ("blocks.{n}.mlp.fc2", "layers.{n}.mlp.dense_4h_to_h")])
-        {
-            map.Add(ours, Array.ConvertAll(prefixes, prefix => prefix + theirs));
-        }
-        return map.Add("head", "embed_out");
-    }
+    private static NameMap NamesWith(string[] prefixes) => TextFile.AddNames(new NameMap(), prefixes,
+        ("embed", "embed_in"), ("norm", "final_layer_norm"),
+        ("blocks.{n}.norm1", "layers.{n}.input_layernorm"), ("blocks.{n}.attn.qkv", "layers.{n}.attention.query_key_value"),
+        ("blocks.{n}.attn.o", "layers.{n}.attention.dense"), ("blocks.{n}.norm2", "layers.{n}.post_attention_layernorm"),
+        ("blocks.{n}.mlp.fc1", "layers.{n}.mlp.dense_h_to_4h"), ("blocks.{n}.mlp.fc2", "layers.{n}.mlp.dense_4h_to_h"))
+        .Add("head", "embed_out");
 
     private protected override Tensor Embed(Tensor tokens, DecoderPass pass)
     {

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using NanoLora.Nn;
 
 namespace NanoLora.Models;
@@ -40,27 +41,30 @@ public abstract class LanguageModel : Model
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config);
-        return file.ModelType switch
-        {
-            "gpt2" => Gpt2.Read(file),
-            "opt" => Opt.Read(file),
-            "gpt_neox" => GptNeoX.Read(file),
-            _ => Llama.Read(file, LlamaFile.ConfigOf(file.Json)),
-        };
+        return Read(file);
     }
+
+    /// <summary>Builds the model of an open file.</summary>
+    internal static LanguageModel Read(TextFile file) => file.ModelType switch
+    {
+        "gpt2" => Gpt2.Read(file),
+        "opt" => Opt.Read(file),
+        "gpt_neox" => GptNeoX.Read(file),
+        _ => Llama.Read(file, LlamaFile.ConfigOf(file.Json)),
+    };
 
     /// <summary>
     /// Writes config.json and model.safetensors, in the family's own names, into a folder, which is made if need be. Loading gives the same model.
     /// </summary>
     /// <exception cref="InvalidOperationException">An adapter is attached, or the family's config has no field for something that this model has.</exception>
     /// <exception cref="CheckpointException">A file cannot be written.</exception>
-    public void Save(string folder) => TextFile.Write(this, folder, WriteConfig, IsTransposed);
+    public void Save(string folder) => TextFile.Write(this, folder, ConfigJson().WriteTo, IsTransposed);
 
     /// <summary>Whether the family's files hold the matrix at a path as [in, out].</summary>
     internal virtual bool IsTransposed(string path) => false;
 
     /// <summary>Writes the fields of a config.json for a model that came without one.</summary>
-    private protected virtual void Describe(System.Text.Json.Utf8JsonWriter json) =>
+    private protected virtual void Describe(Utf8JsonWriter json) =>
         throw new InvalidOperationException($"{Source}: a model of this family that came without a config has none to write.");
 
     /// <summary>The logits [B, T, V] of whole texts I32 [B, T]; texts may end in anything, as no token sees those after it.</summary>
@@ -132,32 +136,47 @@ public abstract class LanguageModel : Model
     /// <summary>The head.</summary>
     private protected abstract Tensor Head(Tensor x);
 
-    private Tensor Hidden(Tensor tokens, DecoderPass pass)
+    /// <summary>The width of what <see cref="Final"/> gives, which is that of the embedding.</summary>
+    internal int Width => Parameters().First(static p => p.Key == "embed.weight").Value.Shape[1];
+
+    /// <summary>The state of every token after the last norm, [B, T, D], of whole texts I32 [B, T].</summary>
+    internal Tensor States(Tensor tokens, Action<string, Tensor>? trace)
+    {
+        var x = Final(Hidden(tokens, new DecoderPass(this, tokens, null, []), trace));
+        trace?.Invoke("last_hidden", x);
+        return x;
+    }
+
+    private Tensor Hidden(Tensor tokens, DecoderPass pass) => Hidden(tokens, pass, Trace);
+
+    private Tensor Hidden(Tensor tokens, DecoderPass pass, Action<string, Tensor>? trace)
     {
         var x = Embed(tokens, pass);
-        Trace?.Invoke("hidden.0", x);
+        trace?.Invoke("hidden.0", x);
         for (var layer = 0; layer < Sizes.Layers; layer++)
         {
             var y = Block(layer, x, pass);
             x.Dispose();                                                               // the tape holds what it needs
             x = y;
-            Trace?.Invoke($"hidden.{layer + 1}", x);
+            trace?.Invoke($"hidden.{layer + 1}", x);
         }
         pass.End();
         return x;
     }
 
-    // The config that it came with, or one of its own.
-    private void WriteConfig(System.Text.Json.Utf8JsonWriter json)
+    /// <summary>The config that it came with, or one of its own.</summary>
+    internal JsonElement ConfigJson()
     {
-        if (Json is { } node)
+        if (Json is { } node) return node.Json;
+        using var bytes = new MemoryStream();
+        using (var json = new Utf8JsonWriter(bytes))
         {
-            node.Json.WriteTo(json);
-            return;
+            json.WriteStartObject();
+            Describe(json);
+            json.WriteEndObject();
         }
-        json.WriteStartObject();
-        Describe(json);
-        json.WriteEndObject();
+        using var document = JsonDocument.Parse(bytes.ToArray());
+        return document.RootElement.Clone();
     }
 
     private Tensor Logits(Tensor x)

@@ -30,7 +30,7 @@ public sealed class Llama : LanguageModel
         _blocks = new LlamaBlock[c.Layers];
         for (var n = 0; n < c.Layers; n++) _blocks[n] = Part($"blocks.{n}", new LlamaBlock(weights, c, n));
         _norm = Part("norm", weights.RmsNorm("norm", c.HiddenSize, c.Eps, c.ShiftedNorms));
-        _head = Part("head", c.TiedHead ? new Linear(_embedding.Weight) : weights.Linear("head", c.Vocabulary, c.HiddenSize, bias: false));
+        _head = Part("head", weights.TokenHead(_embedding, c.TiedHead));
     }
 
     /// <summary>What the model is made of.</summary>

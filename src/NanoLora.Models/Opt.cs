@@ -31,7 +31,7 @@ public sealed class Opt : LanguageModel
         _blocks = new OptBlock[c.Layers];
         for (var n = 0; n < c.Layers; n++) _blocks[n] = Part($"blocks.{n}", new OptBlock(w, c, n));
         if (c.FinalNorm) _norm = Part("norm", w.Norm("norm", c.HiddenSize, OptConfig.Eps));
-        _head = Part("head", c.TiedHead ? new Linear(_tokens.Weight) : w.Linear("head", c.Vocabulary, c.EmbeddingSize, bias: false));
+        _head = Part("head", w.TokenHead(_tokens, c.TiedHead));
     }
 
     /// <summary>Builds the model of an open file.</summary>
@@ -40,8 +40,7 @@ public sealed class Opt : LanguageModel
         var node = file.Json;
         if (!node.Bool("layer_norm_elementwise_affine", true))
             throw node.Error("layer_norm_elementwise_affine", "norms without weights are not supported.");
-        int width = node.Int("hidden_size", 768), heads = node.Int("num_attention_heads", 12);
-        if (width % heads != 0) throw node.Error("num_attention_heads", $"a width of {width} does not divide into {heads} heads.");
+        int width = node.Int("hidden_size", 768), heads = TextFile.Heads(node, "num_attention_heads", 12, width);
         var before = node.Bool("do_layer_norm_before", true);
         var config = new OptConfig
         {
@@ -62,21 +61,14 @@ public sealed class Opt : LanguageModel
         return file.Build(names, config.TiedHead, w => new Opt(config, w, names, file.Path) { Json = node });
     }
 
-    private static NameMap NamesWith(string[] prefixes)
-    {
-        var map = new NameMap();
-        foreach (var (ours, theirs) in (ReadOnlySpan<(string, string)>)[
-            ("embed", "embed_tokens"), ("position", "embed_positions"), ("project_in", "project_in"), ("project_out", "project_out"),
-            ("norm", "final_layer_norm"),
-            ("blocks.{n}.norm1", "layers.{n}.self_attn_layer_norm"), ("blocks.{n}.attn.q", "layers.{n}.self_attn.q_proj"),
-            ("blocks.{n}.attn.k", "layers.{n}.self_attn.k_proj"), ("blocks.{n}.attn.v", "layers.{n}.self_attn.v_proj"),
-            ("blocks.{n}.attn.o", "layers.{n}.self_attn.out_proj"), ("blocks.{n}.norm2", "layers.{n}.final_layer_norm"),
-            ("blocks.{n}.mlp.fc1", "layers.{n}.fc1"), ("blocks.{n}.mlp.fc2", "layers.{n}.fc2")])
-        {
-            map.Add(ours, Array.ConvertAll(prefixes, prefix => $"{prefix}decoder.{theirs}"));
-        }
-        return map.Add("head", "lm_head");
-    }
+    private static NameMap NamesWith(string[] prefixes) => TextFile.AddNames(new NameMap(), Array.ConvertAll(prefixes, static prefix => $"{prefix}decoder."),
+        ("embed", "embed_tokens"), ("position", "embed_positions"), ("project_in", "project_in"), ("project_out", "project_out"),
+        ("norm", "final_layer_norm"),
+        ("blocks.{n}.norm1", "layers.{n}.self_attn_layer_norm"), ("blocks.{n}.attn.q", "layers.{n}.self_attn.q_proj"),
+        ("blocks.{n}.attn.k", "layers.{n}.self_attn.k_proj"), ("blocks.{n}.attn.v", "layers.{n}.self_attn.v_proj"),
+        ("blocks.{n}.attn.o", "layers.{n}.self_attn.out_proj"), ("blocks.{n}.norm2", "layers.{n}.final_layer_norm"),
+        ("blocks.{n}.mlp.fc1", "layers.{n}.fc1"), ("blocks.{n}.mlp.fc2", "layers.{n}.fc2"))
+        .Add("head", "lm_head");
 
     private protected override Tensor Embed(Tensor tokens, DecoderPass pass)
     {

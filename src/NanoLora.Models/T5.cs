@@ -33,6 +33,9 @@ public sealed class T5 : Model
     /// <summary>The token that every text to be written begins with.</summary>
     public int StartToken => _config.StartToken;
 
+    /// <summary>The width of the states, D.</summary>
+    internal int Width => _config.HiddenSize;
+
     /// <summary>The config.json that it was read from.</summary>
     internal ConfigNode Json { get; private init; }
 
@@ -56,6 +59,12 @@ public sealed class T5 : Model
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config);
+        return Read(file);
+    }
+
+    /// <summary>Builds the model of an open file.</summary>
+    internal static T5 Read(TextFile file)
+    {
         if (file.ModelType != "t5") throw file.Json.Error("model_type", $"\"{file.ModelType}\" is no t5.");
         var c = T5Config.Of(file.Json, ownHead: file.Checkpoint.TryGet("lm_head.weight", out _));
         var names = T5Config.Names(c.Gated);
@@ -99,7 +108,7 @@ public sealed class T5 : Model
     {
         ArgumentNullException.ThrowIfNull(inputs);
         ArgumentNullException.ThrowIfNull(outputs);
-        Require(outputs);
+        TextRows.Check(Source, outputs, []);
         if (outputs.Shape[0] != inputs.Shape[0]) throw new ArgumentException($"{Source}: outputs {outputs.Shape} for inputs {inputs.Shape}.");
         using var scope = inputs.Workspace.Scope();
         return scope.Keep(Logits(Decode(outputs, Read(inputs, lengths), null)));
@@ -108,17 +117,21 @@ public sealed class T5 : Model
     /// <summary>Reads texts: the keys and values that each block of the decoder looks at.</summary>
     internal T5Memory Read(Tensor inputs, ReadOnlySpan<int> lengths)
     {
-        Require(inputs);
-        int batch = inputs.Shape[0], tokens = inputs.Shape[1];
-        if (lengths.Length > 0 && (lengths.Length != batch || lengths.IndexOfAnyExceptInRange(1, tokens) >= 0))
-            throw new ArgumentException($"{Source}: lengths of {lengths.Length} rows for texts {inputs.Shape}; each lies between 1 and {tokens}.");
-        var padding = Padding(inputs.Workspace, lengths, tokens);
+        var (x, padding) = Encode(inputs, lengths, Trace, "encoder.");
+        return new T5Memory(_decoder.Remember(x), padding);
+    }
+
+    /// <summary>The encoder's states after its norm, [B, S, D], and the mask that hides padding from who looks at them.</summary>
+    internal (Tensor States, Tensor? Padding) Encode(Tensor inputs, ReadOnlySpan<int> lengths, Action<string, Tensor>? trace, string prefix)
+    {
+        TextRows.Check(Source, inputs, lengths);
+        var tokens = inputs.Shape[1];
+        var padding = TextRows.Mask(inputs.Workspace, lengths, tokens);
         var bias = _encoder.Bias(inputs.Workspace, 0, tokens);                          // [1, H, S, S]
         if (padding is not null) bias += padding;
-        var x = _encoder.Forward(_embedding.Forward(inputs), bias, null, null, Trace, "encoder.");
-        x = _encoder.Norm.Forward(x);
-        Trace?.Invoke("encoder.last_hidden", x);
-        return new T5Memory(_decoder.Remember(x), padding);
+        var x = _encoder.Norm.Forward(_encoder.Forward(_embedding.Forward(inputs), bias, null, null, trace, prefix));
+        trace?.Invoke(prefix + "last_hidden", x);
+        return (x, padding);
     }
 
     /// <summary>The logits [B, V] after the next token of each text that is being written.</summary>
@@ -142,21 +155,6 @@ public sealed class T5 : Model
     {
         x = _decoder.Norm.Forward(x);
         return _head.Forward(_config.ScaledHead ? x * (1 / MathF.Sqrt(_config.HiddenSize)) : x);
-    }
-
-    // [B, 1, 1, S], -∞ at padding
-    private static Tensor? Padding(Workspace w, ReadOnlySpan<int> lengths, int tokens)
-    {
-        if (lengths.IndexOfAnyExcept(tokens) < 0) return null;
-        var mask = new float[lengths.Length * tokens];
-        for (var row = 0; row < lengths.Length; row++) mask.AsSpan(row * tokens + lengths[row], tokens - lengths[row]).Fill(float.NegativeInfinity);
-        return w.From(mask, new Shape(lengths.Length, 1, 1, tokens));
-    }
-
-    private void Require(Tensor tokens)
-    {
-        if (tokens.DType != DType.I32 || tokens.Shape.Rank != 2 || tokens.Count == 0)
-            throw new ArgumentException($"{Source}: tokens are I32 [B, T], one at least, not {tokens.DType} {tokens.Shape}.");
     }
 }
 

@@ -54,12 +54,23 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
 /// <summary>A model that gives one row of class scores per input, from features and a head that can be replaced.</summary>
 public abstract class Classifier(Backend backend, NameMap names, string source) : Model(backend, names, source)
 {
-    private Linear? _head;
+    private Linear? _head, _pooler;
 
     /// <summary>The linear from features to class scores, or null where the checkpoint has none.</summary>
     public Linear? Head => _head;
 
-    /// <summary>Whether the head came by <see cref="NewHead"/>, not with the checkpoint: then it belongs to what was trained.</summary>
+    /// <summary>
+    /// The linear below the head that models of texts count as a part of it (BERT's pooler.dense, RoBERTa's classifier.dense), or null where there is none.
+    /// </summary>
+    public Linear? Pooler => _pooler;
+
+    /// <summary>Whether the pooler came with an adapter's head, not with the checkpoint.</summary>
+    internal bool PoolerIsNew { get; private set; }
+
+    /// <summary>
+    /// Whether the head came by <see cref="NewHead(ReadOnlySpan{float}, ReadOnlySpan{float}, IReadOnlyList{string})"/>, not with the checkpoint:
+    /// then it belongs to what was trained.
+    /// </summary>
     public bool HeadIsNew { get; private set; }
 
     /// <summary>The names of the classes, in the order of the scores.</summary>
@@ -80,6 +91,29 @@ public abstract class Classifier(Backend backend, NameMap names, string source) 
     {
         Replace("head", _head = head);
         Labels = labels;
+    }
+
+    /// <summary>Puts the checkpoint's pooler in place.</summary>
+    protected void SetPooler(Linear? pooler) => Replace("pooler", _pooler = pooler);
+
+    /// <summary>Replaces head, and pooler if there comes one, by those of an adapter, frozen. The old ones are disposed.</summary>
+    /// <exception cref="ArgumentException">They do not fit each other.</exception>
+    internal virtual void NewHead(HeadWeights head)
+    {
+        var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];
+        if (head.Pooler is { } pooler)
+        {
+            var (old, width) = (_pooler, pooler.Bias.Length);
+            if (width == 0 || pooler.Weight.Length % width != 0 || head.Weight.Length != width * labels.Count)
+                throw new ArgumentException($"NewHead: a pooler of {pooler.Weight.Length} weights and {width} biases below {head.Weight.Length} weights.");
+            using var w = Backend.Main.From(pooler.Weight, new Shape(width, pooler.Weight.Length / width));
+            using var b = Backend.Main.From(pooler.Bias, new Shape(width));
+            SetPooler(new Linear(w, b));
+            PoolerIsNew = true;
+            old?.Dispose();
+        }
+        NewHead(head.Weight, head.Bias, labels);
+        _head!.Train(false);
     }
 
     /// <summary>Replaces the head by a new one that trains. The old one is disposed.</summary>

@@ -28,6 +28,13 @@ public abstract class Module : IDisposable
         return shared;
     }
 
+    /// <summary>Makes the parts of another module known here under the names that they have there, so that the paths to them stay the same.</summary>
+    private protected void Adopt(Module whole, params ReadOnlySpan<string> except)
+    {
+        _own.AddRange(whole._own);
+        foreach (var part in whole._children) if (!except.Contains(part.Key)) _children.Add(part);
+    }
+
     /// <summary>Puts another part in the place of the one of that name, or adds it; null takes it away. The old one is not disposed.</summary>
     protected void Replace(string name, Module? child)
     {

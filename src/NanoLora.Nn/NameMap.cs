@@ -10,7 +10,9 @@ public sealed class NameMap
 {
     private readonly List<(string Ours, string[] Theirs)> _rules = [];
 
-    /// <summary>Adds a rule for a module or a parameter, without ".weight" and ".bias", which follow by themselves.</summary>
+    /// <summary>
+    /// Adds a rule for a module or a parameter, without ".weight" and ".bias", which follow by themselves; where our path has them, the file's names are whole.
+    /// </summary>
     public NameMap Add(string ours, params string[] theirs)
     {
         _rules.Add((ours, theirs));
@@ -23,8 +25,9 @@ public sealed class NameMap
         var (stem, suffix) = Cut(ours);
         foreach (var (rule, theirs) in _rules)
         {
-            if (!Matches(rule, stem, out var number)) continue;
-            foreach (var name in theirs) yield return Fill(name, number) + suffix;
+            var end = Matches(rule, stem, out var number) ? suffix : Matches(rule, ours, out number) ? "" : null;
+            if (end is null) continue;
+            foreach (var name in theirs) yield return Fill(name, number) + end;
             yield break;
         }
     }
@@ -42,6 +45,14 @@ public sealed class NameMap
             }
         }
         return null;
+    }
+
+    /// <summary>The same names, but for one of our paths.</summary>
+    internal NameMap With(string ours, params string[] theirs)
+    {
+        var map = new NameMap().Add(ours, theirs);
+        map._rules.AddRange(_rules.Where(rule => rule.Ours != ours));
+        return map;
     }
 
     private static (string Stem, string Suffix) Cut(string name)

@@ -6,6 +6,9 @@ namespace NanoLora.Experiments.Verification;
 /// <summary>What the cases of all models share: values seen on the way, gradients by the file's names, and the order in which they are compared.</summary>
 internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenReport report)
 {
+    /// <summary>The config of the same model in the words of older versions.</summary>
+    protected const string OlderConfig = "config.hub.json";
+
     private readonly Dictionary<string, (Shape Shape, float[] Values)> _found = new(StringComparer.Ordinal);
     private readonly HashSet<string> _compared = new(StringComparer.Ordinal);
 
@@ -20,6 +23,33 @@ internal abstract class ModelCase(GoldenFolder folder, Backend backend, GoldenRe
 
     /// <summary>Notes a value that the model gave, for <see cref="Compare"/>.</summary>
     protected void See(string name, Tensor x) => _found[name] = (x.Shape, x.ToArray());
+
+    /// <summary>Notes a value, [B, T, D] of padded texts: what stands at padding nobody looks at, and it is taken to be what is expected.</summary>
+    protected void See(string name, Tensor x, int[] lengths)
+    {
+        See(name, x);
+        if (x.Shape.Rank != 3 || !Folder.Holds(name)) return;
+        var (values, expected, tokens) = (_found[name].Values, Folder.Floats(name), x.Shape[1]);
+        for (var row = 0; row < lengths.Length && expected.Length == values.Length; row++)
+        {
+            var (start, end) = ((row * tokens + lengths[row]) * x.Cols, (row + 1) * tokens * x.Cols);
+            expected.AsSpan(start..end).CopyTo(values.AsSpan(start));
+        }
+    }
+
+    /// <summary>How many tokens at the beginning of each row a mask shows.</summary>
+    protected int[] Lengths(string mask)
+    {
+        var (values, tokens) = (Folder.Ints(mask), Folder.ShapeOf(mask)[1]);
+        var lengths = new int[values.Length / tokens];
+        for (var row = 0; row < lengths.Length; row++)
+        {
+            var shown = values.AsSpan(row * tokens, tokens);
+            lengths[row] = shown.IndexOf(0) is var end and >= 0 ? end : tokens;
+            if (shown[lengths[row]..].Contains(1)) throw Folder.Error(mask, "shows tokens after the first that it hides.");
+        }
+        return lengths;
+    }
 
     /// <summary>Notes the gradients of all parameters, under the prefix and the names that the golden file uses, and clears them.</summary>
     /// <param name="model">The model, after its backward pass.</param>

@@ -5,8 +5,8 @@ namespace NanoLora.Experiments.Verification;
 
 /// <summary>
 /// Whole models: a folder as the reference saved it, inputs, every hidden state, outputs, loss and gradients. <see cref="ImageCases"/> runs image
-/// models, <see cref="TextCases"/> causal language models,
-/// <see cref="PairCases"/> those that read one text and write another.
+/// models, <see cref="TextCases"/> causal language models, <see cref="ClassifierCases"/> classifiers of texts, <see cref="PairCases"/> models that read one
+/// text and write another.
 /// </summary>
 public sealed class ModelsArea : IGoldenArea
 {
@@ -34,6 +34,7 @@ public sealed class ModelsArea : IGoldenArea
             if (folder.Holds("pixel_values")) new ImageCases(folder, backend, report).Run();
             else if (name == "mnist_vit") new MnistCase(folder, backend, options, report).Run();
             else if (folder.Holds("decoder_input_ids")) new PairCases(folder, backend, report).Run();
+            else if (folder.Holds("labels") && folder.ShapeOf("labels").Rank == 1) new ClassifierCases(folder, backend, report).Run();
             else if (folder.Holds("input_ids") || folder.Holds("story0.input_ids")) new TextCases(folder, backend, report).Run();
             else throw new NotBuiltException($"models like {name}");
         }

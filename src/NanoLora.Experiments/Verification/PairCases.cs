@@ -7,8 +7,6 @@ namespace NanoLora.Experiments.Verification;
 /// </summary>
 internal sealed class PairCases(GoldenFolder folder, Backend backend, GoldenReport report) : ModelCase(folder, backend, report)
 {
-    private const string OlderConfig = "config.hub.json";
-
     /// <summary>Runs the case.</summary>
     public void Run()
     {
@@ -91,19 +89,5 @@ internal sealed class PairCases(GoldenFolder folder, Backend backend, GoldenRepo
             var all = rows.SelectMany(row => row.Concat(Enumerable.Repeat(pad, width - row.Length))).ToArray();
             Report.Tensor(name, new Shape(rows.Length, width), Comparison.Of(all, Folder.Ints(name)));
         }
-    }
-
-    // How many tokens at the beginning of each row the mask shows.
-    private int[] Lengths(string mask)
-    {
-        var (values, tokens) = (Folder.Ints(mask), Folder.ShapeOf(mask)[1]);
-        var lengths = new int[values.Length / tokens];
-        for (var row = 0; row < lengths.Length; row++)
-        {
-            var shown = values.AsSpan(row * tokens, tokens);
-            lengths[row] = shown.IndexOf(0) is var end and >= 0 ? end : tokens;
-            if (shown[lengths[row]..].Contains(1)) throw Folder.Error(mask, "shows tokens after the first that it hides.");
-        }
-        return lengths;
     }
 }

@@ -10,8 +10,6 @@ namespace NanoLora.Experiments.Verification;
 /// </summary>
 internal sealed class TextCases(GoldenFolder folder, Backend backend, GoldenReport report) : ModelCase(folder, backend, report)
 {
-    private const string OlderConfig = "config.hub.json";
-
     private static readonly string[] Others = ["long.", "padded.", "generate", "story", "bos."];
 
     /// <summary>Runs the case.</summary>

@@ -6,7 +6,7 @@ namespace NanoLora.Models;
 /// <summary>The files of a language model while it is read: config.json and the weights beside it.</summary>
 internal sealed class TextFile : IDisposable
 {
-    private const string Weights = "model.safetensors";
+    private const string WeightsName = "model.safetensors";
 
     // Tables that some files hold although they follow from the config.
     private static readonly string[] Derived = [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"];
@@ -44,16 +44,44 @@ internal sealed class TextFile : IDisposable
     /// <param name="probe">The name of a tensor that every model of the family has.</param>
     public string[] Prefixes(string prefix, string probe) => Has(probe) && !Has(prefix + probe) ? ["", prefix] : [prefix, ""];
 
+    /// <summary>Whether it is read for a classifier, which has no use for a head over tokens and may have one over classes.</summary>
+    public bool ForClasses { get; init; }
+
+    /// <summary>Whether the file has a tensor of that name.</summary>
+    public bool Has(string name) => Checkpoint.TryGet(name, out _);
+
+    /// <summary>Whether the file has the parameter at a path.</summary>
+    public bool HasPath(NameMap names, string path) => names.Theirs(path).Any(Has);
+
+    /// <summary>The parameters in the file, by path.</summary>
+    public FileWeights Weights(NameMap names, Predicate<string>? transposed = null) =>
+        new(_backend, Checkpoint, names, static (_, shape) => shape, _keepType, transposed) { Headless = ForClasses };
+
+    /// <summary>Adds rules for parts that whole models have behind a prefix, and others do not.</summary>
+    public static NameMap AddNames(NameMap map, string[] prefixes, params ReadOnlySpan<(string Ours, string Theirs)> parts)
+    {
+        foreach (var (ours, theirs) in parts) map.Add(ours, Array.ConvertAll(prefixes, prefix => prefix + theirs));
+        return map;
+    }
+
+    /// <summary>A number of heads that divides the width.</summary>
+    /// <exception cref="CheckpointException">It does not.</exception>
+    public static int Heads(ConfigNode node, string field, int fallback, int width)
+    {
+        var heads = node.Int(field, fallback);
+        return width % heads == 0 ? heads : throw node.Error(field, $"a width of {width} does not divide into {heads} heads.");
+    }
+
     /// <summary>Builds the model; where that fails nothing is left of it. Tensors that it has no place for are an error.</summary>
     /// <param name="names">How the family calls the parts.</param>
     /// <param name="tied">Whether the head is the embedding: then the file need not hold one, or must hold the same.</param>
     /// <param name="build">The model's constructor.</param>
     /// <param name="transposed">Whether the family holds the matrix at a path as [in, out].</param>
-    /// <param name="ignored">Names of tensors that are of no concern.</param>
+    /// <param name="ignored">Names of tensors that are of no concern; what ends in a dot stands for all that begin so.</param>
     public T Build<T>(NameMap names, bool tied, Func<WeightSource, T> build, Predicate<string>? transposed = null, params string[] ignored) where T : Model
     {
-        var weights = new FileWeights(_backend, Checkpoint, names, static (_, shape) => shape, _keepType, transposed);
-        var copy = tied ? CopyOfEmbedding(names) : null;
+        var weights = Weights(names, transposed);
+        var copy = tied && !ForClasses ? CopyOfEmbedding(names) : null;
         T model;
         try { model = build(weights); }
         catch (OverflowException e)
@@ -75,7 +103,9 @@ internal sealed class TextFile : IDisposable
         return model;
 
         bool IsOfNoConcern(string name) =>
-            name == copy || ignored.Contains(name) || Array.Exists(Derived, tail => name.EndsWith(tail, StringComparison.Ordinal));
+            name == copy || Array.Exists(Derived, tail => name.EndsWith(tail, StringComparison.Ordinal))
+            || Array.Exists(ignored, other => name == other || other.EndsWith('.') && name.StartsWith(other, StringComparison.Ordinal))
+            || ForClasses && (name.StartsWith($"{ClassifierFile.Score}.", StringComparison.Ordinal) || names.Ours(name) is "head.weight" or "head.bias");
     }
 
     /// <summary>The function that a config names.</summary>
@@ -93,17 +123,15 @@ internal sealed class TextFile : IDisposable
     /// <param name="transposed">Whether the family holds the matrix at a path as [in, out].</param>
     public static void Write(Model model, string folder, Action<Utf8JsonWriter> describe, Predicate<string>? transposed = null)
     {
-        var content = TensorFiles.WeightsOf(model, System.IO.Path.Combine(folder, Weights), null, transposed);
+        var content = TensorFiles.WeightsOf(model, System.IO.Path.Combine(folder, WeightsName), null, transposed);
         using var config = new MemoryStream();
         using (var json = new Utf8JsonWriter(config, new JsonWriterOptions { Indented = true, NewLine = "\n" })) describe(json);
         Directory.CreateDirectory(folder);
-        AtomicFile.WriteTogether(folder, [(Weights, content), ("config.json", stream => stream.Write(config.ToArray()))]);
+        AtomicFile.WriteTogether(folder, [(WeightsName, content), ("config.json", stream => stream.Write(config.ToArray()))]);
     }
 
     /// <inheritdoc/>
     public void Dispose() => Checkpoint.Dispose();
-
-    private bool Has(string name) => Checkpoint.TryGet(name, out _);
 
     // A file may hold a tied head once more. One that differs is no tied head, whatever the config says.
     private string? CopyOfEmbedding(NameMap names)

@@ -24,10 +24,13 @@ internal abstract class WeightSource(Backend backend)
     /// <summary>The parameter at one of our paths, of our shape.</summary>
     public abstract Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false);
 
-    /// <summary>A linear, with or without bias.</summary>
-    public Linear Linear(string path, int outputs, int inputs, bool bias = true)
+    /// <summary>Whether what is built has no use for a head over tokens.</summary>
+    public bool Headless { get; init; }
+
+    /// <summary>A linear, with or without bias; a wide one is in F32 whatever the file has: a head is small, and trains.</summary>
+    public Linear Linear(string path, int outputs, int inputs, bool bias = true, bool wide = false)
     {
-        using var weight = Get($"{path}.weight", new Shape(outputs, inputs), matrix: true);
+        using var weight = Get($"{path}.weight", new Shape(outputs, inputs), matrix: !wide);
         using var b = bias ? Get($"{path}.bias", new Shape(outputs), Init.Zeros) : null;
         return Made(new Linear(weight, b));
     }
@@ -52,6 +55,13 @@ internal abstract class WeightSource(Backend backend)
     {
         using var weight = Get($"{path}.weight", new Shape(rows, width), matrix: true);
         return Made(new Embedding(weight));
+    }
+
+    /// <summary>The head over tokens: the embedding once more where it is tied, or nobody will ask; else a matrix of its own.</summary>
+    public Linear TokenHead(Embedding tokens, bool tied)
+    {
+        var shape = tokens.Weight.Shape;
+        return tied || Headless ? new Linear(tokens.Weight) : Linear("head", shape[0], shape[1], bias: false);
     }
 
     /// <summary>Two linears, with biases, and a function between them.</summary>

@@ -77,10 +77,7 @@ public static class Attach
         }
         var module = PeftFolder.Load(folder, model);
         Module(model, module);
-        if (module.Head is not { } head || model is not Classifier classifier) return;
-        var labels = head.Labels.Count == head.Bias.Length ? head.Labels : [.. Enumerable.Range(0, head.Bias.Length).Select(c => $"{c}")];
-        classifier.NewHead(head.Weight, head.Bias, labels);
-        classifier.Head!.Train(false);
+        if (module.Head is { } head && model is Classifier classifier) classifier.NewHead(head);
     }
 
     /// <summary>Takes all adapters out of a model and disposes them, unless they belong to modules that go on living.</summary>

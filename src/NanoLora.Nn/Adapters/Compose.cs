@@ -195,8 +195,13 @@ public sealed class Mixture
                 json.WriteStartArray("labels");
                 foreach (var label in head.Labels) json.WriteStringValue(label);
                 json.WriteEndArray();
-                json.WriteBase64String("weight", MemoryMarshal.AsBytes(head.Weight.AsSpan()));
-                json.WriteBase64String("bias", MemoryMarshal.AsBytes(head.Bias.AsSpan()));
+                Write(json, head.Weight, head.Bias);
+                if (head.Pooler is { } pooler)
+                {
+                    json.WriteStartObject("pooler");
+                    Write(json, pooler.Weight, pooler.Bias);
+                    json.WriteEndObject();
+                }
                 json.WriteEndObject();
             }
             json.WriteEndObject();
@@ -228,8 +233,8 @@ public sealed class Mixture
             mixture = Compose.Fixed(model, modules, weights);
             if (!root.TryGetProperty(field = "head", out var head) || model is not Classifier classifier) return mixture;
             var labels = head.GetProperty("labels").EnumerateArray().Select(l => l.GetString()!).ToArray();
-            classifier.NewHead(Floats(head.GetProperty("weight")), Floats(head.GetProperty("bias")), labels);
-            classifier.Head!.Train(false);
+            var (weight, bias) = Read(head);
+            classifier.NewHead(new HeadWeights(weight, bias, labels) { Pooler = head.TryGetProperty("pooler", out var pooler) ? Read(pooler) : null });
             return mixture;
         }
         catch (Exception error)
@@ -241,8 +246,25 @@ public sealed class Mixture
         }
     }
 
+    private static void Write(Utf8JsonWriter json, float[] weight, float[] bias)
+    {
+        json.WriteBase64String("weight", MemoryMarshal.AsBytes(weight.AsSpan()));
+        json.WriteBase64String("bias", MemoryMarshal.AsBytes(bias.AsSpan()));
+    }
+
+    private static (float[] Weight, float[] Bias) Read(JsonElement linear) => (Floats(linear.GetProperty("weight")), Floats(linear.GetProperty("bias")));
+
     private static float[] Floats(JsonElement base64) => MemoryMarshal.Cast<byte, float>(base64.GetBytesFromBase64()).ToArray();
 
-    internal static HeadWeights? HeadOf(Model model) => model is Classifier { Head: { } head } classifier && (head.Weight.Trains || classifier.HeadIsNew)
-        ? new HeadWeights(head.Weight.Value.ToArray(), head.Bias?.Value.ToArray() ?? new float[head.Out], classifier.Labels) : null;
+    internal static HeadWeights? HeadOf(Model model)
+    {
+        if (model is not Classifier { Head: { } head } classifier || !(head.Weight.Trains || classifier.HeadIsNew)) return null;
+        var (weight, bias) = Values(head);
+        return new HeadWeights(weight, bias, classifier.Labels)
+        {
+            Pooler = classifier.Pooler is { } pooler && (classifier.PoolerIsNew || pooler.Weight.Trains) ? Values(pooler) : null,
+        };
+
+        static (float[], float[]) Values(Linear linear) => (linear.Weight.Value.ToArray(), linear.Bias?.Value.ToArray() ?? new float[linear.Out]);
+    }
 }

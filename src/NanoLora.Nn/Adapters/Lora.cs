@@ -101,4 +101,8 @@ public sealed class LoraModule : IDisposable
 /// <param name="Weight">[classes, features], row by row.</param>
 /// <param name="Bias">[classes]</param>
 /// <param name="Labels">The names of the classes.</param>
-public sealed record HeadWeights(float[] Weight, float[] Bias, IReadOnlyList<string> Labels);
+public sealed record HeadWeights(float[] Weight, float[] Bias, IReadOnlyList<string> Labels)
+{
+    /// <summary>What stands below it and comes with it, weight [features, in] and bias [features] (<see cref="Classifier.Pooler"/>), or null.</summary>
+    public (float[] Weight, float[] Bias)? Pooler { get; init; }
+}

@@ -64,8 +64,8 @@ public static partial class PeftFolder
 
     private static void Write(string folder, List<Update> updates, bool rankStabilised, float dropout, HeadWeights? head, Model model)
     {
-        var headName = head is null ? null : model.Names.Theirs(HeadPath).FirstOrDefault()
-            ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for a head.");
+        // The names of what is replaced as a whole: the head's, then that of the pooler below it.
+        string[] saved = head is null ? [] : head.Pooler is null ? [NameOf(HeadPath)] : [NameOf(HeadPath), NameOf(PoolerPath)];
         var tensors = new List<TensorSource>(2 * updates.Count + 2);
         foreach (var update in updates)
         {
@@ -78,22 +78,30 @@ public static partial class PeftFolder
             var classes = head.Bias.Length;
             if (classes == 0 || head.Weight.Length % classes != 0)
                 throw new ArgumentException($"PeftFolder.Save: the head has {head.Weight.Length} weights for {classes} classes.");
-            tensors.Add(new($"{Prefix}{headName}.weight", [classes, head.Weight.Length / classes], head.Weight));
+            tensors.Add(new($"{Prefix}{saved[0]}.weight", [classes, head.Weight.Length / classes], head.Weight));
             // A head without a bias has one of zeros here; a model whose own head has none knows no such tensor.
-            if (head.Bias.Any(b => b != 0) || HeadOf(model) is null or { Bias: not null }) tensors.Add(new($"{Prefix}{headName}.bias", [classes], head.Bias));
+            if (head.Bias.Any(b => b != 0) || HeadOf(model) is null or { Bias: not null }) tensors.Add(new($"{Prefix}{saved[0]}.bias", [classes], head.Bias));
+            if (head.Pooler is { } pooler)
+            {
+                tensors.Add(new($"{Prefix}{saved[1]}.weight", [pooler.Bias.Length, pooler.Weight.Length / pooler.Bias.Length], pooler.Weight));
+                tensors.Add(new($"{Prefix}{saved[1]}.bias", [pooler.Bias.Length], pooler.Bias));
+            }
             if (head.Labels.Count > 0) metadata[LabelsKey] = Json(json => Texts(json, head.Labels));
         }
-        var config = Config(updates, rankStabilised, dropout, headName, model);
+        var config = Config(updates, rankStabilised, dropout, saved, model);
         Replace(folder, SafetensorsWriter.Content(Path.Combine(folder, Weights), tensors, metadata), stream => stream.Write(Encoding.UTF8.GetBytes(config)));
+
+        string NameOf(string path) => model.Names.Theirs(path).FirstOrDefault()
+            ?? throw new ArgumentException($"PeftFolder.Save: the checkpoint of {model.Source} has no name for a {path}.");
     }
 
-    private static string Config(List<Update> updates, bool rankStabilised, float dropout, string? headName, Model model)
+    private static string Config(List<Update> updates, bool rankStabilised, float dropout, string[] saved, Model model)
     {
         var names = updates.Select(u => u.Module).Order(StringComparer.Ordinal).ToArray();
         var (rank, alpha) = (MostFrequent(updates.Select(u => u.Rank)), MostFrequent(updates.Select(u => u.Alpha)));
         // A list of targets takes whole endings too: what ends in a target's name without being one is kept out by its full name.
         var others = model.Linears().Select(l => model.Names.Theirs(l.Key).FirstOrDefault()).OfType<string>()
-            .Where(n => !names.Contains(n) && n != headName && EndsInOne(n, names)).Order(StringComparer.Ordinal).ToArray();
+            .Where(n => !names.Contains(n) && !saved.Contains(n) && EndsInOne(n, names)).Order(StringComparer.Ordinal).ToArray();
         return Json(json =>
         {
             json.WriteStartObject();
@@ -109,8 +117,8 @@ public static partial class PeftFolder
             json.WriteNumber("lora_alpha", alpha);
             json.WriteNumber("lora_dropout", dropout);
             json.WritePropertyName("modules_to_save");
-            if (headName is null) json.WriteNullValue();
-            else Texts(json, [headName]);
+            if (saved.Length == 0) json.WriteNullValue();
+            else Texts(json, saved);
             json.WriteString("peft_type", "LORA");
             json.WriteNumber("r", rank);
             Patterns(json, "rank_pattern", updates, names, u => u.Rank != rank, u => json.WriteNumberValue(u.Rank));

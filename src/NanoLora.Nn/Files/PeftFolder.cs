@@ -11,6 +11,7 @@ public static partial class PeftFolder
     private const string Weights = "adapter_model.safetensors", OldWeights = "adapter_model.bin";
     private const string Prefix = "base_model.model.";
     private const string HeadPath = "head";                        // where a model has the linear that gives its outputs
+    private const string PoolerPath = "pooler";                    // and the linear below it that files count as a part of it
     private const string PatchPath = "patch";                      // where an image model has its patch embedding
     private const string LabelsKey = "labels";                     // metadata of the weights: the classes of the head, a JSON list
 
@@ -83,7 +84,7 @@ public static partial class PeftFolder
     {
         private readonly Dictionary<string, (TensorEntry? A, TensorEntry? B)> _factors = new(StringComparer.Ordinal);   // by the file's module names
         private readonly List<(string Module, TensorEntry Entry)> _bases = [];                                          // copies of base weights
-        private readonly Dictionary<string, TensorEntry> _head = new(StringComparer.Ordinal);                           // "weight" and "bias"
+        private readonly Dictionary<(string Path, string Kind), TensorEntry> _whole = [];                               // weight and bias of head and pooler
         private readonly Dictionary<string, Linear> _linears = model.Linears().ToDictionary(l => l.Key, l => l.Value, StringComparer.Ordinal);
 
         public (Dictionary<string, Update> Factors, HeadWeights? Head) Read()
@@ -126,13 +127,18 @@ public static partial class PeftFolder
             var module = name[..^(kind.Length + 1)];
             if (name.Contains(".lora_", StringComparison.Ordinal))
                 throw Error(entry, "is of a kind that a LoRA does not have; it would change what the adapter computes.");
-            if (!config.ModulesToSave.Any(m => module.EndsWith(m, StringComparison.Ordinal)))
+            if (!Saves(module))
                 throw Error(entry, "replaces a part of the base, which the config's modules_to_save does not announce.");
-            if (model.Names.Ours(module) != HeadPath)
+            var path = model.Names.Ours(module);
+            if (path is not (HeadPath or PoolerPath))
                 throw config.Error("modules_to_save",
                     $"replaces {module}; only the head, {model.Names.Theirs(HeadPath).FirstOrDefault("which this model does not have")}, can be replaced.");
-            if (!_head.TryAdd(kind, entry)) throw Error(entry, $"is the head's {kind} for the second time.");
+            if (!_whole.TryAdd((path, kind), entry)) throw Error(entry, $"is the {path}'s {kind} for the second time.");
         }
+
+        // modules_to_save goes by the ends of names, with or without a dot before, and takes what lies below such a module.
+        private bool Saves(string name) =>
+            config.ModulesToSave.Any(m => name.EndsWith(m, StringComparison.Ordinal) || ('.' + name).Contains($".{m}.", StringComparison.Ordinal));
 
         // Our path of each adapted module, with the file's name for it.
         private Dictionary<string, string> Resolve()
@@ -223,33 +229,44 @@ public static partial class PeftFolder
         private HeadWeights? Head(Dictionary<string, string> names)
         {
             CheckSaved(names);
-            if (_head.Count == 0) return null;
+            if (_whole.Count == 0) return null;
             if (config.TiesWeights && model is not Classifier)
                 throw config.Error("ensure_weight_tying",
                     "is set and not supported together with modules_to_save; the replaced layer would be tied to the embedding.");
-            var host = _linears.GetValueOrDefault(HeadPath);
-            if (!_head.TryGetValue("weight", out var weight)) throw Error(_head["bias"], "is a head's bias without its weight.");
-            if (weight.Shape.Length != 2 || weight.Count == 0 || weight.Count > Array.MaxLength || host is not null && weight.Shape[1] != host.In)
-                throw Error(weight,
-                    $"is [{string.Join(", ", weight.Shape)}], not [classes, {host?.In.ToString() ?? "features"}]; the head belongs to another base.");
-            var classes = (int)weight.Shape[0];
-            if (!_head.TryGetValue("bias", out var bias) && host?.Bias is not null)
-                throw Error(weight, "comes without the head's bias; the adapter is not whole.");
-            if (bias is not null && !bias.Shape.AsSpan().SequenceEqual([classes]))
-                throw Error(bias, $"is [{string.Join(", ", bias.Shape)}], not [{classes}] as the head's weight says.");
-            return new HeadWeights(Values(weight), bias is null ? new float[classes] : Values(bias), Labels(classes));
+            var pooler = Whole(PoolerPath, "features");
+            if (Whole(HeadPath, "classes") is not { } head)
+                throw Error(_whole[(PoolerPath, "weight")], "stands below a head, which the file does not have; the adapter is not whole.");
+            var classes = head.Bias.Length;
+            if (pooler is { } below && (head.Weight.Length != classes * below.Bias.Length || below.Weight.Length % below.Bias.Length != 0))
+                throw Error(_whole[(PoolerPath, "weight")], $"gives {below.Bias.Length} features, and the head wants {head.Weight.Length / classes}.");
+            return new HeadWeights(head.Weight, head.Bias, Labels(classes)) { Pooler = pooler };
         }
 
-        // modules_to_save goes by the ends of names, with or without a dot before: what it names of this model must be the head, and must be in the file.
+        // Weight and bias of a linear that is replaced as a whole, or null; rows is what its outputs are.
+        private (float[] Weight, float[] Bias)? Whole(string path, string rows)
+        {
+            var (weight, bias) = (_whole.GetValueOrDefault((path, "weight")), _whole.GetValueOrDefault((path, "bias")));
+            if (weight is null) return bias is null ? null : throw Error(bias, $"is a {path}'s bias without its weight.");
+            var host = _linears.GetValueOrDefault(path);
+            if (weight.Shape.Length != 2 || weight.Count == 0 || weight.Count > Array.MaxLength || host is not null && weight.Shape[1] != host.In)
+                throw Error(weight,
+                    $"is [{string.Join(", ", weight.Shape)}], not [{rows}, {host?.In.ToString() ?? "features"}]; the {path} belongs to another base.");
+            if (bias is null && host?.Bias is not null) throw Error(weight, $"comes without the {path}'s bias; the adapter is not whole.");
+            if (bias is not null && !bias.Shape.AsSpan().SequenceEqual([weight.Shape[0]]))
+                throw Error(bias, $"is [{string.Join(", ", bias.Shape)}], not [{weight.Shape[0]}] as the {path}'s weight says.");
+            return (Values(weight), bias is null ? new float[weight.Shape[0]] : Values(bias));
+        }
+
+        // What modules_to_save names of this model must be the head, or the pooler below it, and must be in the file.
         private void CheckSaved(Dictionary<string, string> names)
         {
             if (config.ModulesToSave.Length == 0) return;
             foreach (var (path, _) in model.Modules())
             {
                 var name = names.GetValueOrDefault(path) ?? model.Names.Theirs(path).FirstOrDefault();
-                if (name is null || !config.ModulesToSave.Any(m => name.EndsWith(m, StringComparison.Ordinal))) continue;
-                if (path != HeadPath) throw config.Error("modules_to_save", $"replaces {name}; only the head can be replaced.");
-                if (_head.Count == 0)
+                if (name is null || !Saves(name)) continue;
+                if (path is not (HeadPath or PoolerPath)) throw config.Error("modules_to_save", $"replaces {name}; only the head can be replaced.");
+                if (!_whole.ContainsKey((path, "weight")) && !_whole.ContainsKey((path, "bias")))
                     throw new CheckpointException(file.Path, name,
                         "modules_to_save of the config names it, and the file does not have it; the adapter is not whole.");
             }

@@ -14,6 +14,9 @@ public readonly record struct Batch(Tensor Inputs, Tensor Targets)
 
     /// <summary>For texts of unequal length: how many tokens each row has; those after them are padding. Null if all are full.</summary>
     public int[]? Lengths { get; init; }
+
+    /// <summary>For texts of two parts: which part, 0 or 1, each token belongs to, I32 [B, T]. Null if all are of the first.</summary>
+    public Tensor? Segments { get; init; }
 }
 
 /// <summary>Samples that can be read in any order.</summary>

@@ -19,10 +19,17 @@ public sealed class ModelGoldenTests
         "phi3_longrope", "opt", "opt_post_norm", "gpt_neox",
     ];
 
+    /// <summary>The same, of classifiers of texts.</summary>
+    public static TheoryData<string> Classifiers { get; } =
+    [
+        "bert", "roberta", "gpt2_classifier", "llama_classifier", "gpt_neox_classifier", "opt_classifier",
+    ];
+
     [Theory]
     [MemberData(nameof(Images))]
     [MemberData(nameof(Texts))]
     [InlineData("t5")]
+    [MemberData(nameof(Classifiers))]
     public void AgreesWithTheReference(string name)
     {
         using var backend = new CpuBackend();
