@@ -116,7 +116,7 @@ public abstract class LanguageModel : Model
     public KeyValueCache NewCache(int batch, int capacity, params ReadOnlySpan<int> padding) => new(Backend, Sizes, batch, capacity, padding);
 
     /// <summary>What leaves the last block, before its norm, of whole texts I32 [B, T]: [B, T, D].</summary>
-    internal Tensor Stream(Tensor tokens) => Hidden(tokens, new DecoderPass(this, tokens, null, []));
+    internal Tensor Stream(Tensor tokens, Action<string, Tensor>? trace) => Hidden(tokens, new DecoderPass(this, tokens, null, []), trace);
 
     /// <summary>The norm after the last block, of rows [.., D].</summary>
     internal Tensor Normed(Tensor x) => Final(x);

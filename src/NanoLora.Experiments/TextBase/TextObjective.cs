@@ -10,13 +10,14 @@ namespace NanoLora.Experiments;
 //     pairs          InfoNCE (van den Oord et al. 2018): u_i · w_j / t, products of the first texts' unit vectors with the second ones', are scores of
 //                    "these two belong together"; cross entropy of each i with its own j, and of each j with its own i
 //
-// z is the mean over a text's tokens of what leaves the last block, then the model's last norm. Next words alone, for as long as this can be trained on a
+// z is what a classifier over the model sees of a text: the mean over its tokens of what leaves the last block, and the last norm of it. Next words alone, for as long as this can be trained on a
 // processor, leave features that are worse than the word vectors that they start from.
 
 /// <summary>A language model while it learns to be a base.</summary>
 internal sealed class TextObjective : Model
 {
     private readonly Llama _text;
+    private readonly TextClassifier _features;
     private readonly Linear _intents;
     private readonly TextPretrainOptions _options;
 
@@ -25,7 +26,7 @@ internal sealed class TextObjective : Model
     /// <param name="options">The weights of the losses.</param>
     public TextObjective(Llama text, int intents, TextPretrainOptions options) : base(text.Backend, new NameMap(), text.Source)
     {
-        (_text, _options) = (Part("text", text), options);
+        (_text, _features, _options) = (Part("text", text), TextClassifier.Over(text, options.Pooling), options);
         using var weight = Backend.Main.Zeros(new Shape(intents, text.Config.HiddenSize));
         using var bias = Backend.Main.Zeros(new Shape(intents));
         _intents = Part("intents", new Linear(weight, bias));
@@ -43,7 +44,7 @@ internal sealed class TextObjective : Model
 
         var words = _text.Forward(Rows(ids, 0, o.Rows, o.RowLength)).CrossEntropy(Rows(targets, 0, o.Rows, o.RowLength), smoothing: smoothing);
         var lengths = batch.Lengths.AsSpan(o.Rows);
-        var z = Features(_text, Rows(ids, o.Rows, lengths.Length, Longest(lengths)), lengths, o.PoolFirst);           // [queries + 2 pairs, D]
+        var z = _features.Features(Rows(ids, o.Rows, lengths.Length, Longest(lengths)), null, lengths);               // [queries + 2 pairs, D]
         var intents = _intents.Forward(z.Slice(0, 0, o.Queries)).CrossEntropy(Rows(targets, o.Rows, o.Queries, 1));
         var pairs = PairLoss(z.Slice(0, o.Queries, o.Queries + o.Pairs), z.Slice(0, o.Queries + o.Pairs, z.Rows), o.Temperature);
         o.Losses?.Invoke((words.Item(), intents.Item(), pairs.Item()));
@@ -58,17 +59,6 @@ internal sealed class TextObjective : Model
         }
     }
 
-    /// <summary>What a head sees of texts: [B, D].</summary>
-    /// <param name="model">The model.</param>
-    /// <param name="tokens">I32 [B, T]</param>
-    /// <param name="lengths">How many tokens of each text count.</param>
-    /// <param name="poolFirst">The mean before the last norm, not after it.</param>
-    public static Tensor Features(LanguageModel model, Tensor tokens, ReadOnlySpan<int> lengths, bool poolFirst = true)
-    {
-        var x = model.Stream(tokens);                                                  // [B, T, D]
-        return poolFirst ? model.Normed(Mean(x, lengths)) : Mean(model.Normed(x), lengths);
-    }
-
     /// <summary>InfoNCE of two times n features [n, D].</summary>
     public static Tensor PairLoss(Tensor first, Tensor second, float temperature)
     {
@@ -81,14 +71,6 @@ internal sealed class TextObjective : Model
 
         // x / rms x has the length √D.
         static Tensor Unit(Tensor x) => x.RmsNorm(null, 1e-12f) * (1 / MathF.Sqrt(x.Cols));
-    }
-
-    private static Tensor Mean(Tensor x, ReadOnlySpan<int> lengths)
-    {
-        int batch = x.Shape[0], tokens = x.Shape[1];
-        var shares = new float[batch * tokens];
-        for (var row = 0; row < batch; row++) shares.AsSpan(row * tokens, lengths[row]).Fill(1f / lengths[row]);
-        return x.Workspace.From(shares, new Shape(batch, 1, tokens)).MatMul(x).Reshape(batch, x.Cols);
     }
 
     private static int Longest(ReadOnlySpan<int> lengths)

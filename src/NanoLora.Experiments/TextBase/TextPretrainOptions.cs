@@ -76,8 +76,8 @@ public sealed record TextPretrainOptions
     /// <summary>Whether two texts of one intent are a pair too.</summary>
     public bool PairIntents { get; init; }
 
-    /// <summary>Whether the mean over tokens is taken before the last norm.</summary>
-    public bool PoolFirst { get; init; } = true;
+    /// <summary>How the states of a text's tokens become features.</summary>
+    public TextPooling Pooling { get; init; } = TextPooling.MeanThenNorm;
 
     /// <summary>Whether tokens start as word vectors of the same texts, not at random.</summary>
     public bool WordVectors { get; init; } = true;

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using NanoLora.Data;
 using NanoLora.Models;
 using NanoLora.Nn;
@@ -9,9 +10,10 @@ namespace NanoLora.Experiments;
 /// <param name="Model">The model.</param>
 /// <param name="Tokenizer">Makes its ids.</param>
 /// <param name="TokenizerFile">The bytes of the tokenizer's tokenizer.json.</param>
-public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<byte> TokenizerFile) : IDisposable
+/// <param name="Pooling">How a classifier over it makes features of its tokens' states.</param>
+public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<byte> TokenizerFile, TextPooling Pooling) : IDisposable
 {
-    // Others than this library ask these two which token ends a text.
+    // What others than this library need to know of the tokenizer.
     private const string Config = $$"""
         {
           "tokenizer_class": "PreTrainedTokenizerFast",
@@ -24,19 +26,10 @@ public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<b
 
         """;
 
-    private const string Generation = """
-        {
-          "bos_token_id": 0,
-          "eos_token_id": 0,
-          "pad_token_id": 0
-        }
-
-        """;
-
     /// <summary>The longest text that it is made for: rotary positions are as good beyond the rows of the training, up to a point.</summary>
     internal const int Positions = 128;
 
-    /// <summary>Writes config.json, model.safetensors, tokenizer.json, tokenizer_config.json and generation_config.json; the model's files come last.</summary>
+    /// <summary>Writes tokenizer.json, tokenizer_config.json, model.safetensors and config.json.</summary>
     /// <param name="folder">Where to; it is made if need be.</param>
     /// <param name="matrices">The type that matrices have in the file.</param>
     /// <exception cref="CheckpointException">A file cannot be written.</exception>
@@ -45,9 +38,18 @@ public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<b
         Directory.CreateDirectory(folder);
         Write("tokenizer.json", TokenizerFile);
         Write("tokenizer_config.json", Encoding.UTF8.GetBytes(Config));
-        Write("generation_config.json", Encoding.UTF8.GetBytes(Generation));
         using var model = Model.As(matrices);
-        model.Save(folder);
+        TextFile.Write(model, folder, Describe);
+
+        void Describe(Utf8JsonWriter json)
+        {
+            var end = Tokenizer.Id(BpeTrainer.EndToken)!.Value;
+            json.WriteStartObject();
+            foreach (var field in model.ConfigJson().EnumerateObject()) field.WriteTo(json);
+            foreach (var token in (ReadOnlySpan<string>)["bos_token_id", "eos_token_id", "pad_token_id"]) json.WriteNumber(token, end);
+            ClassifierFile.WritePooling(json, Pooling);
+            json.WriteEndObject();
+        }
 
         void Write(string name, ReadOnlyMemory<byte> bytes) => AtomicFile.Write(Path.Combine(folder, name), stream => stream.Write(bytes.Span));
     }
@@ -86,7 +88,7 @@ public static class TextPretraining
             Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
         });
         objective.Train(false);
-        return (new TextBase(model, tokenizer, file), history);
+        return (new TextBase(model, tokenizer, file, options.Pooling), history);
     }
 
     // Tokens start as word vectors, and what the blocks add to them is little at first.

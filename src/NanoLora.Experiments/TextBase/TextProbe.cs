@@ -34,7 +34,7 @@ public static class TextProbe
     {
         ArgumentNullException.ThrowIfNull(text);
         (string Name, IReadOnlyList<ClincTask> Tasks)[] deals = [("domain", ClincTasks.ByDomain(dataFolder)), ("class", ClincTasks.ByClass(dataFolder))];
-        (string Name, TextFeatures Of)[] features = [("bag of words (tf-idf)", BagOfWords(deals[0].Tasks)), ("the base", Of(text.Model, text.Tokenizer))];
+        (string Name, TextFeatures Of)[] features = [("bag of words (tf-idf)", BagOfWords(deals[0].Tasks)), ("the base", Of(TextClassifier.Over(text.Model, text.Pooling), text.Tokenizer))];
         var y = new List<ProbeResult>();
         foreach (var (name, of) in features)
         {
@@ -66,8 +66,8 @@ public static class TextProbe
         return sum / (tasks.Count * draws);
     }
 
-    /// <summary>The features of a language model: the mean over a text's tokens, before or after the last norm. Each text is read once.</summary>
-    internal static TextFeatures Of(LanguageModel model, ITokenizer tokenizer, bool poolFirst = true)
+    /// <summary>The features of a classifier. Each text is read once.</summary>
+    internal static TextFeatures Of(TextClassifier model, ITokenizer tokenizer)
     {
         return new TextFeatures(Read);
 
@@ -82,7 +82,7 @@ public static class TextProbe
                 var width = lengths.Max();
                 var tokens = new int[ids.Length * width];
                 for (var row = 0; row < ids.Length; row++) ids[row].CopyTo(tokens.AsSpan(row * width));
-                y.AddRange(TextObjective.Features(model, w.From(tokens, new Shape(ids.Length, width)), lengths, poolFirst).ToArray());
+                y.AddRange(model.Features(w.From(tokens, new Shape(ids.Length, width)), null, lengths).ToArray());
             }
             return [.. y];
         }
