@@ -6,12 +6,12 @@ namespace NanoLora.Experiments;
 // loss = a · next words + b · intents + c · pairs
 //
 //     next words     cross entropy of the token that follows, as in any language model
-//     intents        cross entropy of a linear on the features z of a query
+//     intents        cross entropy of a linear on the features z of a query, brought to a mean square of 1
 //     pairs          InfoNCE (van den Oord et al. 2018): u_i · w_j / t, products of the first texts' unit vectors with the second ones', are scores of
 //                    "these two belong together"; cross entropy of each i with its own j, and of each j with its own i
 //
-// z is what a classifier over the model sees of a text: the mean over its tokens of what leaves the last block, and the last norm of it. Next words alone, for as long as this can be trained on a
-// processor, leave features that are worse than the word vectors that they start from.
+// z is what a classifier over the model sees of a text: the mean over its tokens of what leaves the last block, and the last norm of it. Next words alone,
+// for as long as this can be trained on a processor, leave features that are worse than the word vectors that they start from.
 
 /// <summary>A language model while it learns to be a base.</summary>
 internal sealed class TextObjective : Model
@@ -45,7 +45,7 @@ internal sealed class TextObjective : Model
         var words = _text.Forward(Rows(ids, 0, o.Rows, o.RowLength)).CrossEntropy(Rows(targets, 0, o.Rows, o.RowLength), smoothing: smoothing);
         var lengths = batch.Lengths.AsSpan(o.Rows);
         var z = _features.Features(Rows(ids, o.Rows, lengths.Length, Longest(lengths)), null, lengths);               // [queries + 2 pairs, D]
-        var intents = _intents.Forward(z.Slice(0, 0, o.Queries)).CrossEntropy(Rows(targets, o.Rows, o.Queries, 1));
+        var intents = _intents.Forward(z.Slice(0, 0, o.Queries).RmsNorm(null)).CrossEntropy(Rows(targets, o.Rows, o.Queries, 1));
         var pairs = PairLoss(z.Slice(0, o.Queries, o.Queries + o.Pairs), z.Slice(0, o.Queries + o.Pairs, z.Rows), o.Temperature);
         o.Losses?.Invoke((words.Item(), intents.Item(), pairs.Item()));
         return scope.Keep(words * o.WordWeight + intents * o.IntentWeight + pairs * o.PairWeight);

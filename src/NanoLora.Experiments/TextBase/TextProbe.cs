@@ -34,7 +34,8 @@ public static class TextProbe
     {
         ArgumentNullException.ThrowIfNull(text);
         (string Name, IReadOnlyList<ClincTask> Tasks)[] deals = [("domain", ClincTasks.ByDomain(dataFolder)), ("class", ClincTasks.ByClass(dataFolder))];
-        (string Name, TextFeatures Of)[] features = [("bag of words (tf-idf)", BagOfWords(deals[0].Tasks)), ("the base", Of(TextClassifier.Over(text.Model, text.Pooling), text.Tokenizer))];
+        var ours = Of(TextClassifier.Over(text.Model, text.Pooling), text.Tokenizer);
+        (string Name, TextFeatures Of)[] features = [("bag of words (tf-idf)", BagOfWords(deals[0].Tasks)), ("the base", ours)];
         var y = new List<ProbeResult>();
         foreach (var (name, of) in features)
         {

@@ -55,6 +55,9 @@ public sealed class ClincTasksTests : IDisposable
     }
 
     [Fact]
-    public void A_missing_folder_is_named() =>
-        Assert.Contains("text-clinc150", Assert.Throws<DirectoryNotFoundException>(() => ClincTasks.ByClass(Path.Combine(_texts.Folder, "text-sms-spam"))).Message);
+    public void A_missing_folder_is_named()
+    {
+        var error = Assert.Throws<DirectoryNotFoundException>(() => ClincTasks.ByClass(Path.Combine(_texts.Folder, "text-sms-spam")));
+        Assert.Contains("text-clinc150", error.Message);
+    }
 }

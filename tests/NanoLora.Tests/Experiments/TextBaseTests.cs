@@ -9,7 +9,8 @@ public sealed class TextBaseTests : EngineTest
 {
     private static readonly TextPretrainOptions Small = new()
     {
-        Steps = 6, Warmup = 1, Vocabulary = 300, Width = 16, Layers = 1, Heads = 2, Intermediate = 24, Rows = 3, RowLength = 8, Queries = 4, Pairs = 4, TextLength = 10,
+        Steps = 6, Warmup = 1, Vocabulary = 300, Width = 16, Layers = 1, Heads = 2, Intermediate = 24,
+        Rows = 3, RowLength = 8, Queries = 4, Pairs = 4, TextLength = 10,
     };
 
     private readonly MadeUpTexts _texts = new();
