@@ -32,7 +32,7 @@ internal static class PretrainTexts
         if (history.State is { } now) return training.Interrupted(now, options.Steps);
 
         made.Save(folder, Matrices);
-        var parameters = made.Model.Parameters().DistinctBy(static p => p.Value).Sum(static p => (long)p.Value.Value.Count);
+        var parameters = made.Model.Parameters().Sum(static p => (long)p.Value.Value.Count);
         var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
         var measured = Measured(TextProbe.Compare(made, dataFolder, backend));
         var making = new Card.Making(Facts(options, made), session.Recipe(), measured);
@@ -49,7 +49,7 @@ internal static class PretrainTexts
     [
         .. Chosen(options),
         new("tokens", $"{made.Tokenizer.VocabularySize:N0}, a byte-level BPE of the same texts in lower case"),
-        new("start", "the tokens' vectors are a truncated SVD of their positive pointwise mutual information in the same texts"),
+        new("start", "the tokens' vectors are a truncated SVD of their positive pointwise mutual information in the same texts, frequent ones shorter"),
         new("batch", $"{options.Rows} rows of {options.RowLength} tokens, {options.Queries} queries with one of the intents, {options.Pairs} pairs of texts"),
         new("loss", FormattableString.Invariant(
             $"{options.WordWeight} · next words + {options.IntentWeight} · intents + {options.PairWeight} · InfoNCE of the pairs at {options.Temperature}")),

@@ -32,6 +32,9 @@ internal sealed class TextObjective : Model
         _intents = Part("intents", new Linear(weight, bias));
     }
 
+    /// <summary>Lets the linear of the intents go; the model is its caller's.</summary>
+    public override void Dispose() => _intents.Dispose();
+
     /// <inheritdoc/>
     public override Tensor Forward(Tensor inputs) => _text.Forward(inputs);
 

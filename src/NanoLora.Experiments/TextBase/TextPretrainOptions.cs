@@ -23,7 +23,7 @@ public sealed record TextPretrainOptions
     public ulong Seed { get; init; } = 1;
 
     /// <summary>The number of tokens.</summary>
-    public int Vocabulary { get; init; } = 4000;
+    public int Vocabulary { get; init; } = 3500;
 
     /// <summary>The width of a token.</summary>
     public int Width { get; init; } = 192;
@@ -82,14 +82,8 @@ public sealed record TextPretrainOptions
     /// <summary>Whether tokens start as word vectors of the same texts, not at random.</summary>
     public bool WordVectors { get; init; } = true;
 
-    /// <summary>The root of the mean square of what tokens start with.</summary>
-    public float EmbeddingScale { get; init; } = 1;
-
-    /// <summary>What the last norm starts with: it brings logits, products with the tokens, down to where they can be learned from.</summary>
-    public float LastNorm { get; init; } = 0.0722f;
-
     /// <summary>What the linears that add to the stream of a token start with, as a share of the usual: word vectors must not drown in them.</summary>
-    public float BranchScale { get; init; } = 0.2f;
+    public float BranchScale { get; init; } = 0.1f;
 
     /// <summary>Told after every step.</summary>
     public Action<FitProgress>? Progress { get; init; }

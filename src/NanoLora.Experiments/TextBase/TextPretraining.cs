@@ -79,59 +79,59 @@ public static class TextPretraining
         var tokenizer = TokenizerJson.Read(JsonTree.Parse(Source, file));
         var data = new TextMixture(texts, tokenizer, options);
         var model = Start(data, tokenizer.VocabularySize, options, backend);
-        var objective = new TextObjective(model, data.Intents.Count, options);
-        objective.Train();
-        var history = Trainer.Fit(objective, data, new FitOptions
+        try
         {
-            Steps = options.Steps, BatchSize = options.Rows, BaseRate = options.Rate, WeightDecay = options.WeightDecay, Beta2 = 0.98, Warmup = options.Warmup,
-            Seed = options.Seed, Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
-            Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
-        });
-        objective.Train(false);
-        return (new TextBase(model, tokenizer, file, options.Pooling), history);
+            using var objective = new TextObjective(model, data.Intents.Count, options);
+            objective.Train();
+            var history = Trainer.Fit(objective, data, new FitOptions
+            {
+                Steps = options.Steps, BatchSize = options.Rows, BaseRate = options.Rate, WeightDecay = options.WeightDecay, Beta2 = 0.98,
+                Warmup = options.Warmup, Seed = options.Seed, Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+                Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
+            });
+            objective.Train(false);
+            return (new TextBase(model, tokenizer, file, options.Pooling), history);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
     }
 
-    // Tokens start as word vectors, and what the blocks add to them is little at first.
+    // Tokens start as word vectors, the rarest with a mean square of 1, and what the blocks add to them is little at first. The head over tokens is not tied
+    // to them: it would pull up the frequent ones, which are to count for little in a text's features.
     private static Llama Start(TextMixture data, int vocabulary, TextPretrainOptions options, Backend backend)
     {
         var model = Llama.Create(new LlamaConfig
         {
             Vocabulary = vocabulary, HiddenSize = options.Width, Layers = options.Layers, Heads = options.Heads, IntermediateSize = options.Intermediate,
-            MaxPositions = TextBase.Positions, TiedHead = true,
+            MaxPositions = TextBase.Positions,
         }, backend, options.Seed);
-        var parameters = model.Parameters().DistinctBy(static p => p.Value).ToDictionary();
-        var tokens = parameters["embed.weight"];
-        var vectors = options.WordVectors ? WordVectors.Of(data.Documents, vocabulary, options.Width, options.Seed) : tokens.Value.ToArray();
-        Scale(vectors, options.Width, options.EmbeddingScale, new Philox(options.Seed, Philox.StreamOf("tokens that do not occur")));
-        backend.Upload<float>(vectors, tokens.Value);
+        var parameters = model.Parameters().ToDictionary();
+        if (options.WordVectors)
+        {
+            var vectors = WordVectors.Of(data.Documents, vocabulary, options.Width, options.Seed);
+            FillGaps(vectors, options.Width, new Philox(options.Seed, Philox.StreamOf("tokens that do not occur")));
+            var scale = MathF.Sqrt(options.Width);
+            backend.Upload<float>(Array.ConvertAll(vectors, x => scale * x), parameters["embed.weight"].Value);
+        }
         foreach (var (path, parameter) in parameters)
         {
             if (!path.EndsWith("attn.o.weight", StringComparison.Ordinal) && !path.EndsWith("mlp.down.weight", StringComparison.Ordinal)) continue;
             backend.Upload<float>(Array.ConvertAll(parameter.Value.ToArray(), v => options.BranchScale * v), parameter.Value);
         }
-        var norm = new float[options.Width];
-        Array.Fill(norm, options.LastNorm);
-        backend.Upload<float>(norm, parameters["norm.weight"].Value);
         return model;
     }
 
-    // Brings the root mean square to a scale; rows of zeros get a tenth of it at random, as tokens that are never trained must be something.
-    private static void Scale(Span<float> vectors, int width, float scale, Philox random)
+    // Tokens that do not occur, such as some bytes, must be something too: random, and small.
+    private static void FillGaps(Span<float> vectors, int width, Philox random)
     {
-        var (sum, rows) = (0.0, 0);
-        for (var at = 0; at < vectors.Length; at += width)
-        {
-            var square = 0.0;
-            foreach (var x in vectors.Slice(at, width)) square += (double)x * x;
-            if (square == 0) continue;
-            (sum, rows) = (sum + square / width, rows + 1);
-        }
-        var factor = (float)(scale / Math.Sqrt(sum / Math.Max(1, rows)));
         for (var at = 0; at < vectors.Length; at += width)
         {
             var row = vectors.Slice(at, width);
-            if (row.IndexOfAnyExcept(0f) >= 0) foreach (ref var x in row) x *= factor;
-            else for (var i = 0; i < width; i++) row[i] = 0.1f * scale * random.Normal((ulong)(at + i));
+            if (row.IndexOfAnyExcept(0f) >= 0) continue;
+            for (var i = 0; i < width; i++) row[i] = 0.1f / MathF.Sqrt(width) * random.Normal((ulong)(at + i));
         }
     }
 }

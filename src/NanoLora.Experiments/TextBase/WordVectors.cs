@@ -4,12 +4,14 @@ namespace NanoLora.Experiments;
 
 // Tokens that stand in the same company mean something alike. With n_ij how often j stands near i, each time divided by the distance, and n_i = Σ_j n_ij:
 //
-//     M_ij = max(0, ln (n_ij / Σ n) - ln p_i - ln p_j),     p_i = n_i^a / Σ n^a,   a < 1 so that rare tokens are not all company and no meaning
-//     M ≈ U diag(λ) Uᵀ,   the D largest |λ|;                the vector of i is row i of U diag(|λ|)^½
+//     M_ij = max(0, ln (n_ij / Σ n) - ln p_i - ln p_j),     p_i = n_i^¾ / Σ n^¾, so that rare tokens are not all company and no meaning
+//     M ≈ U diag(λ) Uᵀ,   the D largest |λ|
+//     the vector of i = w_i u_i / ‖u_i‖,     u_i row i of U,     w_i = a / (a + f_i),     f_i the share of i among all tokens
 //
-// M is positive pointwise mutual information (Levy, Goldberg, Dagan 2015), and symmetric, as both sides are smoothed. The U are found by subspace iteration
-// (Halko, Martinsson, Tropp 2011): Q ← orthonormal basis of M Q, a few times, with more columns than are asked for; then the small Qᵀ M Q is decomposed.
-// All of it is in double precision and in a fixed order, without SIMD: the same texts give the same bits on any machine.
+// M is positive pointwise mutual information (Levy, Goldberg, Dagan 2015), and symmetric, as both sides are smoothed; w is the smooth inverse frequency of
+// Arora, Liang, Ma 2017: in a mean over a text's tokens, "the" must not count as much as "passport". The U are found by subspace iteration (Halko,
+// Martinsson, Tropp 2011): Q ← orthonormal basis of M Q, a few times, with more columns than are asked for; then the small Qᵀ M Q is decomposed. All of it
+// is in double precision and in a fixed order, without SIMD: the same texts give the same bits on any machine.
 
 /// <summary>Vectors of tokens from what stands near them.</summary>
 internal static class WordVectors
@@ -19,10 +21,12 @@ internal static class WordVectors
     /// <summary>How far apart two tokens are near each other.</summary>
     public const int Window = 5;
 
-    /// <summary>The exponent a of the frequencies.</summary>
-    public const double Smoothing = 0.75;
+    /// <summary>The share of tokens at which one counts half.</summary>
+    public const double Frequent = 1e-3;
 
-    /// <summary>Vectors of all tokens, [vocabulary, width] row by row, 0 for tokens that do not occur.</summary>
+    private const double Smoothing = 0.75;
+
+    /// <summary>Vectors of all tokens, [vocabulary, width] row by row, of length w; 0 for tokens that do not occur.</summary>
     /// <param name="rows">Texts as token ids; nothing is near across two of them.</param>
     /// <param name="vocabulary">The number of tokens.</param>
     /// <param name="width">The size of a vector, D.</param>
@@ -35,11 +39,30 @@ internal static class WordVectors
             throw new ArgumentException($"WordVectors: vectors of {width} for {vocabulary} tokens; "
                 + $"there are {MostTokens} tokens at most, and no more numbers than tokens.");
         }
-        return Vectors(SparseMatrix.Of(Information(rows, vocabulary), vocabulary), width, seed);
+        List<int[]> all = [.. rows];
+        var y = Vectors(SparseMatrix.Of(Information(all, vocabulary), vocabulary), width, seed);
+        var weights = Weights(all, vocabulary);
+        for (var i = 0; i < vocabulary; i++)
+        {
+            var (row, square) = (y.AsSpan(i * width, width), 0.0);
+            foreach (var x in row) square += (double)x * x;
+            if (square > 0) foreach (ref var x in row) x = (float)(x * weights[i] / Math.Sqrt(square));
+        }
+        return y;
     }
 
-    // M, [vocabulary, vocabulary]
-    private static float[] Information(IEnumerable<int[]> rows, int vocabulary)
+    // w of each token
+    private static double[] Weights(List<int[]> rows, int vocabulary)
+    {
+        var y = new double[vocabulary];
+        foreach (var row in rows) foreach (var i in row) y[i]++;
+        var total = rows.Sum(static row => (double)row.Length);
+        for (var i = 0; i < vocabulary; i++) y[i] = Frequent / (Frequent + y[i] / total);
+        return y;
+    }
+
+    /// <summary>M, [vocabulary, vocabulary].</summary>
+    internal static float[] Information(IEnumerable<int[]> rows, int vocabulary)
     {
         var near = new float[vocabulary * vocabulary];
         foreach (var row in rows)
@@ -71,6 +94,7 @@ internal static class WordVectors
         return near;
     }
 
+    // U, [vocabulary, width]
     private static float[] Vectors(SparseMatrix m, int width, ulong seed)
     {
         var (size, columns) = (m.Size, Math.Min(m.Size, width + Spare));
@@ -94,21 +118,22 @@ internal static class WordVectors
         var y = new float[size * width];
         for (var d = 0; d < width; d++)
         {
-            var (u, root) = (new double[size], Math.Sqrt(svd.Values[d]));
-            for (var c = 0; c < columns; c++) AddScaled(svd.Left[d * columns + c] * root, q[c], u);
+            var u = new double[size];
+            for (var c = 0; c < columns; c++) AddScaled(svd.Left[d * columns + c], q[c], u);
             for (var i = 0; i < size; i++) y[i * width + d] = (float)u[i];
         }
         return y;
     }
 
-    // Gram-Schmidt, each column twice against those before it: once is not enough where they are nearly parallel.
+    // Gram-Schmidt, each column twice against those before it: once is not enough where they are nearly parallel. One of which only rounding is left is 0.
     private static void Orthonormalise(double[][] q)
     {
         for (var c = 0; c < q.Length; c++)
         {
+            var nothing = 1e-10 * Math.Sqrt(Dot(q[c], q[c]));
             for (var pass = 0; pass < 2; pass++) for (var before = 0; before < c; before++) AddScaled(-Dot(q[before], q[c]), q[before], q[c]);
             var norm = Math.Sqrt(Dot(q[c], q[c]));
-            for (var i = 0; i < q[c].Length; i++) q[c][i] = norm > 0 ? q[c][i] / norm : 0;
+            for (var i = 0; i < q[c].Length; i++) q[c][i] = norm > nothing ? q[c][i] / norm : 0;
         }
     }
 

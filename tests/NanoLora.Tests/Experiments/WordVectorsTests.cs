@@ -9,29 +9,37 @@ public class WordVectorsTests
     {
         // Tokens 0 and 1 stand between 2 and 3, tokens 4 and 5 between 6 and 7.
         int[][] rows = [.. Enumerable.Range(0, 40).Select(i => i % 2 == 0 ? new[] { 2, i / 2 % 2, 3 } : [6, 4 + i / 2 % 2, 7])];
-        var y = WordVectors.Of(rows, 9, 2, 1);
-        Assert.True(Cosine(y, 0, 1, 2) > 0.999);
-        Assert.True(Cosine(y, 4, 5, 2) > 0.999);
-        Assert.True(Math.Abs(Cosine(y, 0, 4, 2)) < 1e-3);
-        Assert.Equal([0f, 0f], y[16..]);                                                // token 8 does not occur
+        var y = WordVectors.Of(rows, 9, 4, 1);
+        Assert.True(Cosine(y, 0, 1, 4) > 0.999);
+        Assert.True(Cosine(y, 4, 5, 4) > 0.999);
+        Assert.True(Math.Abs(Cosine(y, 0, 4, 4)) < 1e-3);
+        Assert.Equal([0f, 0f, 0f, 0f], y[32..]);                                        // token 8 does not occur
     }
 
     [Fact]
-    public void All_vectors_together_are_the_information_again()
+    public void Frequent_tokens_have_short_vectors()
     {
-        // Ten neighbours, 0 0 once and 0 1 twice: n = [[2, 2], [2, 0]] counted from both sides. p = n_i^¾ / Σ n_i^¾.
-        var y = WordVectors.Of([[0, 0], [0, 1], [0, 1]], 2, 2, 3);
-        double[] n = [4, 2];
-        var p = Array.ConvertAll(n, static x => Math.Pow(x, 0.75));
-        double First(int i, int j, double times) => Math.Max(0, Math.Log(times / 6) - Math.Log(p[i] / p.Sum()) - Math.Log(p[j] / p.Sum()));
-        // U |Λ| Uᵀ of a symmetric matrix is its absolute value √(M²).
-        double a = First(0, 0, 2), b = First(0, 1, 2);
-        double aa = a * a + b * b, ab = a * b, bb = b * b;
-        var root = Math.Sqrt(aa * bb - ab * ab);                                        // √ of a 2 x 2 matrix: (X + √det I) / √(tr + 2 √det)
-        var scale = 1 / Math.Sqrt(aa + bb + 2 * root);
-        Assert.Equal((aa + root) * scale, y[0] * y[0] + y[1] * y[1], 1e-5);
-        Assert.Equal(ab * scale, y[0] * y[2] + y[1] * y[3], 1e-5);
-        Assert.Equal((bb + root) * scale, y[2] * y[2] + y[3] * y[3], 1e-5);
+        int[][] rows = [.. Enumerable.Range(0, 100).Select(i => new[] { 0, 1 + i % 4, 0 })];
+        var y = WordVectors.Of(rows, 5, 3, 1);
+        Assert.Equal(1e-3 / (1e-3 + 200.0 / 300), Math.Sqrt(Dot(y, 0, 0, 3)), 1e-6);
+        Assert.Equal(1e-3 / (1e-3 + 25.0 / 300), Math.Sqrt(Dot(y, 1, 1, 3)), 1e-6);
+    }
+
+    [Fact]
+    public void Information_is_that_of_its_formula()
+    {
+        // 0 2 1: 0 near 2 and 2 near 1 once, 0 near 1 half; 0 0: once, counted from both sides.
+        var m = WordVectors.Information([[0, 2, 1], [0, 0]], 3);
+        double[,] n = { { 2, 0.5, 1 }, { 0.5, 0, 1 }, { 1, 1, 0 } };
+        double[] p = [Math.Pow(3.5, 0.75), Math.Pow(1.5, 0.75), Math.Pow(2, 0.75)];
+        for (var i = 0; i < 3; i++)
+        {
+            for (var j = 0; j < 3; j++)
+            {
+                var expected = n[i, j] == 0 ? 0 : Math.Max(0, Math.Log(n[i, j] / 7) - Math.Log(p[i] / p.Sum()) - Math.Log(p[j] / p.Sum()));
+                Assert.Equal(expected, m[3 * i + j], 1e-5);
+            }
+        }
     }
 
     [Fact]
@@ -41,7 +49,7 @@ public class WordVectorsTests
         int[][] rows = [.. Enumerable.Range(0, 200).Select(r => Enumerable.Range(0, 8).Select(i => random.Below((ulong)(8 * r + i), 12 + r % 12)).ToArray())];
         var (once, again, other) = (WordVectors.Of(rows, 24, 8, 1), WordVectors.Of(rows, 24, 8, 1), WordVectors.Of(rows, 24, 8, 2));
         Assert.Equal(once, again);
-        for (var i = 0; i < 24; i++) Assert.Equal(Dot(once, 0, i, 8), Dot(other, 0, i, 8), 1e-3);
+        for (var i = 0; i < 24; i++) Assert.Equal(Cosine(once, 0, i, 8), Cosine(other, 0, i, 8), 1e-3);
     }
 
     [Fact]
