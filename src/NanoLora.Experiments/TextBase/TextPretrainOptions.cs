@@ -11,7 +11,7 @@ public sealed record TextPretrainOptions
     public int Steps { get; init; } = 1650;
 
     /// <summary>AdamW's rate.</summary>
-    public double Rate { get; init; } = 1.5e-3;
+    public double Rate { get; init; } = 5e-4;
 
     /// <summary>Weight decay of matrices.</summary>
     public double WeightDecay { get; init; } = 0.01;
@@ -53,7 +53,7 @@ public sealed record TextPretrainOptions
     public int TextLength { get; init; } = 32;
 
     /// <summary>How much the loss of next words counts.</summary>
-    public float WordWeight { get; init; } = 1;
+    public float WordWeight { get; init; } = 0.2f;
 
     /// <summary>How much the loss of intents counts.</summary>
     public float IntentWeight { get; init; } = 0.5f;
@@ -81,6 +81,9 @@ public sealed record TextPretrainOptions
 
     /// <summary>Whether tokens start as word vectors of the same texts, not at random.</summary>
     public bool WordVectors { get; init; } = true;
+
+    /// <summary>Whether the tokens' vectors train.</summary>
+    public bool TrainTokens { get; init; }
 
     /// <summary>What the linears that add to the stream of a token start with, as a share of the usual: word vectors must not drown in them.</summary>
     public float BranchScale { get; init; } = 0.1f;

@@ -83,6 +83,7 @@ public static class TextPretraining
         {
             using var objective = new TextObjective(model, data.Intents.Count, options);
             objective.Train();
+            model.Parameters().First(static p => p.Key == "embed.weight").Value.Trains = options.TrainTokens;
             var history = Trainer.Fit(objective, data, new FitOptions
             {
                 Steps = options.Steps, BatchSize = options.Rows, BaseRate = options.Rate, WeightDecay = options.WeightDecay, Beta2 = 0.98,

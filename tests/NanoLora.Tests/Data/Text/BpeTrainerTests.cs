@@ -13,8 +13,8 @@ public class BpeTrainerTests
     [Fact]
     public void The_most_frequent_pairs_become_tokens()
     {
-        // "es" and "st" occur nine times, and e is the older token; then "est" nine times; then "Ġl", "lo" and "ow" seven times, of which the space is the oldest,
-        // and of "Ġlo" and "ow" the o.
+        // "es" and "st" occur nine times, and e is the older token; then "est" nine times; then "Ġl", "lo" and "ow" seven times, of which the space is the
+        // oldest, and of "Ġlo" and "ow" the o.
         Assert.Equal(["e s", "es t", "Ġ l", "o w"], Merges(BpeTrainer.Train(Example, 261)));
     }
 
