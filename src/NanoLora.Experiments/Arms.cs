@@ -45,8 +45,9 @@ public static class Arms
         Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
         var (support, test) = (kit.Base.Read(draw.Support), kit.Base.Read(draw.Test));
-        if (arm.Method == kit.Base.RawProbe)
+        if (arm.IsRaw)
         {
+            if (arm.Method != kit.Base.RawProbe) throw new ArgumentException($"Arms: {arm.Name} is not for {kit.Base.Noun}s, which {kit.Base.Name} reads.");
             var raw = kit.Base.Raw(draw);
             return HeadAlone(raw.Support, raw.Test);
         }

@@ -54,7 +54,7 @@ public abstract class StudyBase(string folder)
 
     /// <summary>The base in a folder.</summary>
     /// <exception cref="CheckpointException">It is no model that can be read.</exception>
-    public static StudyBase Of(string folder) => ImageStudyBase.Of(folder);
+    public static StudyBase Of(string folder) => TextStudyBase.Reads(folder) ? TextStudyBase.Of(folder) : ImageStudyBase.Of(folder);
 
     internal static IEnumerable<string> Weights(string folder) => Directory.GetFiles(folder, "*.safetensors").Order(StringComparer.Ordinal);
 }

@@ -9,7 +9,7 @@ public abstract class LabelledSet
     /// <param name="classes">The names of the classes.</param>
     /// <param name="groups">[count]: who made the sample; none if unknown.</param>
     /// <exception cref="ArgumentException">The lengths disagree, or a label has no class.</exception>
-    protected LabelledSet(string name, int[] labels, string[] classes, int[]? groups)
+    private protected LabelledSet(string name, int[] labels, string[] classes, int[]? groups)
     {
         if (groups is not null && groups.Length != labels.Length) throw new ArgumentException($"{name}: {labels.Length} labels, but {groups.Length} groups.");
         for (var i = 0; i < labels.Length; i++)
@@ -59,7 +59,7 @@ public abstract class LabelledSet
     }
 
     /// <summary>The indices that pass, in their order.</summary>
-    protected int[] Indices(Func<int, bool> keep)
+    private protected int[] Indices(Func<int, bool> keep)
     {
         var kept = new List<int>();
         for (var i = 0; i < Count; i++) if (keep(i)) kept.Add(i);
@@ -67,7 +67,7 @@ public abstract class LabelledSet
     }
 
     /// <summary>Labels and groups of the chosen samples.</summary>
-    protected (int[] Labels, int[]? Groups) Chosen(ReadOnlySpan<int> indices)
+    private protected (int[] Labels, int[]? Groups) Chosen(ReadOnlySpan<int> indices)
     {
         var (labels, groups) = (new int[indices.Length], Groups is null ? null : new int[indices.Length]);
         for (var i = 0; i < indices.Length; i++)
@@ -83,7 +83,7 @@ public abstract class LabelledSet
     /// has them.
     /// </summary>
     /// <exception cref="ArgumentException">No set at all.</exception>
-    protected static (int[] Labels, string[] Classes, int[]? Groups) Joined(string name, ReadOnlySpan<LabelledSet> sets)
+    private protected static (int[] Labels, string[] Classes, int[]? Groups) Joined(string name, ReadOnlySpan<LabelledSet> sets)
     {
         if (sets.IsEmpty) throw new ArgumentException($"{name}: nothing to concatenate.");
         var (count, grouped) = (0, true);
@@ -111,7 +111,7 @@ public abstract class LabelledSet
     }
 
     /// <summary>What the sets say of themselves, each text once.</summary>
-    protected static string Joined(ReadOnlySpan<LabelledSet> sets, Func<LabelledSet, string> text)
+    private protected static string Joined(ReadOnlySpan<LabelledSet> sets, Func<LabelledSet, string> text)
     {
         var parts = new List<string>();
         foreach (var set in sets)

@@ -18,7 +18,7 @@ public abstract record LabelledTask
 {
     /// <summary>Checks that both sets fit together.</summary>
     /// <exception cref="ArgumentException">The sets differ in classes, or only one of them has groups.</exception>
-    protected LabelledTask(string name, LabelledSet train, LabelledSet test, Pool pool)
+    private protected LabelledTask(string name, LabelledSet train, LabelledSet test, Pool pool)
     {
         if (!train.Classes.AsSpan().SequenceEqual(test.Classes)) throw new ArgumentException($"{name}: training and test set have different classes.");
         if (train.Groups is null != test.Groups is null)

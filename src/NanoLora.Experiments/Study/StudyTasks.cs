@@ -9,7 +9,7 @@ namespace NanoLora.Experiments;
 /// <param name="Compared">How many samples the base has seen, if the plan says.</param>
 public sealed record StudyTasks(StudyBase Base, IReadOnlyList<LabelledTask> Tasks, int LeftOut, int Compared)
 {
-    // As of a folder of pictures that does not say.
+    // As of a folder or file that does not say.
     private const double ASixth = 1.0 / 6;
 
     /// <summary>Reads and checks the tasks of a plan.</summary>
@@ -21,6 +21,10 @@ public sealed record StudyTasks(StudyBase Base, IReadOnlyList<LabelledTask> Task
     /// <exception cref="InvalidDataException">A file is malformed, or two pools share a sample: both are named.</exception>
     public static StudyTasks Load(StudyPlan plan, StudyBase base_, string? data, UserTaskOptions? options = null)
     {
+        if (plan.Arms.FirstOrDefault(a => a.IsRaw && a.Method != base_.RawProbe) is { } arm)
+            throw new InvalidDataException($"{plan.Source}: arms: \"{arm.Name}\" is not for {base_.Noun}s, which the base reads; take it out.");
+        if (plan.Tasks.FirstOrDefault(t => (base_.Noun == "text" ? t.Images : t.Texts) is not null) is { } other)
+            throw new InvalidDataException($"{plan.Source}: tasks: \"{other.Name}\" is not of {base_.Noun}s, which the base reads.");
         var sources = new Lazy<TaskSource>(() => data is not null ? base_.Sources(data)
             : throw new InvalidDataException($"{plan.Source}: data: tasks that are only named are read from a folder of raw {base_.Noun} sets; "
                 + "name it here or with --data."));
@@ -54,7 +58,7 @@ public sealed record StudyTasks(StudyBase Base, IReadOnlyList<LabelledTask> Task
 
         LabelledTask Read(TaskSpec spec)
         {
-            if (spec.Images is not null) return base_.Read(spec, plan.Resolve, (options ?? new()) with { TestShare = spec.TestShare ?? ASixth });
+            if (spec.Path is not null) return base_.Read(spec, plan.Resolve, (options ?? new()) with { TestShare = spec.TestShare ?? ASixth });
             if (sources.Value.Names.Contains(spec.Name)) return base_.Fit(sources.Value.Read(spec.Name));
             var known = string.Join(", ", sources.Value.Names);
             throw new InvalidDataException($"{plan.Source}: tasks: \"{spec.Name}\" is not a task of {data}; known are {known}. "
