@@ -7,7 +7,9 @@ internal sealed record TextStudyData(IReadOnlyList<LabelledTextTask> Pretraining
 {
     private const string Tasks = "clinc150-class/";
 
-    /// <summary>Reads all sources: CLINC150 dealt by class, of which the first task is held out. A text of it that the others have too is left out of it.</summary>
+    /// <summary>
+    /// Reads all sources: CLINC150 dealt by class, of which the first task is held out. What it shares with any other is left out of it.
+    /// </summary>
     /// <exception cref="CommandException">There is no such folder, or no CLINC150 in it.</exception>
     public static TextStudyData Load(string dataFolder)
     {
@@ -25,7 +27,11 @@ internal sealed record TextStudyData(IReadOnlyList<LabelledTextTask> Pretraining
     // All sentences of a set, and its documents whole.
     private static LabelledTextTask Seen(FreeText set)
     {
-        string[] texts = [.. set.Documents.SelectMany(static d => d.Count > 1 ? d.Append(string.Join(' ', d)) : d), .. set.Paraphrases.SelectMany(static p => p)];
+        string[] texts =
+        [
+            .. set.Documents.SelectMany(static d => d), .. set.Documents.Where(static d => d.Count > 1).Select(static d => string.Join(' ', d)),
+            .. set.Paraphrases.SelectMany(static p => p),
+        ];
         var all = new TextSet(set.Name, texts, new int[texts.Length], ["text"]) { Licence = set.Licence, Source = set.Source };
         return new(set.Name, all, all.Subset([]), Pool.Pretraining);
     }

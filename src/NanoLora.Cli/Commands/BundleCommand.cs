@@ -13,7 +13,7 @@ internal static class BundleCommand
         var text = Inputs.Switch("--text", "For texts: text-tasks/NAME.safetensors and text-pools.safetensors.");
         var command = new ToolCommand("bundle", "Writes the held-out task and the list of samples seen before.", """
             That is what the demo needs beside base and modules: tasks/NAME.safetensors, the held-out task, and pools.safetensors, hashes of every image that
-            pretraining and upstream tasks have, and the same for texts. Together with pretrain and train --all-upstream this makes the folder of bundled models.
+            pretraining and upstream tasks have; the same for texts. Together with pretrain and train --all-upstream this makes the folder of bundled models.
             """, "nanolora pretrain --data data --out models/nano-vit",
             "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules",
             "nanolora bundle --data data --out models", "nanolora bundle --text --data data --out models")
