@@ -76,7 +76,7 @@ public sealed class TextSourcesTests : IDisposable
         Write("text-sentence-classification/TREC.test.all", "5 How many ?\n");
         var task = Read("sentences/questions");
         Assert.Equal(["What is a café ?", "Where is it ?"], task.Train.Texts);
-        Assert.Equal(["description", "place", "number"], new[] { task.Train.Labels[0], task.Train.Labels[1], task.Test.Labels[0] }.Select(l => task.Classes[l]));
+        Assert.Equal(["description", "place", "number"], task.Train.Labels.Concat(task.Test.Labels).Select(l => task.Classes[l]));
         Write("text-sentence-classification/TREC.test.all", "12345\n");
         Assert.Contains("TREC.test.all: line 1: a number, a space and a text", Message("sentences/questions"));
         Assert.Contains("rt-polarity.all: there is no such file", Message("sentences/movie-reviews"));
