@@ -70,7 +70,7 @@ public sealed class TextGenerator
     public TextGeneration Start(string prompt, GenerationOptions? options = null, Workspace? workspace = null) =>
         Start(Encode(prompt), options, null, workspace);
 
-    /// <summary>As <see cref="Start(string, GenerationOptions?, Workspace?)"/>, of tokens, with what was read before of a text that begins alike.</summary>
+    /// <summary>As <see cref="Start(string, GenerationOptions, Workspace)"/>, of tokens, with what was read before of a text that begins alike.</summary>
     /// <param name="prompt">The text so far, one token at least.</param>
     /// <param name="options">How it is continued; null for the likeliest tokens.</param>
     /// <param name="cache">What the model has read before, which grows by this text; null for nothing.</param>
@@ -91,7 +91,7 @@ public sealed class TextGenerator
     /// <param name="prompt">The text so far; to a T5, the text to read.</param>
     /// <param name="options">How it is continued; null for the likeliest tokens.</param>
     /// <param name="cancellation">Ends it between two tokens.</param>
-    /// <exception cref="ArgumentException">As for <see cref="Start(string, GenerationOptions?, Workspace?)"/>.</exception>
+    /// <exception cref="ArgumentException">As for <see cref="Start(string, GenerationOptions, Workspace)"/>.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public async IAsyncEnumerable<string> StreamAsync(string prompt, GenerationOptions? options = null,
         [EnumeratorCancellation] CancellationToken cancellation = default)
@@ -105,7 +105,7 @@ public sealed class TextGenerator
     /// <param name="options">How it is continued; null for the likeliest tokens.</param>
     /// <param name="workspace">Where it works; null for one of its own.</param>
     /// <param name="cancellation">Ends it between two tokens.</param>
-    /// <exception cref="ArgumentException">As for <see cref="Start(string, GenerationOptions?, Workspace?)"/>.</exception>
+    /// <exception cref="ArgumentException">As for <see cref="Start(string, GenerationOptions, Workspace)"/>.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public GeneratedText Generate(string prompt, GenerationOptions? options = null, Workspace? workspace = null, CancellationToken cancellation = default)
     {
@@ -121,7 +121,7 @@ public sealed class TextGenerator
     /// <param name="options">How they are continued; null for the likeliest tokens. The context counts from the longest prompt.</param>
     /// <param name="workspace">Where it works; null for one of its own.</param>
     /// <param name="cancellation">Ends it between two tokens.</param>
-    /// <exception cref="ArgumentException">As for <see cref="Start(string, GenerationOptions?, Workspace?)"/>; or no prompts.</exception>
+    /// <exception cref="ArgumentException">As for <see cref="Start(string, GenerationOptions, Workspace)"/>; or no prompts.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public IReadOnlyList<GeneratedText> Generate(IReadOnlyList<string> prompts, GenerationOptions? options = null, Workspace? workspace = null,
         CancellationToken cancellation = default)

@@ -63,7 +63,7 @@ public sealed partial class GpuBackend
         Float4x4 o = default, w = default;
         Float4 mean = default;
         int first = s.FirstKey(time), last = s.LastKey(time, rows);
-        // All barriers are in loops and none in a branch: not every driver of OpenCL takes one there, though all threads go the same way.
+        // Two loops and not one with a branch, and as many turns for every thread, also one that has no rows: see README.md for what PoCL made of the other.
         for (var key = first; key < last; key += keys)
         {
             Float4x4 p = default, ds = default;

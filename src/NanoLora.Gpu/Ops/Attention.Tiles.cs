@@ -20,7 +20,8 @@ public sealed partial class GpuBackend
             Group.Barrier();
             var fours = size - cols < T.SlabCols ? (size - cols + 3) / 4 : T.SlabCols / 4;
             int fromA = ty * pitchA + cols / 4, fromX = tx * pitch;
-            for (var i = 0; i < fours; i++) s.AddProductTransposed(Float4x4.From(a, fromA + i, down * pitchA), Float4x4.From(slab, fromX + i, T.Across * pitch));
+            for (var i = 0; i < fours; i++)
+                s.AddProductTransposed(Float4x4.From(a, fromA + i, down * pitchA), Float4x4.From(slab, fromX + i, T.Across * pitch));
         }
     }
 

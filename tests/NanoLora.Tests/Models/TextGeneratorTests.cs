@@ -109,13 +109,13 @@ public sealed class TextGeneratorTests : IDisposable
         Refused("there are no prompts", () => _generator.Generate(Array.Empty<string>()));
         Refused("prompt 0 is empty", () => _generator.Start(Array.Empty<int>()));
         using var other = T5.Load(ModelGoldenTests.Folder("t5"), _backend);
-        Refused($"has {other.Vocabulary} tokens and the tokenizer 512", () => new TextGenerator(other, _generator.Tokenizer));
-        Refused("has 512 tokens and the tokenizer 300", () => new TextGenerator(_model, new WordsTokenizer(300)));
+        Refused($"has {other.Vocabulary} tokens and the tokenizer 512", () => _ = new TextGenerator(other, _generator.Tokenizer));
+        Refused("has 512 tokens and the tokenizer 300", () => _ = new TextGenerator(_model, new WordsTokenizer(300)));
         var near = new TextGenerator(_model, new WordsTokenizer(520));
         Refused("the token 515", () => near.Generate("5 515"));
         Refused("has 512 tokens and the tokenizer 520", () => near.Generate("5 515"));
         using var vit = Vit.Create(Cli.MadeUpModels.Config, _backend, 1);
-        Refused("Vit writes no text", () => new TextGenerator(vit, _generator.Tokenizer));
+        Refused("Vit writes no text", () => _ = new TextGenerator(vit, _generator.Tokenizer));
         using var cache = new PromptCache();
         Refused("leave the prompt cache out", () => new TextGenerator(other, new WordsTokenizer(other.Vocabulary)).Start([5], cache: cache));
 
