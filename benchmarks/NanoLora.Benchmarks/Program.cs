@@ -2,8 +2,8 @@ using BenchmarkDotNet.Running;
 using NanoLora.Benchmarks;
 
 // `peak` compares the GEMM with the machine's FMA peak, interleaved in one run of a few seconds. `quick` compares NanoLora with TorchSharp, interleaved, in
-// some minutes, and keeps the tables in benchmarks/README.md (not with --no-keep). Anything else goes to BenchmarkDotNet: `--filter *Gemm*`, `--filter *Ops*`,
-// `--filter *Step*`, `--list flat`.
+// some minutes, and keeps the tables in benchmarks/README.md (not with --no-keep). `llama` compares NanoLora with llama.cpp's llama-bench. Anything else goes
+// to BenchmarkDotNet: `--filter *Gemm*`, `--filter *Ops*`, `--filter *Step*`, `--list flat`.
 switch (args)
 {
     case ["peak", ..]:
@@ -18,6 +18,18 @@ switch (args)
     case ["quick", ..]:
         Console.Error.WriteLine($"quick: \"{string.Join(' ', args[1..])}\" is no option; there is --no-keep, which leaves benchmarks/README.md as it is.");
         return 2;
+    case ["llama", .. var options]:
+        if (!LlamaOptions.Parse(options, out var rounds, out var json))
+        {
+            Console.Error.WriteLine($"llama: \"{string.Join(' ', options)}\" are no options; there are --rounds N (9 if not given) and --json FILE.");
+            return 2;
+        }
+        try { return LlamaBench.Run(rounds, json); }
+        catch (Exception error) when (error is QuickException or IOException or UnauthorizedAccessException or InvalidDataException)
+        {
+            Console.Error.WriteLine(error.Message);
+            return 1;
+        }
     case [Quick.HalfCommand]:
         return QuickProtocol.Serve(new QuickNanoLora());
     default:

@@ -58,7 +58,7 @@ internal sealed class QuickRow(QuickWork work)
     }
 
     // Linear between the two neighbours.
-    private static double Quantile(List<double> values, double share)
+    internal static double Quantile(List<double> values, double share)
     {
         if (values.Count == 0) return double.NaN;
         double[] sorted = [.. values.Order()];

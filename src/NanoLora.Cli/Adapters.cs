@@ -1,4 +1,3 @@
-using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.Cli;
@@ -10,14 +9,17 @@ internal static class Adapters
 
     /// <summary>Attaches a composition or a PEFT adapter; the head that it brings becomes the model's.</summary>
     /// <exception cref="CommandException">The folder holds neither.</exception>
-    public static void Attach(Vit model, string folder)
+    public static void Attach(Model model, string folder)
     {
-        if (!Has(folder, Composition) && !Has(folder, PeftConfig)) throw None(folder);
+        if (!IsOne(folder)) throw None(folder);
         Nn.Attach.Load(model, folder);
     }
 
+    /// <summary>Whether a folder is a composition or a PEFT adapter.</summary>
+    public static bool IsOne(string folder) => Has(folder, Composition) || Has(folder, PeftConfig);
+
     /// <summary>The modules of some folders; a folder of modules stands for all that are in it.</summary>
-    public static IReadOnlyList<LoraModule> Load(Vit model, IReadOnlyList<string> folders)
+    public static IReadOnlyList<LoraModule> Load(Model model, IReadOnlyList<string> folders)
     {
         var modules = new List<LoraModule>();
         foreach (var folder in folders)

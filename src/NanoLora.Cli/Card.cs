@@ -77,9 +77,9 @@ internal static class Card
     /// <param name="title">Its headline.</param>
     /// <param name="text">What it is.</param>
     /// <param name="baseModel">The base it belongs to.</param>
-    /// <param name="task">What it was trained on.</param>
+    /// <param name="data">What it was trained on, in lines.</param>
     /// <param name="making">How it was made.</param>
-    public static string Adapter(string title, string text, string baseModel, ImageTask task, Making making)
+    public static string Adapter(string title, string text, string baseModel, IReadOnlyList<string> data, Making making)
     {
         var card = new StringBuilder();
         Front(card, [("library_name", "peft"), ("base_model", baseModel), ("tags", "[lora, nanolora]")]);
@@ -87,11 +87,17 @@ internal static class Card
         Line(card, $"");
         Line(card, $"{text}");
         Line(card, $"");
-        Line(card, $"Trained on {task.Name}: {task.Train.Count:N0} images, {task.Classes.Length} classes.");
-        Line(card, $"Licence of the images: {Known(task.Licence)}. Source: {Known(task.Train.Source)}.");
+        foreach (var line in data) Line(card, $"{line}");
         How(card, making);
         return card.ToString();
     }
+
+    /// <summary>What a card says of a task's images.</summary>
+    public static IReadOnlyList<string> Images(ImageTask task) =>
+    [
+        string.Create(CultureInfo.InvariantCulture, $"Trained on {task.Name}: {task.Train.Count:N0} images, {task.Classes.Length} classes."),
+        $"Licence of the images: {Known(task.Licence)}. Source: {Known(task.Train.Source)}.",
+    ];
 
     /// <summary>Writes a card into a folder.</summary>
     public static void Save(string folder, string card) => AtomicFile.WriteText(Path.Combine(folder, "README.md"), card);

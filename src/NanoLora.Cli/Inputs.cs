@@ -50,6 +50,7 @@ internal static class Inputs
         {
             (double.Epsilon, _) => "a positive number",
             (double.NegativeInfinity, _) => "a number",
+            (_, double.PositiveInfinity) => string.Create(CultureInfo.InvariantCulture, $"a number from {least} on"),
             _ => string.Create(CultureInfo.InvariantCulture, $"a number from {least} to less than {below}"),
         };
         return new(name)
@@ -82,6 +83,24 @@ internal static class Inputs
     /// <summary>A text that must be there.</summary>
     public static Option<string> Required(string name, string helpName, string description) =>
         new(name) { Description = description, HelpName = helpName, Required = true };
+
+    /// <summary>A text that may be given several times.</summary>
+    public static Option<string[]> Texts(string name, string helpName, string description) =>
+        new(name) { Description = description, HelpName = helpName, Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
+
+    /// <summary>Numbers with commas between, or null.</summary>
+    public static Option<float[]?> Numbers(string name, string description) => new(name)
+    {
+        Description = description, HelpName = "X,X",
+        CustomParser = result => Read(result, name, "numbers with commas between", (string word, out float[]? value) =>
+        {
+            var words = word.Split(',');
+            value = new float[words.Length];
+            for (var i = 0; i < words.Length; i++)
+                if (!float.TryParse(words[i], NumberStyles.Float, CultureInfo.InvariantCulture, out value[i]) || !float.IsFinite(value[i])) return false;
+            return true;
+        }),
+    };
 
     /// <summary>A switch.</summary>
     public static Option<bool> Switch(string name, string description) => new(name) { Description = description };

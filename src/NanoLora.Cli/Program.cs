@@ -10,7 +10,7 @@ public static class Program
     {
         Utf8();
         using var interrupt = new Interrupt(Console.Error);
-        return Run(args, Console.Out, Console.Error, interrupt.Token);
+        return new Tool(new Session(args, Console.Out, Console.Error, interrupt.Token) { Given = null, Interrupt = interrupt }).Run();
     }
 
     /// <summary>Runs a command line within this process.</summary>
@@ -21,12 +21,20 @@ public static class Program
     /// <returns>0: done. 1: failed, <paramref name="error"/> says why in one line. 2: wrong usage. 3: verify found something that is not built. 130:
     /// interrupted.</returns>
     public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, CancellationToken cancellation = default) =>
-        new Tool(new Session(args, output, error, cancellation)).Run();
+        Run(args, output, error, TextReader.Null, cancellation);
 
-    // Tables and names have letters that the code pages of some consoles lack.
+    /// <summary>The same, with something that prompts and conversations are read from.</summary>
+    public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error, TextReader input, CancellationToken cancellation = default) =>
+        new Tool(new Session(args, output, error, cancellation) { Given = input }).Run();
+
+    // Tables, names and texts have letters that the code pages of some consoles lack.
     private static void Utf8()
     {
-        try { Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false); }
+        try
+        {
+            Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
+            if (OperatingSystem.IsWindows()) Console.InputEncoding = Console.OutputEncoding;
+        }
         catch (IOException) { }                                                        // no console: then nobody reads it there
     }
 }

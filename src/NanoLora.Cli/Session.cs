@@ -10,6 +10,18 @@ namespace NanoLora.Cli;
 /// <param name="Cancellation">Ends long work after its current step.</param>
 internal sealed record Session(IReadOnlyList<string> Args, TextWriter Out, TextWriter Error, CancellationToken Cancellation)
 {
+    /// <summary>What prompts and conversations are read from; null for standard input, which is not looked at before it is wanted.</summary>
+    public TextReader? Given { get; init; } = TextReader.Null;
+
+    /// <summary>What prompts and conversations are read from.</summary>
+    public TextReader In => Given ?? Console.In;
+
+    /// <summary>Who hears Ctrl-C; null where this is not a program of its own.</summary>
+    public Interrupt? Interrupt { get; init; }
+
+    /// <summary>Whether somebody sits at the terminal and writes what is read.</summary>
+    public bool IsConversation => Given is null && !Console.IsInputRedirected;
+
     /// <summary>The exit code of work that was ended by Ctrl-C, as shells have it.</summary>
     public const int Interrupted = 130;
 
@@ -18,6 +30,13 @@ internal sealed record Session(IReadOnlyList<string> Args, TextWriter Out, TextW
 
     /// <summary>Writes a line of the result; numbers are written the same under every culture.</summary>
     public void Say(FormattableString line) => Out.WriteLine(line.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>Writes a piece of a model's text as it is; to a terminal, which must not obey it, without control characters.</summary>
+    public void Show(string piece)
+    {
+        Out.Write(ReferenceEquals(Out, Console.Out) && !Console.IsOutputRedirected ? Printable.Lines(piece) : piece);
+        Out.Flush();
+    }
 
     /// <summary>Writes a line beside the result.</summary>
     public void Note(FormattableString line) => Error.WriteLine(line.ToString(CultureInfo.InvariantCulture));

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using NanoLora.Cli.Commands;
+using NanoLora.Data;
 
 namespace NanoLora.Cli;
 
@@ -55,11 +56,14 @@ internal sealed class Tool(Session session)
             StudyCommand.Create(session),
             InspectCommand.Create(session),
             PredictCommand.Create(session),
+            GenerateCommand.Create(session),
+            ChatCommand.Create(session),
             EvalCommand.Create(session),
             ComposeCommand.Create(session),
             TrainCommand.Create(session),
             PretrainCommand.Create(session),
             BundleCommand.Create(session),
+            PullCommand.Create(session),
             VerifyCommand.Create(session),
             DoctorCommand.Create(session),
         };
@@ -84,6 +88,7 @@ internal sealed class Tool(Session session)
           nanolora demo                         the comparison on a held-out task with the bundled model and modules, in about a minute
           nanolora inspect models/nano-vit      what is in a model, an adapter or a weight file
           nanolora compose --help               to mix modules of your own
+          nanolora generate models/stories260K --prompt "Once upon a time"
           nanolora study --help                 to compare on many tasks, yours among them
           nanolora doctor                       what this machine has, and whether it computes rightly
 
@@ -101,7 +106,7 @@ internal sealed class Tool(Session session)
         }
         var trace = Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 } and not "0";
         var expected = error is CommandException or IOException or UnauthorizedAccessException or ArgumentException or InvalidDataException
-            or InvalidOperationException or NotSupportedException or NonFiniteException or GpuException or DeviceMemoryException;
+            or ChatTemplateException or InvalidOperationException or NotSupportedException or NonFiniteException or GpuException or DeviceMemoryException;
         session.Error.WriteLine(expected ? $"{name}: {Message(error)}"
             : $"{name}: unexpected {error.GetType().Name}: {Message(error)}{(trace ? "" : $" (set {TraceVariable}=1 for the stack trace)")}");
         if (trace) session.Error.WriteLine(error);

@@ -8,9 +8,5 @@ public static class ModelProcessor
 {
     /// <summary>Reads the preprocessor's config beside a model's weights; what it does not say, the model's own config does.</summary>
     /// <exception cref="InvalidDataException">A field is not understood; the message names file and field.</exception>
-    public static ImageProcessor Processor(this Vit model)
-    {
-        var config = model.Config;
-        return ImageProcessor.Load(model.Source, new ImageSize(config.Channels, config.ImageRows, config.ImageColumns), config.ImageMean, config.ImageStd);
-    }
+    public static ImageProcessor Processor(this Vit model) => ImageProcessor.For(model);
 }

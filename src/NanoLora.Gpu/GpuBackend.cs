@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime;
@@ -16,6 +17,7 @@ public sealed partial class GpuBackend : Backend
     private readonly GpuPool _pool;
     private readonly Staging _staging;
     private readonly Launcher _launch;
+    private long _operandBytes;
 
     /// <summary>The best device of this machine: CUDA, then a GPU by OpenCL, then a processor by OpenCL.</summary>
     /// <exception cref="GpuException">There is none.</exception>
@@ -35,15 +37,16 @@ public sealed partial class GpuBackend : Backend
         {
             var found = GpuDevice.Of(_context).FirstOrDefault(d => d.Device.Id == device.Id);
             _accelerator = (found.Of ?? throw new GpuException($"{device.Id} ({device.Name}) is not there any more.")).CreateAccelerator(_context);
+            _launch = new Launcher(device, _accelerator, _gate);
+            _pool = new GpuPool(this, _accelerator, _launch, _gate);
+            _staging = new Staging(_accelerator, _launch);
         }
         catch (Exception error)
         {
+            _accelerator?.Dispose();
             _context.Dispose();
             throw error as GpuException ?? new GpuException($"{device.Id} ({device.Name}) could not be opened: {error.Message}", error);
         }
-        _pool = new GpuPool(this, _accelerator, _gate);
-        _launch = new Launcher(device, _accelerator, _gate);
-        _staging = new Staging(_accelerator, _launch);
     }
 
     /// <summary>Which device it is.</summary>
@@ -64,54 +67,92 @@ public sealed partial class GpuBackend : Backend
     /// <summary>Kernels that were asked for so far.</summary>
     internal long Launches => _launch.Launches;
 
+    /// <summary>How often the host has waited for the device so far.</summary>
+    internal long Waits => _staging.Waits;
+
+    /// <summary>For tests of what becomes of a kernel.</summary>
+    internal Launcher Launcher => _launch;
+
     /// <summary>Bytes of all operands and results of kernels and copies so far, each counted once a kernel: what the device's memory moves at least.</summary>
-    internal long OperandBytes { get; private set; }
+    internal long OperandBytes => Interlocked.Read(ref _operandBytes);
 
     /// <inheritdoc/>
     public override Storage Allocate(long bytes) => _pool.Take(bytes);
 
     /// <inheritdoc/>
+    /// <exception cref="GpuException">The device has failed.</exception>
     public override void Synchronize()
     {
         lock (_gate)
         {
-            _accelerator.Bind();
+            _launch.Enter();
             _staging.Wait();
         }
     }
 
     /// <inheritdoc/>
+    /// <exception cref="ArgumentException">More or fewer bytes than the tensor has.</exception>
+    /// <exception cref="GpuException">The device has failed.</exception>
     public override void Upload<T>(ReadOnlySpan<T> values, Tensor x)
     {
+        CheckSize<T>(nameof(Upload), values.Length, x);
         if (values.IsEmpty) return;
         lock (_gate)
         {
-            _accelerator.Bind();
-            _staging.ToDevice(MemoryMarshal.AsBytes(values), Bytes(x, writes: true));
-            if (x.DType == DType.I32 && x.Offset == 0) ((GpuStorage)x.Storage).SetMirror(MemoryMarshal.Cast<T, int>(values));
+            _launch.Enter();
+            var to = Bytes(x, writes: true);
+            for (var done = 0; done < values.Length; done += Piece)
+            {
+                var bytes = MemoryMarshal.AsBytes(values.Slice(done, Math.Min(Piece, values.Length - done)));
+                _staging.ToDevice(bytes, to.SubView((long)done * Unsafe.SizeOf<T>(), bytes.Length));
+            }
+            if (x.Offset == 0 && GpuStorage.Mirrors(x)) ((GpuStorage)x.Storage).SetMirror(MemoryMarshal.Cast<T, int>(values));
         }
     }
 
     /// <inheritdoc/>
+    /// <exception cref="ArgumentException">More or fewer bytes than the tensor has.</exception>
+    /// <exception cref="GpuException">The device has failed.</exception>
     public override void Download<T>(Tensor x, Span<T> values)
     {
+        CheckSize<T>(nameof(Download), values.Length, x);
         if (values.IsEmpty) return;
         lock (_gate)
         {
-            _accelerator.Bind();
-            _staging.ToHost(Bytes(x, writes: false), MemoryMarshal.AsBytes(values));
+            _launch.Enter();
+            var from = Bytes(x, writes: false);
+            for (var done = 0; done < values.Length; done += Piece)
+            {
+                var bytes = MemoryMarshal.AsBytes(values.Slice(done, Math.Min(Piece, values.Length - done)));
+                _staging.ToHost(from.SubView((long)done * Unsafe.SizeOf<T>(), bytes.Length), bytes);
+            }
         }
     }
 
     /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The tensors differ in number or type of elements.</exception>
+    /// <exception cref="GpuException">The device has failed.</exception>
     public override void Copy(Tensor x, Tensor y)
     {
+        if (x.Count != y.Count || x.DType != y.DType)
+            throw new ArgumentException($"Copy: {x.DType} {x.Shape} to {y.DType} {y.Shape}; number and type of elements must agree.");
         if (x.Count == 0) return;
         lock (_gate)
         {
-            _accelerator.Bind();
-            Bytes(y, writes: true).CopyFrom(_accelerator.DefaultStream, Bytes(x, writes: false));
+            _launch.Enter();
+            try { Bytes(y, writes: true).CopyFrom(_accelerator.DefaultStream, Bytes(x, writes: false)); }
+            catch (AcceleratorException error) { throw _launch.Failed(error); }
         }
+    }
+
+    // Elements at once: the bytes of a tensor may be more than an int counts.
+    private const int Piece = 1 << 24;
+
+    // A copy goes by the length of what the host has: what does not fit would reach into the tensors beside.
+    private static void CheckSize<T>(string op, int count, Tensor x)
+    {
+        if ((long)count * Unsafe.SizeOf<T>() is var bytes && bytes != (long)x.Count * x.DType.Bytes())
+            throw new ArgumentException($"{op}: {bytes} bytes for {x.DType} {x.Shape}, which has {(long)x.Count * x.DType.Bytes()}.");
     }
 
     /// <inheritdoc/>
@@ -119,12 +160,27 @@ public sealed partial class GpuBackend : Backend
     {
         lock (_gate)
         {
-            _accelerator.Bind();
-            _accelerator.DefaultStream.Synchronize();
-            _pool.Dispose();
-            _staging.Dispose();
+            if (_launch.IsClosed) return;
+            try
+            {
+                _accelerator.Bind();
+                _accelerator.DefaultStream.Synchronize();
+            }
+            catch (AcceleratorException)
+            {
+                // It has failed: nothing runs there any more, and what is left is to let go.
+            }
             _launch.Dispose();
-            _accelerator.Dispose();
+            try
+            {
+                _pool.Dispose();
+                _staging.Dispose();
+                _accelerator.Dispose();
+            }
+            catch (AcceleratorException)
+            {
+                // Its driver takes nothing back any more.
+            }
             _context.Dispose();
         }
     }
@@ -152,7 +208,7 @@ public sealed partial class GpuBackend : Backend
         if (x.Storage is not GpuStorage storage || storage.Backend != this)
             throw new InvalidOperationException($"{Name} was given a tensor {x.Shape} of {x.Backend.Name}; copy it over first.");
         if (writes) storage.ClearMirror();
-        OperandBytes += (long)x.Count * x.DType.Bytes();
+        Interlocked.Add(ref _operandBytes, (long)x.Count * x.DType.Bytes());
         return storage;
     }
 

@@ -19,7 +19,8 @@ public static class GpuKernels
 
     /// <summary>As in "Softmax", "Unary-Silu" or "LargeTile-FromBF16".</summary>
     public static string NameOf(MethodInfo kernel) =>
-        string.Join('-', [kernel.Name[..^"Kernel".Length], .. kernel.GetGenericArguments().Where(static t => !t.IsPrimitive || t == typeof(int)).Select(Name)]);
+        string.Join('-', [kernel.Name[..^"Kernel".Length],
+            .. kernel.GetGenericArguments().Where(static t => !t.IsPrimitive || t == typeof(int) || t == typeof(short)).Select(Name)]);
 
     /// <summary>The kernel in the assembly of NVIDIA's GPUs from compute capability 8.0 on.</summary>
     /// <exception cref="GpuException">It does not compile; the message names it.</exception>
@@ -52,8 +53,9 @@ public static class GpuKernels
         Type[][] arguments = constraints.Contains(typeof(IUnary)) ? [.. Structs(typeof(IUnary)).Select(static t => new[] { t })]
             : constraints.Contains(typeof(IBinary)) ? [.. Structs(typeof(IBinary))
                 .Concat(Structs(typeof(IUnary)).Select(static t => typeof(Gated<>).MakeGenericType(t))).Select(static t => new[] { t })]
-            : constraints.Contains(typeof(IHeadTile)) ? [[typeof(HeadsOf64)], [typeof(HeadsOf128)], [typeof(HeadsOf256)]]
-            : kernel.GetGenericArguments().Length == 1 ? [[typeof(int)], [typeof(byte)]]
+            : constraints.Contains(typeof(IHeadTile))
+                ? [[typeof(HeadsOf16)], [typeof(HeadsOf32)], [typeof(HeadsOf64)], [typeof(HeadsOf128)], [typeof(HeadsOf256)]]
+            : kernel.GetGenericArguments().Length == 1 ? [[typeof(int)], [typeof(short)], [typeof(byte)]]
             : [[typeof(float), typeof(FromF32)], [typeof(ushort), typeof(FromBF16)], [typeof(ushort), typeof(FromF16)], .. Bytes(kernel)];
         return arguments.Select(kernel.MakeGenericMethod);
     }

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
 
 namespace NanoLora;
 
@@ -13,9 +14,15 @@ internal sealed class GpuStorage(GpuPool pool, Backend backend, MemoryBuffer buf
 
     internal int SizeClass { get; } = sizeClass;
 
+    // Class weights have one number a class.
+    private const int MirroredFloats = 1 << 16;
+
+    /// <summary>Whether what is uploaded to a tensor is also kept on the host: integers, and floats where they are few.</summary>
+    internal static bool Mirrors(Tensor x) => x.DType == DType.I32 || (x.DType == DType.F32 && x.Count <= MirroredFloats);
+
     /// <summary>
-    /// What was last uploaded to the start of this block, as integers, as long as no kernel has written to it: class numbers and ids are checked without
-    /// waiting for the device.
+    /// What was last uploaded to the start of this block, as integers, as long as no kernel has written to it: class numbers, ids and class weights are read
+    /// without waiting for the device.
     /// </summary>
     internal ReadOnlySpan<int> Mirror => _mirror.AsSpan(0, _mirrored);
 
@@ -38,7 +45,7 @@ internal sealed class GpuStorage(GpuPool pool, Backend backend, MemoryBuffer buf
 /// Blocks of a device's memory, in the size classes of the CPU's pool. All work is in one stream, in order, so a block that is let go may be handed out at
 /// once: whoever gets it runs after whoever had it.
 /// </summary>
-internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Lock gate) : IDisposable
+internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Launcher launcher, Lock gate) : IDisposable
 {
     private readonly Stack<GpuStorage>[] _free = [.. Enumerable.Range(0, SizeClasses.Count).Select(static _ => new Stack<GpuStorage>())];
     private bool _closed;
@@ -52,6 +59,8 @@ internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Lock 
         var (sizeClass, size) = SizeClasses.Of(bytes);
         lock (gate)
         {
+            launcher.Enter();
+            if (sizeClass >= _free.Length) throw OutOfMemory(size, null);
             if (_free[sizeClass].TryPop(out var block))
             {
                 LiveBlocks++;
@@ -68,34 +77,55 @@ internal sealed class GpuPool(GpuBackend backend, Accelerator accelerator, Lock 
     {
         try
         {
+            try { return accelerator.AllocateRaw(size, 1); }
+            catch (AcceleratorException error) when (IsLackOfMemory(error) && ReservedBytes > 0)
+            {
+                accelerator.Synchronize();
+                Trim();                                                                // blocks of other sizes that wait for nobody
+            }
             return accelerator.AllocateRaw(size, 1);
         }
-        catch (AcceleratorException) when (ReservedBytes > 0)
-        {
-            accelerator.Synchronize();
-            Trim();                                                                    // blocks of other sizes that wait for nobody
-        }
-        catch (AcceleratorException error)
+        catch (AcceleratorException error) when (IsLackOfMemory(error))
         {
             throw OutOfMemory(size, error);
         }
-        try
-        {
-            return accelerator.AllocateRaw(size, 1);
-        }
         catch (AcceleratorException error)
         {
-            throw OutOfMemory(size, error);
+            throw launcher.Failed(error);                                              // of a kernel before, perhaps: it shows at the next call
         }
     }
 
-    private DeviceMemoryException OutOfMemory(long size, Exception error)
+    private static bool IsLackOfMemory(AcceleratorException error) => error switch
     {
-        var free = accelerator is CudaAccelerator cuda
-            ? $"{cuda.GetFreeMemory() >> 20:N0} MiB of {accelerator.MemorySize >> 20:N0} MiB are free"
-            : $"the device has {accelerator.MemorySize >> 20:N0} MiB";
-        return new($"{backend.Name}: {size:N0} bytes could not be had; {free}, {ReservedBytes >> 20:N0} MiB are held by tensors. "
-            + "Use a smaller batch or close scopes.", error);
+        CudaException cuda => IsLackOfMemory(cuda.Error),
+        CLException cl => IsLackOfMemory(cl.Error),
+        _ => true,
+    };
+
+    /// <summary>Whether CUDA says that there is no memory left, and not that the device has failed.</summary>
+    internal static bool IsLackOfMemory(string error) => error == nameof(CudaError.CUDA_ERROR_OUT_OF_MEMORY);
+
+    /// <summary>The same of OpenCL.</summary>
+    internal static bool IsLackOfMemory(CLError error) => error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_RESOURCES
+        or CLError.CL_OUT_OF_HOST_MEMORY or CLError.CL_INVALID_BUFFER_SIZE;
+
+    private DeviceMemoryException OutOfMemory(long size, Exception? error)
+    {
+        var held = $"{ReservedBytes >> 20:N0} MiB are held by tensors. Use a smaller batch or close scopes.";
+        return new($"{backend.Name}: {size:N0} bytes could not be had{(error is null ? "" : $" ({error.Message})")}; {Free()}, {held}", error);
+    }
+
+    private string Free()
+    {
+        try
+        {
+            if (accelerator is CudaAccelerator cuda) return $"{cuda.GetFreeMemory() >> 20:N0} MiB of {accelerator.MemorySize >> 20:N0} MiB are free";
+        }
+        catch (AcceleratorException)
+        {
+            // Then what it has in all must do.
+        }
+        return $"the device has {accelerator.MemorySize >> 20:N0} MiB";
     }
 
     internal void Return(GpuStorage block)
@@ -150,8 +180,19 @@ internal sealed unsafe class Staging : IDisposable
     {
         (_accelerator, _launcher) = (accelerator, launcher);
         _address = (byte*)NativeMemory.AlignedAlloc(Size, 4096);
-        _lock = accelerator.CreatePageLockFromPinned<byte>((nint)_address, Size);
+        try
+        {
+            _lock = accelerator.CreatePageLockFromPinned<byte>((nint)_address, Size);
+        }
+        catch
+        {
+            NativeMemory.AlignedFree(_address);
+            throw;
+        }
     }
+
+    /// <summary>How often the host has waited.</summary>
+    internal long Waits { get; private set; }
 
     internal void ToDevice(ReadOnlySpan<byte> from, ArrayView<byte> to)
     {
@@ -160,7 +201,8 @@ internal sealed unsafe class Staging : IDisposable
             var part = Math.Min(from.Length - done, Size);
             if (_used + part > Size) Wait();
             from.Slice(done, part).CopyTo(new Span<byte>(_address + _used, part));
-            to.SubView(done, part).CopyFromCPUUnsafeAsync(_accelerator.DefaultStream, ref _address[_used], part);
+            try { to.SubView(done, part).CopyFromCPUUnsafeAsync(_accelerator.DefaultStream, ref _address[_used], part); }
+            catch (AcceleratorException error) { throw _launcher.Failed(error); }
             _used += (part + 63) & ~63;
             done += part;
         }
@@ -168,13 +210,15 @@ internal sealed unsafe class Staging : IDisposable
 
     internal void ToHost(ArrayView<byte> from, Span<byte> to)
     {
-        if (_used > 0) Wait();
         for (var done = 0; done < to.Length;)
         {
             var part = Math.Min(to.Length - done, Size);
-            from.SubView(done, part).CopyToCPUUnsafeAsync(_accelerator.DefaultStream, ref _address[0], part);
+            if (_used + part > Size) Wait();
+            var at = _used;                                                            // beside what is still on its way to the device: one wait for both
+            try { from.SubView(done, part).CopyToCPUUnsafeAsync(_accelerator.DefaultStream, ref _address[at], part); }
+            catch (AcceleratorException error) { throw _launcher.Failed(error); }
             Wait();
-            new ReadOnlySpan<byte>(_address, part).CopyTo(to[done..]);
+            new ReadOnlySpan<byte>(_address + at, part).CopyTo(to[done..]);
             done += part;
         }
     }
@@ -182,6 +226,7 @@ internal sealed unsafe class Staging : IDisposable
     /// <summary>Waits for the stream; all of the memory is free again.</summary>
     internal void Wait()
     {
+        Waits++;
         try { _accelerator.DefaultStream.Synchronize(); }
         catch (AcceleratorException error) { throw _launcher.Failed(error); }
         _used = 0;
@@ -189,7 +234,7 @@ internal sealed unsafe class Staging : IDisposable
 
     public void Dispose()
     {
-        _lock.Dispose();
-        NativeMemory.AlignedFree(_address);
+        try { _lock.Dispose(); }
+        finally { NativeMemory.AlignedFree(_address); }
     }
 }

@@ -34,17 +34,30 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     public int Crowd { get; } = Math.Max(1, accelerator.NumMultiprocessors) * (device.Kind is GpuKind.Cuda or GpuKind.OpenCl ? 32 : 4);
 
     /// <summary>Groups that share <paramref name="count"/> elements out; each thread goes on by the size of the grid.</summary>
-    public KernelConfig Elements(int count) => (Math.Clamp((count + GroupSize - 1) / GroupSize, 1, Crowd), GroupSize);
+    public KernelConfig Elements(int count) => (Math.Clamp((int)(((long)count + GroupSize - 1) / GroupSize), 1, Crowd), GroupSize);
 
-    /// <summary>One group for each of <paramref name="count"/> rows; groups go on by the size of the grid.</summary>
-    public KernelConfig Rows(int count) => (Math.Max(1, count), GroupSize);
+    /// <summary>One group for each of <paramref name="count"/> rows; a smaller one where all threads together would be more than an int counts.</summary>
+    public KernelConfig Rows(int count) => (Math.Max(1, count), Math.Min(GroupSize, LargestPower(int.MaxValue / Math.Max(1, count))));
 
     private static int LargestPower(int most) => 1 << int.Log2(Math.Max(1, most));
+
+    /// <summary>Whether the backend has been disposed.</summary>
+    public bool IsClosed { get; private set; }
+
+    /// <summary>Before anything is asked of the device: makes it the one that this thread's calls of the driver go to.</summary>
+    /// <exception cref="ObjectDisposedException">The backend has been disposed.</exception>
+    /// <exception cref="GpuException">The device has failed.</exception>
+    public void Enter()
+    {
+        if (IsClosed) throw new ObjectDisposedException(nameof(GpuBackend), $"{device.Id} was used after its backend was disposed; open a new one.");
+        try { accelerator.Bind(); }
+        catch (AcceleratorException error) { throw Failed(error); }
+    }
 
     // The first use of a kernel compiles it, in a context apart: one that fails leaves the device's own as it was.
     private TLauncher Loaded<TLauncher>(Delegate kernel) where TLauncher : Delegate
     {
-        accelerator.Bind();
+        Enter();
         Launches++;
         var method = _last = kernel.Method;
         if (_loaded.TryGetValue(kernel, out var launcher)) return (TLauncher)launcher;
@@ -85,7 +98,12 @@ internal sealed class Launcher(GpuDevice device, Accelerator accelerator, Lock g
     private static string Describe(MethodInfo method) =>
         method.IsGenericMethod ? $"{method.Name}<{string.Join(", ", method.GetGenericArguments().Select(static t => t.Name))}>" : method.Name;
 
-    public void Dispose() => _compiler?.Dispose();
+    public void Dispose()
+    {
+        IsClosed = true;
+        _compiler?.Dispose();
+        _compiler = null;
+    }
 
     // Kernels of two to so many arguments, without boxing one.
     public void Run<T1, T2>(Action<T1, T2> kernel, KernelConfig groups, T1 a1, T2 a2)

@@ -32,7 +32,7 @@ internal sealed class DecoderClassifier : TextClassifier
         var hasHead = file.Has($"{ClassifierFile.Score}.weight");
         var said = ClassifierFile.Pooling(file.Json) ?? (hasHead ? TextPooling.Last : TextPooling.Mean);
         ClassifierFile.WithoutPooler(file.Path, pooling ?? said);
-        var model = new DecoderClassifier(LanguageModel.Read(file), pooling ?? said);
+        var model = new DecoderClassifier(LanguageModel.Of(file), pooling ?? said);
         if (!hasHead || model.Pooling != said) return model;
         try
         {

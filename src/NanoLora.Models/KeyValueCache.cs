@@ -7,19 +7,19 @@ namespace NanoLora.Models;
 public sealed class KeyValueCache : IDisposable
 {
     private readonly Tensor[] _keys, _values;   // [B, Tmax, G, D] for each block
+    private readonly Backend _backend;
     private readonly int[] _padding;
 
     internal KeyValueCache(Backend backend, DecoderSizes sizes, int batch, int capacity, ReadOnlySpan<int> padding)
     {
         if (batch < 1 || capacity < 1) throw new ArgumentException($"KeyValueCache: {batch} texts of {capacity} tokens; both must be 1 at least.");
         if (padding.Length > 0 && padding.Length != batch) throw new ArgumentException($"KeyValueCache: padding of {padding.Length} rows for {batch} texts.");
-        (Sizes, Batch, Capacity, _padding) = (sizes, batch, capacity, padding.ToArray());
-        var shape = new Shape(batch, capacity, sizes.KeyHeads, sizes.HeadSize);
+        (_backend, Sizes, Batch, Capacity, _padding) = (backend, sizes, batch, capacity, padding.ToArray());
         var workspace = new Workspace(backend);                                        // one without scopes: the tensors are the cache's own
         (_keys, _values) = (new Tensor[sizes.Layers], new Tensor[sizes.Layers]);
         try
         {
-            for (var layer = 0; layer < sizes.Layers; layer++) (_keys[layer], _values[layer]) = (workspace.New(shape), workspace.New(shape));
+            for (var layer = 0; layer < sizes.Layers; layer++) (_keys[layer], _values[layer]) = (workspace.New(Full), workspace.New(Full));
         }
         catch
         {
@@ -32,7 +32,7 @@ public sealed class KeyValueCache : IDisposable
     public int Batch { get; }
 
     /// <summary>Places for tokens, Tmax.</summary>
-    public int Capacity { get; }
+    public int Capacity { get; private set; }
 
     /// <summary>Tokens that are filled.</summary>
     public int Length { get; private set; }
@@ -45,6 +45,38 @@ public sealed class KeyValueCache : IDisposable
 
     /// <summary>Empties it: the next tokens are the first again.</summary>
     public void Clear() => Length = 0;
+
+    /// <summary>Forgets all tokens but the first ones: the next are read after these.</summary>
+    /// <param name="length">How many stay, at most as many as there are.</param>
+    /// <exception cref="ArgumentOutOfRangeException">More than there are, or fewer than none.</exception>
+    public void Truncate(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
+        Length = length;
+    }
+
+    /// <summary>Makes room for so many tokens in all: at least doubles the places, within <paramref name="most"/>, and copies what is there.</summary>
+    internal void Reserve(int tokens, int most)
+    {
+        if (tokens <= Capacity) return;
+        var before = Capacity;
+        Capacity = Math.Max(tokens, (int)Math.Min(2L * Capacity, most));
+        try
+        {
+            var workspace = new Workspace(_backend);
+            for (var layer = 0; layer < _keys.Length; layer++)
+            {
+                _keys[layer] = Grown(workspace, _keys[layer], before);
+                _values[layer] = Grown(workspace, _values[layer], before);
+            }
+        }
+        catch
+        {
+            Dispose();                                                                 // some have grown, some have not
+            throw;
+        }
+    }
 
     /// <summary>Writes the keys and values [B, T, G, D] of a block's next tokens, and gives all that are there.</summary>
     internal (HeadView Keys, HeadView Values) Extend(int layer, Tensor k, Tensor v)
@@ -61,6 +93,16 @@ public sealed class KeyValueCache : IDisposable
 
     /// <summary>Counts tokens as filled, once every block has written theirs.</summary>
     internal void Advance(int tokens) => Length += tokens;
+
+    private Shape Full => new(Batch, Capacity, Sizes.KeyHeads, Sizes.HeadSize);
+
+    private Tensor Grown(Workspace workspace, Tensor x, int before)
+    {
+        var y = workspace.New(Full);
+        if (Length > 0) _backend.CopyMiddle(x, y, Batch, before, 0, Capacity, 0, Length, Sizes.KeyHeads * Sizes.HeadSize);
+        x.Dispose();
+        return y;
+    }
 
     /// <summary>Lets the memory go.</summary>
     public void Dispose()

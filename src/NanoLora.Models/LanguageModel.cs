@@ -8,8 +8,10 @@ namespace NanoLora.Models;
 /// blocks and its head are; positions, padding and the cache of keys and values are the same for all. Trace sees "hidden.0" (what enters the first
 /// block), "hidden.K" (what leaves block K), "last_hidden", and "next_logits" at every step of a generation.
 /// </summary>
-public abstract class LanguageModel : Model
+public abstract class LanguageModel : Model, ITextModel
 {
+    private TextTokens _tokens = TextTokens.None;
+
     private protected LanguageModel(Backend backend, NameMap names, string source, DecoderSizes sizes) : base(backend, names, source) => Sizes = sizes;
 
     /// <summary>The number of tokens, V.</summary>
@@ -17,6 +19,19 @@ public abstract class LanguageModel : Model
 
     /// <summary>The longest text that the model is made for.</summary>
     public int MaxPositions => Sizes.MaxPositions;
+
+    /// <summary>The tokens that end a text, as the model's files say; none if they do not.</summary>
+    public IReadOnlyList<int> EndTokens => _tokens.Ends;
+
+    int ITextModel.Context => MaxPositions;
+
+    bool ITextModel.Continues => true;
+
+    TextTokens ITextModel.Tokens
+    {
+        get => _tokens;
+        set => _tokens = value;
+    }
 
     /// <summary>What its cache is made of.</summary>
     internal DecoderSizes Sizes { get; }
@@ -26,14 +41,20 @@ public abstract class LanguageModel : Model
 
     /// <summary>
     /// Reads a model of any of the families, all weights frozen: llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3_text, phi3, gpt2, opt, gpt_neox, and
-    /// this library's nano_llama.
+    /// this library's nano_llama; and checkpoints of llama2.c, which have no config.json.
     /// </summary>
-    /// <param name="path">A folder with config.json and the weights in one file or several, or the weight file in it.</param>
+    /// <param name="path">
+    /// A folder with config.json and the weights in one file or several, or the weight file in it; or a checkpoint of llama2.c, or a folder with one.
+    /// </param>
     /// <param name="backend">Where the weights are put.</param>
     /// <param name="keepType">Let matrices in BF16 and F16 rest as they are; otherwise all is widened to F32, which training the matrices needs.</param>
     /// <exception cref="CheckpointException">A file is missing or damaged, the config asks for something that is not supported, or config and weights
     /// do not belong together.</exception>
-    public static LanguageModel Load(string path, Backend backend, bool keepType = true) => Load(path, backend, keepType, "config.json");
+    public static LanguageModel Load(string path, Backend backend, bool keepType = true)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return Llama2cWeights.Find(path) is { } file ? Llama.LoadLlama2c(file, backend) : Load(path, backend, keepType, "config.json");
+    }
 
     /// <summary>As <see cref="Load(string, Backend, bool)"/>, by a config of another name.</summary>
     internal static LanguageModel Load(string path, Backend backend, bool keepType, string config)
@@ -41,11 +62,11 @@ public abstract class LanguageModel : Model
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config);
-        return Read(file);
+        return Of(file);
     }
 
     /// <summary>Builds the model of an open file.</summary>
-    internal static LanguageModel Read(TextFile file) => file.ModelType switch
+    internal static LanguageModel Of(TextFile file) => file.ModelType switch
     {
         "gpt2" => Gpt2.Read(file),
         "opt" => Opt.Read(file),
@@ -120,6 +141,11 @@ public abstract class LanguageModel : Model
 
     /// <summary>The norm after the last block, of rows [.., D].</summary>
     internal Tensor Normed(Tensor x) => Final(x);
+
+    Decoding ITextModel.Begin(Workspace workspace, IReadOnlyList<IReadOnlyList<int>> prompts, int most, PromptCache? cache) =>
+        new DecoderDecoding(this, workspace, prompts, most, cache);
+
+    IReadOnlyList<int> ITextModel.Before(IReadOnlyList<int> prompt) => prompt;
 
     /// <summary>Whether keys made for a text of one length are of no use once it has the other.</summary>
     internal virtual bool Outgrows(int before, int after) => false;

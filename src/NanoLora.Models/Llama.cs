@@ -76,7 +76,9 @@ public sealed class Llama : LanguageModel
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         var weights = new Llama2cWeights(path, backend);
-        return new Llama(weights.Config, weights, LlamaFile.Names(["model.", ""], postNorms: false), path);
+        var model = new Llama(weights.Config, weights, LlamaFile.Names(["model.", ""], postNorms: false), path);
+        ((ITextModel)model).Tokens = Llama2cWeights.Tokens;
+        return model;
     }
 
     /// <summary>A copy with its matrices in another type and norms as they are, all frozen: BF16 and F16 make half as large a file.</summary>

@@ -11,12 +11,13 @@ namespace NanoLora.Models;
 // grow with the distance; a stack's blocks share it. Where the head is the embedding, the scale is 1 / √D; T5 1.1 and Flan-T5 have a head of their own.
 
 /// <summary>T5: an encoder reads a text, a decoder writes another.</summary>
-public sealed class T5 : Model
+public sealed class T5 : Model, ITextModel
 {
     private readonly T5Config _config;
     private readonly Embedding _embedding;
     private readonly T5Stack _encoder, _decoder;
     private readonly Linear _head;
+    private TextTokens _tokens = TextTokens.None;
 
     private T5(T5Config c, WeightSource w, NameMap names, string source) : base(w.Backend, names, source)
     {
@@ -32,6 +33,25 @@ public sealed class T5 : Model
 
     /// <summary>The token that every text to be written begins with.</summary>
     public int StartToken => _config.StartToken;
+
+    /// <summary>The tokens that end a text, as the model's files say; none if they do not.</summary>
+    public IReadOnlyList<int> EndTokens => _tokens.Ends;
+
+    int ITextModel.Context => int.MaxValue;                                            // there are no positions, only distances
+
+    bool ITextModel.Continues => false;
+
+    TextTokens ITextModel.Tokens
+    {
+        get => _tokens;
+        set => _tokens = value;
+    }
+
+    Decoding ITextModel.Begin(Workspace workspace, IReadOnlyList<IReadOnlyList<int>> prompts, int most, PromptCache? cache) => cache is null
+        ? new T5Decoding(this, workspace, prompts, most)
+        : throw new ArgumentException($"{Source}: an encoder reads each text anew; leave the prompt cache out.");
+
+    IReadOnlyList<int> ITextModel.Before(IReadOnlyList<int> prompt) => [StartToken];
 
     /// <summary>The width of the states, D.</summary>
     internal int Width => _config.HiddenSize;
@@ -92,7 +112,7 @@ public sealed class T5 : Model
     /// <exception cref="ArgumentException">As <see cref="Forward(Tensor, Tensor, ReadOnlySpan{int})"/>.</exception>
     public override Tensor Forward(Batch batch)
     {
-        Require(batch.Targets);
+        TextRows.Check(Source, batch.Targets, []);
         var (targets, tokens, pad) = (batch.Targets.ToInts(), batch.Targets.Shape[1], Json.Int("pad_token_id", 0, min: 0));
         var outputs = new int[targets.Length];
         for (var i = 0; i < outputs.Length; i++) outputs[i] = i % tokens == 0 ? StartToken : targets[i - 1] == Batch.Ignored ? pad : targets[i - 1];

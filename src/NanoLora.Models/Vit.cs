@@ -7,7 +7,7 @@ namespace NanoLora.Models;
 /// mix, and a head sees the pooled result. One class for all families; what is in the file decides. Images are [B, C, Y, X] F32, normalised as the model
 /// wants (<see cref="VitConfig.ImageMean"/>). Images of another size than the position table's are taken: the table is resampled as the family does it.
 /// </summary>
-public sealed class Vit : Classifier
+public sealed class Vit : Classifier, IImageModel
 {
     private readonly Linear _patch;
     private readonly Parameter? _cls, _distillation, _registers;
@@ -58,6 +58,9 @@ public sealed class Vit : Classifier
 
     /// <summary>What the model is made of, with the labels it has now.</summary>
     public VitConfig Config => _config with { Labels = Labels };
+
+    /// <inheritdoc/>
+    public ImageForm Images => new(_config.Channels, _config.ImageRows, _config.ImageColumns, _config.ImageMean, _config.ImageStd);
 
     /// <summary>The width of what the head sees.</summary>
     public int FeatureSize => _config.FeatureSize;

@@ -51,6 +51,24 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     }
 }
 
+/// <summary>The images that a model reads.</summary>
+/// <param name="Channels">1 for gray, 3 for colour.</param>
+/// <param name="Rows">Pixels from top to bottom.</param>
+/// <param name="Columns">Pixels from left to right.</param>
+/// <param name="Mean">What is taken from each channel's pixels, from 0 to 1; null where the model does not say.</param>
+/// <param name="Deviation">What they are divided by then; null where the model does not say.</param>
+public sealed record ImageForm(int Channels, int Rows, int Columns, IReadOnlyList<float>? Mean, IReadOnlyList<float>? Deviation);
+
+/// <summary>A model that reads images.</summary>
+public interface IImageModel
+{
+    /// <summary>The file or folder it was read from: what else its images need stands there.</summary>
+    string Source { get; }
+
+    /// <summary>The images that it reads.</summary>
+    ImageForm Images { get; }
+}
+
 /// <summary>A model that gives one row of class scores per input, from features and a head that can be replaced.</summary>
 public abstract class Classifier(Backend backend, NameMap names, string source) : Model(backend, names, source)
 {

@@ -24,6 +24,8 @@ internal static class Seeds
         foreach (var file in Directory.GetFiles(Path.Combine(vectors, "tokenizers", "chat"), "*.jinja")) Copy(file, corpus, "templates");
         Text(corpus, "tables", "plain", "path,label\none.png,a\n");
         Text(corpus, "tables", "all", "path,label,split,group\r\n\"one.png\",\"a, \"\"b\"\"\",train,me\r\none.png,b,test,you\r\n");
+        Text(corpus, "texts", "plain", "j{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+        Text(corpus, "texts", "csv", "ctext,label\none,a\ntwo,b\n");
         Text(corpus, "plans", "named", """
             {"title": "t", "model": "m", "tasks": ["omniglot/Balinese", "mnist"], "shots": [1, "all"], "arms": ["uniform", "learned"]}
             """);

@@ -6,37 +6,54 @@ using NanoLora.Nn;
 
 namespace NanoLora.Cli.Commands;
 
-/// <summary><c>nanolora eval</c>: the accuracy of a model, with or without an adapter.</summary>
+/// <summary><c>nanolora eval</c>: the accuracy of a model, with or without an adapter; of one that goes on with texts, how well it foresees them.</summary>
 internal static class EvalCommand
 {
     public static Command Create(Session session)
     {
-        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
+        var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
-        var task = Inputs.Required("--task", "TASK", $"What to measure on: {TaskInput.Help}.");
+        var task = Inputs.Required("--task", "TASK", $"What to measure on: {TaskInput.Help}; {TextOptions.Help}.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, for names of source tasks.");
         var (invert, share) = (TaskInput.InvertOption(), TaskInput.ShareOption());
         var probe = Inputs.Switch("--probe", "Fit a head to --shots images per class first: the nearest class mean of the features.");
         var shots = Inputs.Whole("--shots", "Images per class of --probe.", 5);
         var draw = Inputs.OptionalWhole("--draw", "Measure on the test images of this draw, from 0: those to take for what compose trained with --shots.", 0);
         var seed = Inputs.Seed("Of the draw.");
+        var texts = new TextOptions();
         var device = Devices.Option();
-        var command = new ToolCommand("eval", "Measures the accuracy on a task's test images.", """
+        var command = new ToolCommand("eval", "Measures the accuracy on a task's test part; of a language model the perplexity.", """
             Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as by train and
             compose: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
-            adapter that was trained on a draw is measured with the --draw and --seed it was trained with.
+            adapter that was trained on a draw is measured with the --draw and --seed it was trained with. On texts to go on with, perplexity and the share of
+            tokens foreseen are over what a training learns from (a completion, the assistant's words), and of prompts also how many completions the model
+            writes to the letter.
             """,
             "nanolora eval models/nano-vit --adapter mine --task photos",
             "nanolora eval models/nano-vit --adapter mix --task mine.safetensors --draw 0",
-            "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5")
+            "nanolora eval models/nano-vit --task mine.safetensors --probe --shots 5",
+            "nanolora eval my-llama --adapter sums --task sums.jsonl",
+            "nanolora eval my-llama --task topics.csv --rank-answers")
         { model, adapter, task, data, invert, share, probe, shots, draw, seed, device };
+        texts.AddTo(command);
         command.SetAction(parsed =>
         {
             if (!parsed.GetValue(probe) && parsed.GetValue(draw) is null && parsed.GetResult(shots) is { Implicit: false })
                 throw new UsageException("--shots goes with --probe or --draw.");
             using var backend = Devices.Open(parsed.GetValue(device)!);
-            using var base_ = Vit.Load(parsed.GetValue(model)!, backend);
-            if (parsed.GetValue(adapter) is { } folder) Adapters.Attach(base_, folder);
+            var folder = ModelFolder.Of(parsed.GetValue(model)!);
+            if (TextModels.Reads(folder, parsed.GetValue(task)))
+            {
+                TextOptions.RefuseImages(parsed, data, invert);
+                if (parsed.GetValue(draw) is not null && !parsed.GetValue(probe))
+                    throw new UsageException("--draw goes with --probe: texts are divided once for all draws.");
+                var drawn = parsed.GetValue(probe) ? new TextMeasuring.Probe(parsed.GetValue(shots), parsed.GetValue(draw) ?? 0, parsed.GetValue(seed)) : null;
+                return TextMeasuring.Evaluate(session, backend, folder, parsed.GetValue(adapter),
+                    texts.Of(parsed, parsed.GetValue(task)!, parsed.GetValue(share)), drawn);
+            }
+            texts.Refuse(parsed);
+            using var base_ = Vit.Load(folder, backend);
+            if (parsed.GetValue(adapter) is { } trained) Adapters.Attach(base_, trained);
             var processor = base_.Processor();
             var input = new TaskInput(parsed.GetValue(task)!, parsed.GetValue(data), parsed.GetValue(invert), parsed.GetValue(share));
             var read = input.Read(session, processor, base_.Labels);

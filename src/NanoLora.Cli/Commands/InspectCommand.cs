@@ -27,7 +27,8 @@ internal static class InspectCommand
     {
         var path = new Argument<string>("PATH")
         {
-            Description = "A weight file (safetensors, the index of a sharded checkpoint, PyTorch), or the folder of a model, an adapter or a composition.",
+            Description = "A weight file (safetensors, the index of a sharded checkpoint, PyTorch), the folder of a model, an adapter or a composition, "
+                + "or the ORG/NAME of what was pulled.",
         };
         var json = Inputs.Switch("--json", "Write JSON.");
         var command = new ToolCommand("inspect", "Shows what is in a weight file, a model or an adapter.",
@@ -36,7 +37,7 @@ internal static class InspectCommand
         { path, json };
         command.SetAction(parsed =>
         {
-            using var found = Read(parsed.GetValue(path)!);
+            using var found = Read(ModelFolder.Of(parsed.GetValue(path)!));
             if (parsed.GetValue(json)) session.Out.WriteLine(Json(found));
             else Show(session, found);
             return 0;

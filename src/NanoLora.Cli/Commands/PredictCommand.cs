@@ -7,29 +7,39 @@ using NanoLora.Nn;
 
 namespace NanoLora.Cli.Commands;
 
-/// <summary><c>nanolora predict</c>: what a model says of images.</summary>
+/// <summary><c>nanolora predict</c>: what a model says of images or texts.</summary>
 internal static class PredictCommand
 {
     private const int BatchSize = 64;
 
     public static Command Create(Session session)
     {
-        var model = new Argument<string>("MODEL") { Description = "The folder of the base model." };
-        var images = new Argument<string[]>("IMAGE") { Description = ImageInput.Help + ".", Arity = ArgumentArity.OneOrMore };
+        var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
+        var images = new Argument<string[]>("IMAGE|TEXT")
+        {
+            Description = $"{ImageInput.Help}; for a model of texts the texts.", Arity = ArgumentArity.OneOrMore,
+        };
         var adapter = Inputs.Text("--adapter", "DIR", "A composition or a PEFT adapter; its head becomes the model's.");
         var invert = TaskInput.InvertOption();
         var top = Inputs.Whole("--top", "How many classes to show.", 5);
         var device = Devices.Option();
-        var command = new ToolCommand("predict", "Names images.", """
+        var command = new ToolCommand("predict", "Names images or texts.", """
             A line each, with the most probable classes and their probabilities in percent. Pictures of any size, gray or in colour, are brought into the form
             that the model's files ask for: its size, its channels, its image_mean and image_std.
             """, "nanolora predict models/nano-vit drawing.png", "nanolora predict my-vit --adapter mine photo.jpg",
-            "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3")
+            "nanolora predict models/nano-vit --adapter mine 't10k-images-idx3-ubyte.gz#7' --top 3",
+            "nanolora predict my-llama --adapter topics 'Where is my card?'")
         { model, images, adapter, invert, top, device };
         command.SetAction(parsed =>
         {
             using var backend = Devices.Open(parsed.GetValue(device)!);
-            return Run(session, backend, parsed.GetValue(model)!, parsed.GetValue(adapter), parsed.GetValue(images)!,
+            var folder = ModelFolder.Of(parsed.GetValue(model)!);
+            if (TextModels.Reads(folder))
+            {
+                TextOptions.RefuseImages(parsed, invert);
+                return TextMeasuring.Predict(session, backend, folder, parsed.GetValue(adapter), parsed.GetValue(images)!, parsed.GetValue(top));
+            }
+            return Run(session, backend, folder, parsed.GetValue(adapter), parsed.GetValue(images)!,
                 parsed.GetValue(top), parsed.GetValue(invert));
         });
         return command;
@@ -61,7 +71,8 @@ internal static class PredictCommand
         return 0;
     }
 
-    private static string Best(float[] probabilities, IReadOnlyList<string> labels, int top)
+    /// <summary>The most probable classes with their probabilities in percent.</summary>
+    public static string Best(float[] probabilities, IReadOnlyList<string> labels, int top)
     {
         var best = Enumerable.Range(0, probabilities.Length).OrderByDescending(c => probabilities[c]).Take(top);
         return string.Join(", ", best.Select(c => string.Create(CultureInfo.InvariantCulture, $"{Label(c)} {100 * probabilities[c]:0.0} %")));

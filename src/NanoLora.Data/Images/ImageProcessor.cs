@@ -1,3 +1,5 @@
+using NanoLora.Nn;
+
 namespace NanoLora.Data;
 
 /// <summary>What resizes pictures: two programs that the same config means different pixels to.</summary>
@@ -25,6 +27,15 @@ public sealed class ImageProcessor
         Size = new(channels, steps.Height, steps.Width);
     }
 
+    /// <summary>How a model wants its images: what its folder says, else what it says itself.</summary>
+    /// <inheritdoc cref="Load(string, ImageSize, IReadOnlyList{float}?, IReadOnlyList{float}?, ImageBackend)" path="/exception"/>
+    public static ImageProcessor For(IImageModel model)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        var images = model.Images;
+        return Load(model.Source, new ImageSize(images.Channels, images.Rows, images.Columns), images.Mean, images.Deviation);
+    }
+
     /// <summary>
     /// Reads how a model wants its images: from Hugging Face's preprocessor_config.json, else from timm's config.json, else the picture is brought to the
     /// model's size by Pillow's bilinear filter and normalised by the model's own numbers.
@@ -48,7 +59,7 @@ public sealed class ImageProcessor
         return new(new ImageSteps(Sizing.Exact, size.Height, size.Width), size.Channels, new Normalisation(mean, deviation), backend);
     }
 
-    /// <summary>The channels, rows and columns of what <see cref="Shape"/> makes.</summary>
+    /// <summary>The channels, rows and columns of what <see cref="Shape(Picture)"/> makes.</summary>
     public ImageSize Size { get; }
 
     /// <summary>How the pixels become floats.</summary>
@@ -67,13 +78,24 @@ public sealed class ImageProcessor
             + $"{Size.Height} x {Size.Width} is read; resize it first.");
     }
 
-    /// <summary>Makes what the model reads: <see cref="Shape"/>, then normalised.</summary>
+    /// <summary>Makes what the model reads: <see cref="Shape(Picture)"/>, then normalised.</summary>
     /// <param name="picture">The picture.</param>
     /// <param name="y">[channels, height, width] of <see cref="Size"/>.</param>
     /// <exception cref="ArgumentException">The config leaves the size to the picture, and this one has not the model's; or y is too short.</exception>
     public void Apply(Picture picture, Span<float> y) => Normalisation.Apply(Shape(picture), Size, y);
 
-    /// <summary>As <see cref="Shape"/>, but of whatever size the config makes of this picture, values of a pixel side by side.</summary>
+    /// <summary>Reads a picture file, PNG, JPEG, PGM or PPM, into what the model reads: [channels, height, width] of <see cref="Size"/>, in the workspace.</summary>
+    /// <exception cref="InvalidDataException">It is no picture, or none that the model's config takes; the message names the file.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public Tensor Read(string path, Workspace workspace)
+    {
+        ArgumentNullException.ThrowIfNull(workspace);
+        var values = new float[Size.Length];
+        Normalisation.Apply(ModelImages.Read(path, this), Size, values);
+        return workspace.From(values, new Shape(Size.Channels, Size.Height, Size.Width));
+    }
+
+    /// <summary>As <see cref="Shape(Picture)"/>, but of whatever size the config makes of this picture, values of a pixel side by side.</summary>
     public Picture Fit(Picture picture)
     {
         ArgumentNullException.ThrowIfNull(picture);

@@ -11,9 +11,13 @@ internal sealed class Csv(string path) : IDisposable
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
+    // A quote that nobody closes must not make one field of a whole file.
+    private const int MostCharacters = 1 << 24;
+
     private readonly StreamReader _text = new(path, Utf8);
     private readonly StringBuilder _field = new();
     private int _next = -2, _line = 1;                          // the character after those taken, -1 at the end; the line it is in
+    private int _characters;                                    // of the record so far
 
     /// <summary>The line in which the last record begins, from 1.</summary>
     public int Line { get; private set; }
@@ -23,7 +27,7 @@ internal sealed class Csv(string path) : IDisposable
     {
         if (_next == -2) Take();
         if (_next < 0) return null;
-        Line = _line;
+        (Line, _characters) = (_line, 0);
         List<string> fields = [Field()];
         while (_next == ',')
         {
@@ -68,6 +72,7 @@ internal sealed class Csv(string path) : IDisposable
     private void Take()
     {
         if (_next == '\n') _line++;
+        if (++_characters > MostCharacters) throw Error(Line, $"the record has more than {MostCharacters} characters; see whether a quote is missing");
         try { _next = _text.Read(); }
         catch (DecoderFallbackException) { throw Error(_line, "from here on the text is not UTF-8; save the file as UTF-8"); }
     }

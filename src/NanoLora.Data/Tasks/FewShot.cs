@@ -90,10 +90,17 @@ public static class FewShot
 
     private static (ImageSet Pool, List<int>[] Candidates, ImageSet Test) ByImage(ImageTask task, ulong seed, int draw)
     {
-        var candidates = Lists(task.Classes.Length);
-        for (var i = 0; i < task.Train.Count; i++) candidates[task.Train.Labels[i]].Add(i);
-        for (var c = 0; c < candidates.Length; c++) Shuffle(candidates[c], seed, Stream(task.Name, draw, c));
+        var candidates = Candidates(task.Name, task.Train.Labels, task.Classes.Length, seed, draw);
         return (task.Train, candidates, task.Test);
+    }
+
+    /// <summary>The samples of each class, in the order of a draw.</summary>
+    internal static List<int>[] Candidates(string task, ReadOnlySpan<int> labels, int classes, ulong seed, int draw)
+    {
+        var candidates = Lists(classes);
+        for (var i = 0; i < labels.Length; i++) candidates[labels[i]].Add(i);
+        for (var c = 0; c < candidates.Length; c++) Shuffle(candidates[c], seed, Stream(task, draw, c));
+        return candidates;
     }
 
     /// <summary>The first images of each class.</summary>

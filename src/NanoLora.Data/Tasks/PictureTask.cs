@@ -1,6 +1,6 @@
 namespace NanoLora.Data;
 
-/// <summary>Which part of a task an image belongs to.</summary>
+/// <summary>Which part of a task a sample belongs to.</summary>
 internal enum TaskPart
 {
     /// <summary>Nobody says: the split decides.</summary>
@@ -175,7 +175,8 @@ internal static class Split
             int[] dealt = makers is null ? [.. members] : [.. makers.Distinct().Order()];
             new Philox(seed, Philox.StreamOf(makers is null ? $"split of {classes[members.First()]}" : "split of makers")).Shuffle(dealt.AsSpan());
             var last = dealt.AsSpan(dealt.Length - TestCount(dealt.Length, share));
-            foreach (var i in members) test[i] = last.Contains(makers is null ? i : makers[i]);
+            if (makers is null) foreach (var i in last) test[i] = true;
+            else foreach (var i in members) test[i] = last.Contains(makers[i]);
         }
         return test;
     }

@@ -31,6 +31,9 @@ internal readonly struct JsonTree(string source, string name, JsonElement value)
     /// <summary>What kind of value it is.</summary>
     public JsonValueKind Kind => value.ValueKind;
 
+    /// <summary>The value itself.</summary>
+    public JsonElement Element => value;
+
     /// <summary>A field that must be there.</summary>
     public JsonTree this[string field] => Find(field) ?? throw new InvalidDataException($"{source}: {Name(field)} is missing; copy the file again.");
 

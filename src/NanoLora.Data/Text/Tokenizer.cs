@@ -19,8 +19,8 @@ public sealed class Tokenizer : ITokenizer
     }
 
     /// <summary>
-    /// Reads a tokenizer: tokenizer.json, a SentencePiece .model, the vocabulary in a .gguf, vocab.json with merges.txt, or vocab.txt. In a folder the
-    /// first of these that is there counts.
+    /// Reads a tokenizer: tokenizer.json, a SentencePiece .model, vocab.json with merges.txt, vocab.txt, the vocabulary in a .gguf, or llama2.c's
+    /// tokenizer.bin. In a folder the first of these that is there counts.
     /// </summary>
     /// <param name="path">A folder, or one of the files.</param>
     /// <exception cref="InvalidDataException">There is none, it is damaged, or it has what is not supported; the message names file and field.</exception>

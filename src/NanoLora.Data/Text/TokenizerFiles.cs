@@ -11,9 +11,15 @@ internal static class TokenizerFiles
         if (Directory.Exists(path))
         {
             string[] models =
-                [.. Names.Select(name => Path.Combine(path, name)).Where(File.Exists), .. Directory.GetFiles(path, "*.gguf").Order(StringComparer.Ordinal)];
+            [
+                .. Names.Select(name => Path.Combine(path, name)).Where(File.Exists), .. Directory.GetFiles(path, "*.gguf").Order(StringComparer.Ordinal),
+                .. Directory.GetFiles(path, "*.bin").Where(Llama2cVocabulary.IsName).Order(StringComparer.Ordinal),
+            ];
             if (models.Length == 0)
-                throw new InvalidDataException($"{path}: there is no tokenizer in this folder; {string.Join(", ", Names)} and .gguf are read.");
+            {
+                throw new InvalidDataException($"{path}: there is no tokenizer in this folder; {string.Join(", ", Names)}, .gguf and llama2.c's "
+                    + "tokenizer.bin are read.");
+            }
             path = models[0];
         }
         if (!File.Exists(path)) throw new InvalidDataException($"{path}: there is no such file or folder; give that of a tokenizer.");
@@ -24,7 +30,8 @@ internal static class TokenizerFiles
             ".model" => SentencePiece.Read(path),
             ".gguf" => GgufVocabulary.Read(path),
             ".txt" => VocabularyFiles.WordPiece(path),
-            _ => throw new InvalidDataException($"{path}: no tokenizer is told by this name; .json, .model, .gguf and .txt are read."),
+            ".bin" => Llama2cVocabulary.Read(path),
+            _ => throw new InvalidDataException($"{path}: no tokenizer is told by this name; .json, .model, .gguf, .txt and llama2.c's .bin are read."),
         };
     }
 

@@ -63,8 +63,8 @@ internal sealed class ClassifierCases(GoldenFolder folder, Backend backend, Gold
         {
             var (start, end) = (row * tokens, row * tokens + lengths[row]);
             var shape = new Shape(1, lengths[row]);
-            var own = segments is null ? null : Backend.Main.From(segments[start..end], shape);
-            logits.AddRange(model.Forward(Backend.Main.From(ids[start..end], shape), own).ToArray());
+            var own = segments is null ? null : Backend.Main.From(segments.AsSpan(start..end), shape);
+            logits.AddRange(model.Forward(Backend.Main.From(ids.AsSpan(start..end), shape), own).ToArray());
         }
         Report.Floats("each alone: logits", Folder.ShapeOf("logits"), [.. logits], Folder.Floats("logits"), Tolerance("logits"));
     }

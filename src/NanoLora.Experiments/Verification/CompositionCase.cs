@@ -18,7 +18,8 @@ internal sealed class CompositionCase : IDisposable
     {
         (Folder, Workspace, Report, Values) = (folder, backend.Main, report, new GoldenValues(folder));
         _place = Path.GetDirectoryName(Path.GetFullPath(folder.Path))!;
-        Model = Vit.Load(Base, backend);
+        IsText = folder.Holds("input_ids") || folder.Holds("batches.input_ids");
+        Model = IsText ? LanguageModel.Load(Base, backend, keepType: false) : Vit.Load(Base, backend);
     }
 
     internal GoldenFolder Folder { get; }
@@ -32,9 +33,16 @@ internal sealed class CompositionCase : IDisposable
     internal GoldenValues Values { get; }
 
     /// <summary>The folder of the base.</summary>
-    internal string Base => Path.Combine(_place, "base", "vit");
+    internal string Base => Path.Combine(_place, "base", Kind);
 
-    internal Vit Model { get; }
+    internal Model Model { get; }
+
+    /// <summary>Whether the case is one of texts, not of images.</summary>
+    internal bool IsText { get; }
+
+    private string Kind => IsText ? "llama" : "vit";
+
+    private string InputName => IsText ? "input_ids" : "pixel_values";
 
     /// <summary>What the case was made with.</summary>
     internal JsonElement Settings => Folder.Root.GetProperty("settings");
@@ -60,22 +68,46 @@ internal sealed class CompositionCase : IDisposable
     internal string Ours(string name) => Model.Names.Ours(name) ?? throw Folder.Error(name, "is no linear of the base.");
 
     /// <summary>A module by the name of its folder.</summary>
-    internal LoraModule Module(string name, string generation = "vit")
+    internal LoraModule Module(string name, string? generation = null)
     {
+        generation ??= Kind;
         var key = $"{generation}/{name}";
         if (_modules.TryGetValue(key, out var known)) return known;
         return _modules[key] = PeftFolder.Load(Path.Combine(_place, "adapters", generation, name), Model);
     }
 
-    /// <summary>The logits of images [B, C, Y, X], with whatever is attached.</summary>
-    internal float[] Logits(float[] images, Shape shape)
+    /// <summary>The number of batches of a case that has some.</summary>
+    internal int Batches => Folder.ShapeOf("batches.labels")[0];
+
+    /// <summary>The case's own images or texts, or those of one of its batches.</summary>
+    internal Tensor Inputs(int? batch = null) => IsText ? Integers(InputName, batch) : Floats(InputName, batch);
+
+    /// <summary>
+    /// What they should give, in the order of the model's outputs: a class an image; of each token the next one's label, and nothing of the last.
+    /// </summary>
+    internal Tensor Targets(int? batch = null)
     {
-        using var scope = Workspace.Scope(grad: false);
-        return Model.Forward(Workspace.From(images, shape)).ToArray();
+        var labels = Integers("labels", batch);
+        if (!IsText) return labels;
+        var (ids, tokens) = (labels.ToInts(), labels.Shape[1]);
+        for (var i = 0; i < ids.Length; i++) ids[i] = (i + 1) % tokens == 0 ? Batch.Ignored : ids[i + 1];
+        return Workspace.From(ids, labels.Shape);
     }
 
-    /// <summary>The logits of the case's own images.</summary>
-    internal float[] Logits() => Logits(Values.Input("pixel_values"), Folder.ShapeOf("pixel_values"));
+    /// <summary>The logits of the case's own inputs or those of a batch, with whatever is attached.</summary>
+    internal float[] Logits(int? batch = null)
+    {
+        using var scope = Workspace.Scope(grad: false);
+        return Model.Forward(Inputs(batch)).ToArray();
+    }
+
+    /// <summary>The logits of the case's own inputs in double precision, some of the base's weights changed by updates of their own shape.</summary>
+    internal double[] ExactLogits(IReadOnlyDictionary<string, double[]> updates)
+    {
+        if (!IsText) return ExactVit.Logits(Base, Values.Input(InputName), updates);
+        using var exact = ExactLanguageModel.Load(Base, Backend);
+        return exact.Logits(Values.IntInput(InputName), Folder.ShapeOf(InputName)[1], null, updates);
+    }
 
     /// <summary>The logits under a mixture, which is then taken out again.</summary>
     internal float[] Logits(Mixture mixture)
@@ -86,13 +118,39 @@ internal sealed class CompositionCase : IDisposable
     }
 
     /// <summary>Compares what was found with all tensors that are not inputs.</summary>
-    internal void Compare() => Values.Compare(Report, static (name, want) => IsOutput(name) ? OfLargest * Largest(want) : Absolute);
+    internal void Compare() => Values.Compare(Report, Tolerance);
+
+    /// <summary>What a tensor may be off by.</summary>
+    internal static double Tolerance(string name, float[] want) => IsOutput(name) ? OfLargest * Largest(want) : Absolute;
 
     public void Dispose()
     {
         Attach.Detach(Model, dispose: false);
         foreach (var module in _modules.Values) module.Dispose();
         Model.Dispose();
+    }
+
+    private Tensor Floats(string name, int? batch)
+    {
+        var (all, shape, start) = Place(name, batch);
+        return Workspace.From(Values.Input(all).AsSpan(start, shape.Count), shape);
+    }
+
+    private Tensor Integers(string name, int? batch)
+    {
+        var (all, shape, start) = Place(name, batch);
+        return Workspace.From(Values.IntInput(all).AsSpan(start, shape.Count), shape);
+    }
+
+    // Where something of the case's own or of a batch stands: the tensor, the shape, the place in it.
+    private (string Name, Shape Shape, int Start) Place(string name, int? batch)
+    {
+        if (batch is not { } n) return (name, Folder.ShapeOf(name), 0);
+        var shape = Folder.ShapeOf($"batches.{name}");
+        Span<int> sizes = stackalloc int[shape.Rank - 1];
+        for (var i = 0; i < sizes.Length; i++) sizes[i] = shape[i + 1];
+        var one = new Shape(sizes);
+        return ($"batches.{name}", one, n * one.Count);
     }
 
     private static bool IsOutput(string name) =>

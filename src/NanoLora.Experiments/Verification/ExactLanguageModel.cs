@@ -10,7 +10,8 @@ namespace NanoLora.Experiments.Verification;
 internal abstract class ExactLanguageModel : Model
 {
     private readonly Dictionary<string, double[]> _values = new(StringComparer.Ordinal);
-    private LoraModule? _module;   // during Logits
+    private LoraModule? _module;   // during Logits, as the updates
+    private IReadOnlyDictionary<string, double[]>? _updates;
 
     private protected ExactLanguageModel(string folder, Checkpoint file, Config config, Backend backend) : base(backend, new NameMap(), folder)
     {
@@ -45,10 +46,13 @@ internal abstract class ExactLanguageModel : Model
         };
     }
 
-    /// <summary>The logits [B, T, V] of ids [B, T], under a module's updates and head.</summary>
-    internal double[] Logits(int[] ids, int tokens, LoraModule? module)
+    /// <summary>
+    /// The logits [B, T, V] of ids [B, T], under a module's updates and head, and with some of the linears' weights changed by updates of their own shape, by
+    /// their names in the file.
+    /// </summary>
+    internal double[] Logits(int[] ids, int tokens, LoraModule? module, IReadOnlyDictionary<string, double[]>? updates = null)
     {
-        _module = module;
+        (_module, _updates) = (module, updates);
         var logits = new List<double>();
         for (var row = 0; row < ids.Length; row += tokens) logits.AddRange(Logits(ids.AsSpan(row, tokens)));
         return [.. logits];
@@ -101,6 +105,7 @@ internal abstract class ExactLanguageModel : Model
     private protected double[] Linear(string name, double[] x, string? path = null)
     {
         var w = path == "head" && _module?.Head is { } head ? Array.ConvertAll(head.Weight, static v => (double)v) : Value(name + ".weight");
+        if (_updates?.GetValueOrDefault(name + ".weight") is { } changed) w = Sum(w, changed);
         var inputs = LinearAt(path ?? name).In;
         var y = Times(x, w, inputs);
         if (_values.TryGetValue(name + ".bias", out var b)) for (var i = 0; i < y.Length; i++) y[i] += b[i % b.Length];
@@ -108,7 +113,44 @@ internal abstract class ExactLanguageModel : Model
         var scale = lora.RankStabilised ? lora.Alpha / Math.Sqrt(lora.Rank) : lora.Alpha / (double)lora.Rank;
         var update = Times(Times(x, Wide(lora.A), inputs), Wide(lora.B), lora.Rank);
         for (var i = 0; i < y.Length; i++) y[i] += scale * update[i];
+        if (lora.Bias is { } beside) for (var (i, more) = (0, Wide(beside)); i < y.Length; i++) y[i] += scale * more[i % more.Length];
+        if (lora is Pissa pissa) AddStart(pissa, x, y);
+        if (lora is Dora dora) Rescale(dora, scale, w, b, y);
         return y;
+    }
+
+    // y -= s (x A₀ᵀ) B₀ᵀ: the second half of the plain LoRA that a PiSSA is.
+    private static void AddStart(Pissa pissa, double[] x, double[] y)
+    {
+        using var plain = pissa.AsLora();
+        int rank = pissa.Rank, inputs = plain.A.Shape[1];
+        double[] a = Wide(plain.A)[(rank * inputs)..], both = Wide(plain.B), b = new double[both.Length / 2];
+        for (var i = 0; i < b.Length; i++) b[i] = both[i / rank * 2 * rank + rank + i % rank];
+        var start = Times(Times(x, a, inputs), b, rank);
+        for (var i = 0; i < y.Length; i++) y[i] += pissa.Scale * start[i];
+    }
+
+    // y = m / ‖W + s B A‖ ∘ (y - b) + b, norms of rows
+    private static void Rescale(Dora dora, double scale, double[] w, double[]? bias, double[] y)
+    {
+        double[] a = Wide(dora.A), b = Wide(dora.B), gain = Wide(dora.Magnitude);
+        int outputs = gain.Length, inputs = w.Length / outputs;
+        for (var o = 0; o < outputs; o++)
+        {
+            var sum = 0.0;
+            for (var i = 0; i < inputs; i++)
+            {
+                var v = w[o * inputs + i];
+                for (var r = 0; r < dora.Rank; r++) v += scale * b[o * dora.Rank + r] * a[r * inputs + i];
+                sum += v * v;
+            }
+            gain[o] /= Math.Sqrt(sum);
+        }
+        for (var i = 0; i < y.Length; i++)
+        {
+            var beside = bias?[i % outputs] ?? 0;
+            y[i] = gain[i % outputs] * (y[i] - beside) + beside;
+        }
     }
 
     /// <summary>

@@ -33,9 +33,6 @@ internal static class LearningCases
 
     private sealed class Run(CompositionCase c, string variant, LearnedOptions options)
     {
-        private readonly float[] _images = c.Values.Input("batches.pixel_values");
-        private readonly Shape _batchShape = OfOne(c.Folder.ShapeOf("batches.pixel_values"));
-        private readonly int[] _labels = c.Values.IntInput("batches.labels");
         private readonly (float[] Weight, float[] Bias)? _head =
             c.Folder.Holds("start.head.weight") ? (c.Values.Input("start.head.weight"), c.Values.Input("start.head.bias")) : null;
         private readonly LoraModule[] _modules = c.Mixed;
@@ -77,8 +74,8 @@ internal static class LearningCases
             if (betas.Length > 0) c.Values.Add($"{prefix}.grad.beta", Flat(betas.Select(static b => b.Gradient!)));
             if (_head is not null)
             {
-                c.Values.Add($"{prefix}.grad.head.weight", c.Model.Head!.Weight.Gradient!);
-                c.Values.Add($"{prefix}.grad.head.bias", c.Model.Head.Bias!.Gradient!);
+                c.Values.Add($"{prefix}.grad.head.weight", Head.Weight.Gradient!);
+                c.Values.Add($"{prefix}.grad.head.bias", Head.Bias!.Gradient!);
             }
             mixture.Detach();
 
@@ -112,11 +109,11 @@ internal static class LearningCases
             c.Values.Add($"{variant}.trained.v_after_step", [.. path]);
             if (betas.Length > 0) c.Values.Add($"{variant}.trained.beta", Flat(betas.Select(static b => b.Value)));
             c.Values.Add($"{variant}.trained.gates", [.. mixture.Weights().SelectMany(static g => g)]);
-            c.Values.Add($"{variant}.trained.logits", c.Logits(_images[.._batchShape.Count], _batchShape));
+            c.Values.Add($"{variant}.trained.logits", c.Logits(batch: 0));
             if (_head is not null)
             {
-                c.Values.Add($"{variant}.trained.head.weight", c.Model.Head!.Weight.Value);
-                c.Values.Add($"{variant}.trained.head.bias", c.Model.Head.Bias!.Value);
+                c.Values.Add($"{variant}.trained.head.weight", Head.Weight.Value);
+                c.Values.Add($"{variant}.trained.head.bias", Head.Bias!.Value);
             }
             mixture.Detach();
         }
@@ -124,20 +121,19 @@ internal static class LearningCases
         // A fresh mixture, and the new head if the case has one.
         private Mixture Begin(LearnedOptions how)
         {
-            if (_head is { } head) c.Model.NewHead(head.Weight, head.Bias, [.. head.Bias.Select(static (_, k) => $"{k}")]);
+            if (_head is { } head) ((Classifier)c.Model).NewHead(head.Weight, head.Bias, [.. head.Bias.Select(static (_, k) => $"{k}")]);
             return Compose.Learned(c.Model, _modules, how);
         }
 
-        private static Shape OfOne(Shape batches) => new(batches[1], batches[2], batches[3], batches[4]);
+        private Linear Head => ((Classifier)c.Model).Head!;
 
         // Logits and loss of the step's batch; gradients stay with the parameters.
         private (float[] Logits, float Loss) Backward(int step)
         {
             using var scope = c.Workspace.Scope();
-            var shape = _batchShape;
-            var (size, batch) = (shape.Count, step % (_images.Length / shape.Count));
-            var logits = c.Model.Forward(c.Workspace.From(_images.AsSpan(batch * size, size), shape));
-            var loss = logits.CrossEntropy(c.Workspace.From(_labels.AsSpan(batch * shape[0], shape[0]), new Shape(shape[0])));
+            var batch = step % c.Batches;
+            var logits = c.Model.Forward(c.Inputs(batch));
+            var loss = logits.CrossEntropy(c.Targets(batch));
             loss.Backward();
             return (logits.ToArray(), loss.Item());
         }

@@ -37,9 +37,22 @@ internal static class MixingCases
         var weights = c.Matrices.Select((path, m) => (path, gates[(m * n)..((m + 1) * n)])).ToDictionary(static w => w.path, static w => w.Item2);
         c.Values.Add("gates-per-matrix.logits", c.Logits(Compose.Fixed(c.Model, modules, weights)));
         c.Compare();
+        var shape = c.Folder.ShapeOf("uniform.logits");
+        if (c.IsText)
+        {
+            // The uniform composition as PEFT's cat saved it, read as one adapter; and a module whose factors are others of the same product.
+            Attach.Module(c.Model, c.Module("from-peft-cat-uniform"));
+            var (saved, want) = (c.Logits(), c.Folder.Floats("uniform.logits"));
+            Attach.Detach(c.Model, dispose: false);
+            c.Report.Floats("from-peft-cat-uniform.logits", shape, saved, want, CompositionCase.Tolerance("uniform.logits", want));
+            LoraModule[] turned = [modules[0], c.Module("mixed-1-gauge"), .. modules[2..]];
+            c.Report.Floats("mixed-1-gauge: uniform.logits", shape, c.Logits(Compose.Uniform(c.Model, turned)), want,
+                CompositionCase.Tolerance("uniform.logits", want));
+            return;
+        }
         // The same adapters under the names of a newer library: the same bits.
         var renamed = Enumerable.Range(0, n).Select(i => c.Module($"mixed-{i}", "vit-renamed")).ToArray();
-        c.Report.Floats("vit-renamed.uniform.logits", c.Folder.ShapeOf("uniform.logits"), c.Logits(Compose.Uniform(c.Model, renamed)), logits, 0);
+        c.Report.Floats("vit-renamed.uniform.logits", shape, c.Logits(Compose.Uniform(c.Model, renamed)), logits, 0);
     }
 
     // Weights (1/3, 2/3) over two compositions: uniform of the first two modules, and of the others.
@@ -66,7 +79,7 @@ internal static class MixingCases
     internal static void Missing(CompositionCase c)
     {
         var modules = c.Folder.Field(c.Numbers, "modules", JsonValueKind.Array, "numbers.").EnumerateArray().Select(m => c.Module(m.GetString()!)).ToArray();
-        var (v, labels, present) = (c.Values.Input("v"), c.Values.IntInput("labels"), c.Values.Input("present"));
+        var (v, present) = (c.Values.Input("v"), c.Values.Input("present"));
         foreach (var policy in (ReadOnlySpan<string>)["zero", "present"])
         {
             var options = new LearnedOptions { SharePresent = policy == "present" };
@@ -79,8 +92,8 @@ internal static class MixingCases
             c.Values.Add($"{policy}.learned.gates", Gates(learned));
             using (c.Workspace.Scope())
             {
-                var logits = c.Model.Forward(c.Workspace.From(c.Values.Input("pixel_values"), c.Folder.ShapeOf("pixel_values")));
-                var loss = logits.CrossEntropy(c.Workspace.From(labels, new Shape(labels.Length)));
+                var logits = c.Model.Forward(c.Inputs());
+                var loss = logits.CrossEntropy(c.Targets());
                 loss.Backward();
                 c.Values.Add($"{policy}.learned.logits", logits);
                 c.Values.Add($"{policy}.learned.loss", loss);
@@ -99,7 +112,7 @@ internal static class MixingCases
         }
     }
 
-    /// <summary>Weights that differ from image to image, the same for all matrices or not.</summary>
+    /// <summary>Weights that differ from row to row of the batch, the same for all matrices or not.</summary>
     internal static void PerRow(CompositionCase c)
     {
         var (modules, paths) = (c.Mixed, c.Matrices);

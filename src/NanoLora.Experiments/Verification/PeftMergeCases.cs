@@ -14,8 +14,8 @@ namespace NanoLora.Experiments.Verification;
 /// </para>
 /// <para>
 /// The stored logits are a float32 forward with rounding errors of its own. Where ours are not within the share of them, the logits of the stored A and B in
-/// double precision (<see cref="ExactVit"/>) judge: if the stored ones are within the share of those, ours are wrong; if they are off by more, though by no
-/// more than rounding explains, ours must be within the same share of the exact ones, and the line says what it was held against.
+/// double precision judge (<see cref="CompositionCase.ExactLogits"/>): if the stored ones are within the share of those, ours are wrong; if they are off by
+/// more, though by no more than rounding explains, ours must be within the same share of the exact ones, and the line says what it was held against.
 /// </para>
 /// </summary>
 internal static class PeftMergeCases
@@ -82,7 +82,7 @@ internal static class PeftMergeCases
         var logits = c.Logits();
         Attach.Detach(c.Model, dispose: false);
         Logits(c.Report, $"{name}.logits", c.Folder.ShapeOf($"{name}.logits"), logits, Wide(c.Folder.Floats($"{name}.logits")),
-            () => ExactVit.Logits(c.Base, c.Values.Input("pixel_values"), stored));
+            () => c.ExactLogits(stored));
 
         string Theirs(string path) => c.Model.Names.Theirs(path).First(t => c.Folder.Holds($"{name}.A.{t}"));
     }

@@ -38,23 +38,24 @@ internal sealed class RobertaCase(GoldenFolder folder, Backend backend, VerifyOp
         }
         foreach (var tensor in folder.Field(_numbers, "every_tensor_of_the_file", JsonValueKind.Object).EnumerateObject())
         {
+            var shape = Array.ConvertAll(Values(tensor.Value), static n => (int)n);
             report.Tensor($"the file's {tensor.Name}", default, published.TryGet(tensor.Name, out var entry)
-                ? Comparison.Of(entry.Shape.Select(static n => (int)n).ToArray(), tensor.Value.EnumerateArray().Select(static n => n.GetInt32()).ToArray())
-                : Comparison.Fail("is not in the file"));
+                ? Comparison.Of(entry.Shape.Select(static n => (int)n).ToArray(), shape) : Comparison.Fail("is not in the file"));
         }
     }
 
     private static Lora Module(Tensor a, Tensor b, float scale) => new(a, b, scale * a.Shape[0]);
 
-    // Effective rank: exp of the entropy of s / Σ s. Stable rank: Σ s² / s₁². Participation: (Σ s²)² / Σ s⁴.
-    private void Spectrum(string name, double[] s, JsonElement facts)
+    // Effective rank: exp of the entropy of s / Σ s. Stable rank: Σ s² / s₁². Participation: (Σ s²)² / Σ s⁴. Values that are 0 but for rounding do not count.
+    private void Spectrum(string name, double[] all, JsonElement facts)
     {
+        double[] s = [.. all.Where(v => v > 1e-12 * all[0])];
         var (sum, energy) = (s.Sum(), s.Sum(static v => v * v));
         foreach (var fact in facts.EnumerateObject())
         {
             double[]? got = fact.Name switch
             {
-                "singular_values" => s,
+                "singular_values" => all,
                 "effective_rank" => [Math.Exp(-s.Sum(v => v / sum * Math.Log(v / sum)))],
                 "stable_rank" => [energy / (s[0] * s[0])],
                 "participation" => [energy * energy / s.Sum(static v => v * v * v * v)],
@@ -83,7 +84,7 @@ internal sealed class RobertaCase(GoldenFolder folder, Backend backend, VerifyOp
         Close($"{name}.mixed.singular_values", product.Values, Values(folder.Field(facts, "singular_values", JsonValueKind.Array)));
         Close($"{name}.mixed.discarded_energy_at_rank_8", [Discarded(product.Values, 8)], [Number(folder, facts, "discarded_energy_at_rank_8")]);
         var inner = modules.SelectMany(f => modules.Select(g => Inner(f.Factors(), g.Factors())));
-        Close($"{name}.mixed.inner", [.. inner], [.. folder.Field(facts, "inner", JsonValueKind.Array).EnumerateArray().SelectMany(Values)]);
+        Close($"{name}.mixed.inner", [.. inner], [.. folder.Field(facts, "inner", JsonValueKind.Array).EnumerateArray().SelectMany(static row => Values(row))]);
         var angles = Angles(trained.Factors(), one.Factors());
         Close($"{name}.mixed.angles_trained_random_1_inputs", angles, Values(folder.Field(facts, "angles_trained_random_1_inputs", JsonValueKind.Array)));
 
@@ -127,7 +128,7 @@ internal sealed class RobertaCase(GoldenFolder folder, Backend backend, VerifyOp
     // Within the case's tolerance of the largest, or of the magnitude given.
     private void Close(string name, double[]? got, double[] want, double? magnitude = null)
     {
-        if (got?.Length != want.Length)
+        if (got is null || got.Length != want.Length)
         {
             report.Tensor(name, default, Comparison.Fail(got is null ? "has no such name here" : $"{got.Length} numbers where {want.Length} are expected"));
             return;

@@ -53,22 +53,37 @@ public sealed class TrainingArea : IGoldenArea
         return folder.Root.GetProperty("tensors").TryGetProperty("train.loss", out _) ? TrainingRun.Full : null;
     }
 
-    /// <summary>tol_abs of a tensor.</summary>
+    /// <summary>tol_abs of a tensor; that of the logits for those of the base, where they come without one.</summary>
     internal static double Tolerance(GoldenFolder folder, string tensor)
     {
-        var row = folder.Field(folder.Field(folder.Root, "tensors", JsonValueKind.Object), tensor, JsonValueKind.Object, "tensors.");
+        var tensors = folder.Field(folder.Root, "tensors", JsonValueKind.Object);
+        var row = folder.Field(tensors, tensor, JsonValueKind.Object, "tensors.");
+        if (tensor == "base.logits" && !row.TryGetProperty("tol_abs", out _)) return Tolerance(folder, "logits");
         return folder.Field(row, "tol_abs", JsonValueKind.Number, $"tensors.{tensor}.").GetDouble();
     }
 
-    /// <summary>The base that the case names, which lies beside its folder.</summary>
-    /// <exception cref="NotBuiltException">It is no image model.</exception>
-    internal static Classifier Base(GoldenFolder folder, string relative, Backend backend)
+    /// <summary>The folder of the base that the case names, beside the case's own.</summary>
+    internal static string BaseFolder(GoldenFolder folder) =>
+        Path.Combine(Path.GetDirectoryName(Path.GetFullPath(folder.Path))!, folder.Field(folder.Root, "base", JsonValueKind.String).GetString()!);
+
+    /// <summary>The base, in F32.</summary>
+    /// <exception cref="NotBuiltException">It is of no family that is built.</exception>
+    internal static Model Base(GoldenFolder folder, Backend backend)
     {
-        var path = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(folder.Path))!, relative);
+        var path = BaseFolder(folder);
         var config = Path.Combine(path, "config.json");
         if (!File.Exists(config)) throw folder.Error("base", $"{config} is missing; copy the bases beside the case's folder.");
         using var json = JsonDocument.Parse(File.ReadAllBytes(config));
-        if (!json.RootElement.TryGetProperty("model_type", out var type) || type.GetString() != "vit") throw new NotBuiltException("language models");
-        return Vit.Load(path, backend);
+        var type = json.RootElement.TryGetProperty("model_type", out var named) ? named.GetString() : null;
+        try
+        {
+            return type switch
+            {
+                "vit" => Vit.Load(path, backend),
+                "t5" => T5.Load(path, backend, keepType: false),
+                _ => LanguageModel.Load(path, backend, keepType: false),
+            };
+        }
+        catch (CheckpointException e) when (e.Field == "model_type") { throw new NotBuiltException($"models like {type}"); }
     }
 }

@@ -4,37 +4,87 @@ namespace NanoLora;
 
 // What the kernels of Attention.cs are told.
 
-/// <summary>How many rows of heads of up to a size a group holds in shared memory.</summary>
+/// <summary>How the threads of a group share out the tiles of heads of up to a size: see Attention.cs.</summary>
+/// <remarks>
+/// Size is 4 or 8 times Across. A slab of keys, 4 Across by SlabCols, is no smaller than one of values, SlabRows by Size, and both are whole multiples of four
+/// elements a thread. SlabCols / 4 is even, so that rows with one four more begin in different banks.
+/// </remarks>
 public interface IHeadTile
 {
     /// <summary>The largest head.</summary>
     static abstract int Size { get; }
 
-    /// <summary>R.</summary>
-    static abstract int Rows { get; }
+    /// <summary>Threads along a row.</summary>
+    static abstract int Across { get; }
+
+    /// <summary>Rows of threads, forward.</summary>
+    static abstract int Down { get; }
+
+    /// <summary>Rows of threads, backward, where a group holds two matrices.</summary>
+    static abstract int DownBack { get; }
+
+    /// <summary>Columns that come into shared memory at once where rows are multiplied by rows.</summary>
+    static abstract int SlabCols { get; }
+
+    /// <summary>Rows that come into shared memory at once where they are added up.</summary>
+    static abstract int SlabRows { get; }
 }
 
 #pragma warning disable CS1591 // IHeadTile says it
 
-/// <summary>Heads of up to 64.</summary>
+/// <summary>Heads of up to 16 in groups of two threads, for devices whose groups are small: ILGPU's interpreter.</summary>
+public readonly struct HeadsOf16 : IHeadTile
+{
+    public static int Size => 16;
+    public static int Across => 2;
+    public static int Down => 1;
+    public static int DownBack => 1;
+    public static int SlabCols => 8;
+    public static int SlabRows => 4;
+}
+
+/// <summary>Heads of up to 32: 64 queries (32 backward) by 32 keys.</summary>
+public readonly struct HeadsOf32 : IHeadTile
+{
+    public static int Size => 32;
+    public static int Across => 8;
+    public static int Down => 16;
+    public static int DownBack => 8;
+    public static int SlabCols => 32;
+    public static int SlabRows => 32;
+}
+
+/// <summary>Heads of up to 64: 64 queries (32 backward) by 32 keys.</summary>
 public readonly struct HeadsOf64 : IHeadTile
 {
     public static int Size => 64;
-    public static int Rows => 32;
+    public static int Across => 8;
+    public static int Down => 16;
+    public static int DownBack => 8;
+    public static int SlabCols => 64;
+    public static int SlabRows => 32;
 }
 
-/// <summary>Heads of up to 128.</summary>
+/// <summary>Heads of up to 128: 32 queries (16 backward) by 64 keys.</summary>
 public readonly struct HeadsOf128 : IHeadTile
 {
     public static int Size => 128;
-    public static int Rows => 16;
+    public static int Across => 16;
+    public static int Down => 8;
+    public static int DownBack => 4;
+    public static int SlabCols => 64;
+    public static int SlabRows => 32;
 }
 
-/// <summary>Heads of up to 256.</summary>
+/// <summary>Heads of up to 256: 16 queries (8 backward) by 128 keys.</summary>
 public readonly struct HeadsOf256 : IHeadTile
 {
     public static int Size => 256;
-    public static int Rows => 8;
+    public static int Across => 32;
+    public static int Down => 4;
+    public static int DownBack => 2;
+    public static int SlabCols => 32;
+    public static int SlabRows => 16;
 }
 
 #pragma warning restore CS1591
@@ -86,7 +136,6 @@ public readonly struct AttentionShape
         (Queries, Keys, Heads, KeyHeads, Size) = (q.Layout.Length, k.Layout.Length, q.Layout.Count, k.Layout.Count, q.Layout.Size);
         (Scale, _softcap, _window, _batches) = (options.Scale!.Value, options.Softcap, options.Window, y.Tensor.Shape[0]);
         _flags = (options.Causal ? 1 : 0) | (mask is null ? 0 : 2);
-        if (Size > HeadsOf256.Size) throw new ArgumentException($"Attention: heads of {Size}; on this device they have {HeadsOf256.Size} elements at most.");
         if (mask is null) return;
         _maskTime = mask.Shape[2] == 1 ? 0 : Keys;
         _maskHead = mask.Shape[1] == 1 ? 0 : mask.Shape[2] * Keys;
@@ -134,26 +183,47 @@ public readonly struct AttentionShape
         return last < 0 ? 0 : last < Keys ? last : Keys;
     }
 
-    /// <summary>Whether there is such a query and it sees a key, before any mask.</summary>
-    public bool Sees(int time, int key, int last)
-    {
-        var at = time + Keys - Queries;
-        return time < Queries && key < last && ((_flags & 1) == 0 || key <= at) && (_window == 0 || key > at - _window);
-    }
+    /// <summary>The number of a query among all of them.</summary>
+    public int Row(int batch, int head, int time) => (batch * Heads + head) * Queries + time;
 
-    /// <summary>s'' of a query and a key, from their product; where there is a soft-cap, tanh (s / cap) as well.</summary>
-    public float Score(float dot, ArrayView<float> mask, int batch, int head, int time, int key, out float bent)
+    /// <summary>Where the mask has a query's row.</summary>
+    public int MaskRow(int batch, int head, int time) => batch * _maskBatch + head * _maskHead + time * _maskTime;
+
+    /// <summary>s'' of a query and a key, from their product; <paramref name="mask"/> is read at <paramref name="at"/>. Also ∂s' / ∂s.</summary>
+    public float Score(float dot, ArrayView<float> mask, int at, out float slope)
     {
         var score = Scale * dot;
-        bent = 0;
+        slope = 1;
         if (_softcap > 0)
         {
-            bent = NanoLora.Tanh.Forward(score / _softcap);
+            var bent = NanoLora.Tanh.Forward(score / _softcap);
             score = _softcap * bent;
+            slope = 1 - bent * bent;
         }
-        return (_flags & 2) == 0 ? score : score + mask[batch * _maskBatch + head * _maskHead + time * _maskTime + key];
+        return (_flags & 2) == 0 ? score : score + mask[at];
+    }
+}
+
+/// <summary>A query as a thread knows it: its number, the keys it sees before any mask, and where its row of the mask is.</summary>
+internal readonly struct QueryRow
+{
+    private readonly int _first, _last, _mask;
+
+    /// <summary>Its number among all queries.</summary>
+    public readonly int Number;
+
+    /// <summary>A query that is not there sees nothing.</summary>
+    public QueryRow(AttentionShape s, int batch, int head, int time)
+    {
+        Number = s.Row(batch, head, time);
+        _first = s.FirstKey(time);
+        _last = time < s.Queries ? s.LastKey(time, 1) : 0;
+        _mask = s.MaskRow(batch, head, time);
     }
 
-    /// <summary>∂s' / ∂s, from tanh (s / cap).</summary>
-    public float Slope(float bent) => 1 - bent * bent;
+    public bool IsThere => _last > 0;
+
+    public bool Sees(int key) => key >= _first && key < _last;
+
+    public int MaskAt(int key) => _mask + key;
 }

@@ -1,9 +1,12 @@
+using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Algorithms;
 
 namespace NanoLora;
 
-// Cross entropy of rows of logits. A group owns a row, and goes through its classes with a running maximum: one pass makes maximum and sum.
+// Cross entropy of rows of logits. A group owns a row and reads it once: each thread goes through its classes with a running maximum m and
+//     Σ exp(x - m),   and where targets are smoothed   Σ w (m - x) and Σ w
+// and where the maximum rises by r, the first shrinks by exp(-r), the second grows by r Σ w; so it is when the threads' maxima meet.
 // Class numbers are checked on the host, from what was uploaded: a step does not wait for the device.
 
 public sealed partial class GpuBackend
@@ -24,17 +27,22 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public override float TargetWeight(Tensor targets, Tensor? weight, int ignoreIndex)
     {
-        var w = weight?.ToArray();
+        var w = weight is null ? default : HostFloats(weight);
         var sum = 0.0;
-        foreach (var t in HostInts(targets)) if (t != ignoreIndex) sum += w is null ? 1 : w[t];
+        foreach (var t in HostInts(targets)) if (t != ignoreIndex) sum += weight is null ? 1 : w[t];
         return (float)sum;
     }
 
     // From the mirror, where it is whole; else from the device.
-    private ReadOnlySpan<int> HostInts(Tensor x)
+    private ReadOnlySpan<int> HostInts(Tensor x) => Mirrored(Ints(x)) is { IsEmpty: false } mirror ? mirror : x.ToInts();
+
+    private ReadOnlySpan<float> HostFloats(Tensor x) =>
+        Mirrored(Floats(x)) is { IsEmpty: false } mirror ? MemoryMarshal.Cast<int, float>(mirror) : x.ToArray();
+
+    private ReadOnlySpan<int> Mirrored(Tensor x)
     {
-        var mirror = StorageOf(Ints(x), writes: false) is var storage ? storage.Mirror : default;
-        return x.Offset + x.Count <= mirror.Length ? mirror.Slice(x.Offset, x.Count) : x.ToInts();
+        var mirror = StorageOf(x, writes: false).Mirror;
+        return (long)x.Offset + x.Count <= mirror.Length ? mirror.Slice(x.Offset, x.Count) : default;
     }
 
     /// <inheritdoc/>
@@ -69,13 +77,32 @@ public sealed partial class GpuBackend
         ArrayView<float> losses, ArrayView<float> statistics, int classes, int hasWeight, CrossEntropyKind kind)
     {
         var row = Grid.IdxX * classes;
-        var max = RowMax(x, row, classes);
-        float sum = 0, distance = 0;
+        float max = float.NegativeInfinity, sum = 0, distance = 0, weights = 0;
         for (var i = Group.IdxX; i < classes; i += Group.DimX)
         {
-            var below = x[row + i] - max;
+            var z = x[row + i];
+            if (z > max)
+            {
+                if (sum > 0)                                                                // else the maximum so far is none
+                {
+                    sum *= XMath.Exp(max - z);
+                    distance += weights * (z - max);
+                }
+                max = z;
+            }
+            var below = z - (max == float.NegativeInfinity ? 0 : max);
             sum += XMath.Exp(below);
-            distance -= hasWeight == 1 ? w[i] * below : below;
+            if (kind.Smoothing == 0) continue;
+            var share = hasWeight == 1 ? w[i] : 1;
+            distance -= share * below;
+            weights += share;
+        }
+        var own = max;
+        max = Tree.Max(max);
+        if (own != float.NegativeInfinity)
+        {
+            sum *= XMath.Exp(own - max);
+            distance += weights * (max - own);
         }
         sum = Tree.Sum(sum);
         if (kind.Smoothing != 0) distance = Tree.Sum(distance);

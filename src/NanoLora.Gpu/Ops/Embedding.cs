@@ -1,10 +1,11 @@
+using System.Buffers;
 using ILGPU;
 using ILGPU.Runtime;
 
 namespace NanoLora;
 
-// Rows of a table, and the sum of gradients by row. Several positions may name one row: the group of the first of them adds them all up, in order, so that no
-// two groups write to one place and the sum does not depend on who comes first.
+// Rows of a table, and the sum of gradients by row. Several positions may name one row: one group adds them all up, in order, so that no two groups write to
+// one place and the sum does not depend on who comes first. Which positions those are is worked out on the host, from its copy of the ids.
 
 public sealed partial class GpuBackend
 {
@@ -28,7 +29,45 @@ public sealed partial class GpuBackend
     public override void EmbeddingBackward(Tensor ids, Tensor dy, Tensor dw, int? paddingIndex)
     {
         Fill(dw, 0);
-        if (dy.Count > 0) _launch.Run(EmbeddingBackwardKernel, _launch.Rows(ids.Count), InInts(ids), In(dy), Out(dw), ids.Count, dw.Cols, paddingIndex ?? -1);
+        if (dy.Count == 0) return;
+        var count = ids.Count;
+        var pairs = ArrayPool<long>.Shared.Rent(count);
+        var plan = ArrayPool<int>.Shared.Rent(2 * count + 1);
+        try
+        {
+            var rows = Plan(HostInts(ids), paddingIndex ?? -1, pairs, plan);
+            if (rows == 0) return;
+            using var on = ids.Workspace.Loose(new Shape(count + rows + 1), DType.I32);
+            Upload<int>(plan.AsSpan(0, on.Count), on);
+            _launch.Run(EmbeddingBackwardKernel, _launch.Rows(rows), InInts(ids), InInts(on), In(dy), Out(dw), count, dw.Cols);
+        }
+        finally
+        {
+            ArrayPool<long>.Shared.Return(pairs);
+            ArrayPool<int>.Shared.Return(plan);
+        }
+    }
+
+    // Positions in the order of the rows they name, those of one row in their own; behind them, where each row's begin. Gives how many rows are named.
+    private static int Plan(ReadOnlySpan<int> ids, int padding, Span<long> pairs, Span<int> plan)
+    {
+        for (var i = 0; i < ids.Length; i++) pairs[i] = (long)ids[i] << 32 | (uint)i;
+        pairs = pairs[..ids.Length];
+        pairs.Sort();
+        var rows = 0;
+        var last = -1;
+        var named = 0;
+        foreach (var pair in pairs)
+        {
+            var id = (int)(pair >> 32);
+            if (id == padding) continue;
+            if (id != last) plan[ids.Length + rows++] = named;
+            last = id;
+            plan[named++] = (int)pair;
+        }
+        plan[ids.Length + rows] = named;
+        plan[named..ids.Length].Clear();
+        return rows;
     }
 
     /// <summary>A thread owns every so many-th element of y.</summary>
@@ -38,19 +77,14 @@ public sealed partial class GpuBackend
         for (var n = Each.First; Each.Within(n, y); n += Each.Stride) y[n] = TFrom.Widen(w[ids[n / cols] * cols + n % cols]);
     }
 
-    /// <summary>
-    /// A group owns a position. If no position before names the same row, it adds that row's gradients up; its threads stride over the columns.
-    /// </summary>
-    public static void EmbeddingBackwardKernel(ArrayView<int> ids, ArrayView<float> dy, ArrayView<float> dw, int count, int cols, int padding)
+    /// <summary>A group owns a row that is named, and adds its gradients up; its threads stride over the columns.</summary>
+    public static void EmbeddingBackwardKernel(ArrayView<int> ids, ArrayView<int> plan, ArrayView<float> dy, ArrayView<float> dw, int count, int cols)
     {
-        var own = Grid.IdxX;
-        var id = ids[own];
-        if (id == padding) return;
-        for (var i = 0; i < own; i++) if (ids[i] == id) return;
+        int first = plan[count + Grid.IdxX], end = plan[count + Grid.IdxX + 1], id = ids[plan[first]];
         for (var c = Group.IdxX; c < cols; c += Group.DimX)
         {
             var sum = 0f;
-            for (var i = own; i < count; i++) if (ids[i] == id) sum += dy[i * cols + c];
+            for (var i = first; i < end; i++) sum += dy[plan[i] * cols + c];
             dw[id * cols + c] = sum;
         }
     }

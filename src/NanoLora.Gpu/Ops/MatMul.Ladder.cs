@@ -54,7 +54,7 @@ public sealed partial class GpuBackend
     public static void NaiveKernel<T, TFrom>(ArrayView<float> a, ArrayView<T> b, ArrayView<float> bias, ArrayView<float> y, MatMulShape s)
         where T : unmanaged where TFrom : unmanaged, IWiden<T>
     {
-        for (var i = Each.First; i < s.M * s.N * s.Batches; i += Each.Stride)
+        for (var i = Each.First; (uint)i < (uint)(s.M * s.N * s.Batches); i += Each.Stride)
         {
             int n = i % s.N, m = i / s.N % s.M, batch = i / s.N / s.M;
             int fromA = s.OfA.At(batch) + m * s.StrideAM, fromB = s.OfB.At(batch) + n * s.StrideBN;

@@ -68,7 +68,7 @@ public sealed partial class GpuBackend
         }
         if (s.N <= 2 * SkinnyCols && s.K >= 64 && s.StrideAK == 1)
         {
-            var groups = (s.M + SkinnyRows - 1) / SkinnyRows * ((s.N + SkinnyCols - 1) / SkinnyCols) * s.Batches;
+            var groups = (1 + (s.M - 1) / SkinnyRows) * (1 + (s.N - 1) / SkinnyCols) * s.Batches;
             _launch.Run(SkinnyKernel<T, TFrom>, (groups, Threads), x, w, c, o, s);
             return;
         }
@@ -254,7 +254,7 @@ public sealed partial class GpuBackend
         where T : unmanaged where TFrom : unmanaged, IWiden<T>
     {
         var sums = SharedMemory.Allocate<float>(SkinnyCols * Threads);
-        int t = Group.IdxX, lane = t % 32, panels = (s.N + SkinnyCols - 1) / SkinnyCols, blocks = (s.M + SkinnyRows - 1) / SkinnyRows;
+        int t = Group.IdxX, lane = t % 32, panels = 1 + (s.N - 1) / SkinnyCols, blocks = 1 + (s.M - 1) / SkinnyRows;
         int n0 = Grid.IdxX % panels * SkinnyCols, m = Grid.IdxX / panels % blocks * SkinnyRows + t / 32, batch = Grid.IdxX / panels / blocks;
         int fromA = s.OfA.At(batch) + m * s.StrideAM, fromB = s.OfB.At(batch) + n0 * s.StrideBN;
         var cols = s.N - n0;

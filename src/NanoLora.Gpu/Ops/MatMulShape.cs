@@ -27,6 +27,20 @@ public struct Float4
         Z += s * x.Z;
         W += s * x.W;
     }
+
+    /// <summary>s this</summary>
+    internal readonly Float4 Times(float s) => new(s * X, s * Y, s * Z, s * W);
+
+    /// <summary>The sum of the four.</summary>
+    internal readonly float Sum() => X + Y + (Z + W);
+
+    /// <summary>The largest of the four; NaN is passed over.</summary>
+    internal readonly float Max() => Larger(Larger(Larger(Larger(float.NegativeInfinity, X), Y), Z), W);
+
+    /// <summary>The larger of each two; NaN of the other is passed over.</summary>
+    internal readonly Float4 Max(Float4 x) => new(Larger(X, x.X), Larger(Y, x.Y), Larger(Z, x.Z), Larger(W, x.W));
+
+    private static float Larger(float a, float b) => b > a ? b : a;
 }
 
 /// <summary>A product as kernels see it: sizes, strides, what happens to y.</summary>
@@ -78,7 +92,7 @@ public readonly struct MatMulShape
     // Parts end at multiples of a step.
     internal MatMulShape InParts(int parts) => new(this, _flags, ((K + parts - 1) / parts + 15) & ~15);
 
-    internal int Tiles(int tile) => (M + tile - 1) / tile * ((N + tile - 1) / tile);
+    internal int Tiles(int tile) => (1 + (M - 1) / tile) * (1 + (N - 1) / tile);
 
     /// <summary>y += the product.</summary>
     public bool Accumulates => (_flags & 1) != 0;
@@ -118,7 +132,7 @@ public readonly struct TilePlace
     /// <summary>The tile of this group.</summary>
     public TilePlace(MatMulShape s, int tile)
     {
-        int down = (s.M + tile - 1) / tile, across = (s.N + tile - 1) / tile, number = Grid.IdxX / (down * across), at = Grid.IdxX % (down * across);
+        int down = 1 + (s.M - 1) / tile, across = 1 + (s.N - 1) / tile, number = Grid.IdxX / (down * across), at = Grid.IdxX % (down * across);
         M0 = at % down * tile;
         N0 = at / down * tile;
         Y = s.YOf(number);

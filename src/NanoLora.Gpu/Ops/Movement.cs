@@ -3,7 +3,7 @@ using ILGPU.Runtime;
 
 namespace NanoLora;
 
-// Elements that only move. Any type of four bytes moves as an int, others byte by byte.
+// Elements that only move: as integers of their size.
 
 public sealed partial class GpuBackend
 {
@@ -22,16 +22,15 @@ public sealed partial class GpuBackend
     {
         var moved = outer * count * inner;
         if (moved == 0) return;
-        if (x.DType.Bytes() == 4)
+        switch (x.DType.Bytes())
         {
-            _launch.Run(CopyMiddleKernel<int>, _launch.Elements(moved), View<int>(x, writes: false), View<int>(y, writes: true), moved,
-                count * inner, xSize * inner, xStart * inner, ySize * inner, yStart * inner);
-            return;
+            case 4: Move<int>(); break;
+            case 2: Move<short>(); break;
+            default: Move<byte>(); break;
         }
-        var bytes = inner * x.DType.Bytes();
-        moved = checked(outer * count * bytes);
-        _launch.Run(CopyMiddleKernel<byte>, _launch.Elements(moved), Bytes(x, writes: false), Bytes(y, writes: true), moved,
-            count * bytes, xSize * bytes, xStart * bytes, ySize * bytes, yStart * bytes);
+
+        void Move<T>() where T : unmanaged => _launch.Run(CopyMiddleKernel<T>, _launch.Elements(moved), View<T>(x, writes: false), View<T>(y, writes: true),
+            moved, count * inner, xSize * inner, xStart * inner, ySize * inner, yStart * inner);
     }
 
     /// <summary>A thread owns every so many-th element of y: it writes in order and reads from afar.</summary>

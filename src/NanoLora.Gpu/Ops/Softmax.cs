@@ -100,7 +100,7 @@ public sealed partial class GpuBackend
     /// <summary>A thread owns a row, and sorts it downwards into y first: rows are short.</summary>
     public static void SparsemaxKernel(ArrayView<float> x, ArrayView<float> y, int rows, int cols)
     {
-        for (var n = Each.First; n < rows; n += Each.Stride)
+        for (var n = Each.First; (uint)n < (uint)rows; n += Each.Stride)
         {
             var row = n * cols;
             for (var i = 0; i < cols; i++)
@@ -128,7 +128,7 @@ public sealed partial class GpuBackend
     /// <summary>A thread owns a row.</summary>
     public static void SparsemaxBackwardKernel(ArrayView<float> y, ArrayView<float> dy, ArrayView<float> dx, int rows, int cols)
     {
-        for (var n = Each.First; n < rows; n += Each.Stride)
+        for (var n = Each.First; (uint)n < (uint)rows; n += Each.Stride)
         {
             var row = n * cols;
             float sum = 0, support = 0;

@@ -78,6 +78,23 @@ internal sealed class Llama2cWeights : WeightSource
         }
     }
 
+    /// <summary>In all vocabularies of llama2.c token 1 begins a text, and where it comes again another one begins; 2 ends one.</summary>
+    public static TextTokens Tokens { get; } = new(1, [1, 2]);
+
+    /// <summary>
+    /// The checkpoint at a path: the file itself, or the only .bin but vocabularies of a folder. Null where a config.json is, as all other models have one.
+    /// </summary>
+    public static string? Find(string path)
+    {
+        const string extension = ".bin";
+        var isFolder = Directory.Exists(path);
+        var folder = isFolder ? path : Path.GetDirectoryName(Path.GetFullPath(path));
+        if (folder is null || File.Exists(Path.Combine(folder, "config.json"))) return null;
+        if (!isFolder) return path.EndsWith(extension, StringComparison.OrdinalIgnoreCase) && File.Exists(path) ? path : null;
+        var files = Directory.GetFiles(folder, "*" + extension).Where(static f => !Path.GetFileName(f).StartsWith("tok", StringComparison.OrdinalIgnoreCase));
+        return files.ToList() is [var only] ? only : null;
+    }
+
     /// <summary>What the header says.</summary>
     public LlamaConfig Config { get; }
 

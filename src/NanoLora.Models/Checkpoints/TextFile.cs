@@ -94,7 +94,11 @@ internal sealed class TextFile : IDisposable
             weights.Abandon();
             throw;
         }
-        try { weights.NothingElse(IsOfNoConcern); }
+        try
+        {
+            weights.NothingElse(IsOfNoConcern);
+            if (model is ITextModel text) text.Tokens = TextTokens.Of(Json, text.Vocabulary);
+        }
         catch
         {
             model.Dispose();

@@ -6,6 +6,9 @@ public abstract class Adapter : Module
     /// <summary>Adds this adapter's part to what the base linear made of x; may do so in place.</summary>
     public abstract Tensor Apply(Linear host, Tensor x, Tensor y);
 
+    /// <summary>Why it cannot be added to others under weights, as a message goes on after the linear's path; null where it can.</summary>
+    internal virtual string? NotComposable => null;
+
     /// <summary>The update as one exact pair of factors, scale included: delta = B A, over the host's outputs from <see cref="Column"/> on.</summary>
     public abstract Factors Factors();
 
@@ -20,7 +23,19 @@ public abstract class Adapter : Module
         float[] weight;
         using (workspace.Scope(grad: false)) weight = host.Weight.Value.Cast(DType.F32).ToArray();
         factors.AddTo(weight, host.In, Column);
-        return (workspace.From(weight, host.Weight.Shape), null);
+        var bias = factors.Bias is { } more ? Sum(host, more) : null;
+        return (workspace.From(weight, host.Weight.Shape), bias is null ? null : workspace.From(bias, new Shape(bias.Length)));
+    }
+
+    // A linear without a bias stays without: its config says so, and a file that has one would not load.
+    private static float[] Sum(Linear host, float[] bias)
+    {
+        if (host.Bias is null)
+            throw new InvalidOperationException($"Adapter: the update of a linear {host.Weight.Shape} has a bias (lora_bias), and the linear has none "
+                + "that it could go into; leave it unmerged.");
+        var sum = host.Bias.Value.ToArray();
+        for (var i = 0; i < sum.Length; i++) sum[i] += bias[i];
+        return sum;
     }
 }
 
@@ -31,6 +46,9 @@ public abstract class Adapter : Module
 /// <param name="Out">The height of B.</param>
 public sealed record Factors(float[] A, float[] B, int In, int Out)
 {
+    /// <summary>[out], added beside the product, scales included; null for none.</summary>
+    public float[]? Bias { get; init; }
+
     /// <summary>The number of rows of A.</summary>
     public int Rank => A.Length / In;
 
@@ -45,17 +63,24 @@ public sealed record Factors(float[] A, float[] B, int In, int Out)
     /// <summary>weight[column + o, i] += Σ_r B[o, r] A[r, i], each sum in double precision and rounded once.</summary>
     public void AddTo(Span<float> weight, int width, int column)
     {
-        var (rank, row) = (Rank, new double[In]);
+        var row = new double[In];
         for (var o = 0; o < Out; o++)
         {
             var w = weight.Slice((column + o) * width, width);
-            for (var i = 0; i < In; i++) row[i] = w[i];
-            for (var r = 0; r < rank; r++)
-            {
-                double b = B[o * rank + r];
-                for (var i = 0; i < In; i++) row[i] += b * A[r * In + i];
-            }
+            Row(o, w, row);
             for (var i = 0; i < In; i++) w[i] = (float)row[i];
+        }
+    }
+
+    /// <summary>row[i] = weight[i] + Σ_r B[o, r] A[r, i]</summary>
+    internal void Row(int o, ReadOnlySpan<float> weight, Span<double> row)
+    {
+        var rank = Rank;
+        for (var i = 0; i < In; i++) row[i] = weight[i];
+        for (var r = 0; r < rank; r++)
+        {
+            double b = B[o * rank + r];
+            for (var i = 0; i < In; i++) row[i] += b * A[r * In + i];
         }
     }
 
@@ -85,7 +110,8 @@ public sealed record Factors(float[] A, float[] B, int In, int Out)
         if (column < 0 || column + Out > height) throw new ArgumentException($"Factors.Within: {Out} outputs from {column} on do not fit {height}.");
         var b = new float[height * Rank];
         B.CopyTo(b, column * Rank);
-        return new Factors(A, b, In, height);
+        float[]? bias = Bias is null ? null : [.. new float[column], .. Bias, .. new float[height - column - Out]];
+        return new Factors(A, b, In, height) { Bias = bias };
     }
 
     /// <summary>Puts updates side by side, each with a weight: the exact weighted sum of the products, of rank Σ r.</summary>
@@ -104,6 +130,9 @@ public sealed record Factors(float[] A, float[] B, int In, int Out)
             }
             at += part.Rank;
         }
-        return new Factors(a, b, inputs, outputs);
+        if (parts.All(static p => p.Bias is null)) return new Factors(a, b, inputs, outputs);
+        var bias = new float[outputs];
+        for (var n = 0; n < parts.Count; n++) for (var o = 0; o < parts[n].Bias?.Length; o++) bias[o] += weights[n] * parts[n].Bias![o];
+        return new Factors(a, b, inputs, outputs) { Bias = bias };
     }
 }

@@ -3,13 +3,24 @@ using System.Text.RegularExpressions;
 
 namespace NanoLora.Nn;
 
+/// <summary>Which kind of low-rank update <see cref="Attach.Lora"/> makes.</summary>
+public enum LoraKind
+{
+    /// <summary>A <see cref="Nn.Lora"/>: A Kaiming-uniform, B zero, as in the paper.</summary>
+    Lora,
+    /// <summary>A <see cref="Nn.Dora"/>: the same, and the lengths of the weight's rows.</summary>
+    Dora,
+    /// <summary>A <see cref="Nn.Pissa"/>: A and B from the weight's leading singular vectors.</summary>
+    Pissa,
+}
+
 /// <summary>
 /// Puts adapters into the slots of a model's linears, picked by path. The pattern language, here and everywhere: the whole path must match; * stands for
 /// any characters, ? for one, and (a|b) for one of several words, as in "*.attn.(q|v)".
 /// </summary>
 public static class Attach
 {
-    /// <summary>Attaches a new LoRA to every linear that the pattern matches, as in the paper: A Kaiming-uniform, B zero. A and B train.</summary>
+    /// <summary>Attaches a new LoRA to every linear that the pattern matches; at its start it changes nothing. A, B and a magnitude train.</summary>
     /// <param name="model">The model.</param>
     /// <param name="pattern">Which linears, by path.</param>
     /// <param name="rank">The number of rows of A.</param>
@@ -21,30 +32,49 @@ public static class Attach
     /// <param name="name">What the module is called.</param>
     /// <param name="ranks">Other ranks for some of the linears, by pattern; the first that matches counts.</param>
     /// <param name="alphas">Other numerators for some of the linears, by pattern; the first that matches counts.</param>
-    /// <exception cref="ArgumentException">Nothing matches, or a rank is not positive.</exception>
+    /// <param name="kind">LoRA, DoRA or PiSSA.</param>
+    /// <exception cref="ArgumentException">
+    /// Nothing matches, a rank is not positive, or for PiSSA is above the smaller side of a matrix, or DoRA is to adapt a part of the rows.
+    /// </exception>
     public static LoraModule Lora(
         Model model, string pattern, int rank, float? alpha = null, bool rankStabilised = false, float dropout = 0, ulong seed = 0,
         Range? rows = null, string name = "lora",
-        IReadOnlyList<KeyValuePair<string, int>>? ranks = null, IReadOnlyList<KeyValuePair<string, float>>? alphas = null)
+        IReadOnlyList<KeyValuePair<string, int>>? ranks = null, IReadOnlyList<KeyValuePair<string, float>>? alphas = null,
+        LoraKind kind = LoraKind.Lora)
     {
         var updates = new Dictionary<string, Lora>();
-        foreach (var (path, linear) in Matching(model, pattern))
+        try
+        {
+            foreach (var (path, linear) in Matching(model, pattern)) updates[path] = New(path, linear);
+        }
+        catch
+        {
+            foreach (var update in updates.Values) update.Dispose();
+            throw;
+        }
+        var module = new LoraModule(name, updates);
+        Module(model, module);
+        foreach (var update in updates.Values) update.Train();
+        return module;
+
+        Lora New(string path, Linear linear)
         {
             var (column, width) = (rows ?? Range.All).GetOffsetAndLength(linear.Out);
             var r = First(ranks, path) ?? rank;
             if (r < 1 || (long)r * Math.Max(linear.In, width) > int.MaxValue)
                 throw new ArgumentException($"Attach.Lora: the rank {r} for {path} [{width}, {linear.In}]; "
                     + "it must be 1 at least, and A and B must fit into memory.");
+            if (kind == LoraKind.Dora && width != linear.Out)
+                throw new ArgumentException($"Attach.Lora: DoRA on {width} of the {linear.Out} rows of {path}; it is for all rows of a linear.");
+            var size = First(alphas, path) ?? alpha ?? r;
+            if (kind == LoraKind.Pissa) return NewPissa(linear, r, size, rankStabilised, dropout, column, width);
             // Kaiming-uniform with a = √5 as PyTorch draws a linear: bound 1 / √in.
             var random = new Philox(seed, Philox.StreamOf(path));
-            var (a, bound) = (new float[r * linear.In], 1 / MathF.Sqrt(linear.In));
+            var (a, b, bound) = (new float[r * linear.In], new float[width * r], 1 / MathF.Sqrt(linear.In));
             for (var i = 0; i < a.Length; i++) a[i] = bound * (2 * random.Uniform((ulong)i) - 1);
-            updates[path] = New(model.Backend, a, new float[width * r], r, First(alphas, path) ?? alpha ?? r, rankStabilised, dropout, column);
+            return kind == LoraKind.Dora ? NewDora(model.Backend, a, b, Dora.RowNorms(linear), r, size, rankStabilised, dropout)
+                : Attach.New(model.Backend, a, b, r, size, rankStabilised, dropout, column);
         }
-        var module = new LoraModule(name, updates);
-        Module(model, module);
-        foreach (var update in updates.Values) update.Train();
-        return module;
     }
 
     /// <summary>Attaches a module that was read from a file: all of it, or nothing. It is frozen.</summary>
@@ -76,6 +106,12 @@ public static class Attach
             return;
         }
         var module = PeftFolder.Load(folder, model);
+        if (module.Head is not null && model is not Classifier)
+        {
+            module.Dispose();
+            throw new CheckpointException(folder, "modules_to_save",
+                "the adapter replaces the output layer, which only a classifier's can be; merge it with the software that made it.");
+        }
         Module(model, module);
         if (module.Head is { } head && model is Classifier classifier) classifier.NewHead(head);
     }
@@ -158,6 +194,25 @@ public static class Attach
         using var ta = backend.Main.From(a, new Shape(rank, a.Length / rank));
         using var tb = backend.Main.From(b, new Shape(b.Length / rank, rank));
         return new Lora(ta, tb, alpha, rankStabilised, dropout, column);
+    }
+
+    internal static Dora NewDora(Backend backend, float[] a, float[] b, float[] magnitude, int rank, float alpha, bool rankStabilised, float dropout)
+    {
+        using var ta = backend.Main.From(a, new Shape(rank, a.Length / rank));
+        using var tb = backend.Main.From(b, new Shape(b.Length / rank, rank));
+        using var m = backend.Main.From(magnitude, new Shape(magnitude.Length));
+        return new Dora(ta, tb, m, alpha, rankStabilised, dropout);
+    }
+
+    /// <summary>A PiSSA of a linear's weight: from its start on, or with factors that were trained from there.</summary>
+    internal static Pissa NewPissa(Linear host, int rank, float alpha, bool rankStabilised, float dropout, int column, int rows,
+        (float[] A, float[] B)? trained = null)
+    {
+        var (a0, b0) = Pissa.Start(host, rank, rankStabilised ? alpha / MathF.Sqrt(rank) : alpha / rank, column, rows);
+        var (a, b) = trained ?? (a0, b0);
+        var (main, ofA, ofB) = (host.Weight.Value.Workspace, new Shape(rank, host.In), new Shape(rows, rank));
+        using Tensor ta = main.From(a, ofA), tb = main.From(b, ofB), startA = main.From(a0, ofA), startB = main.From(b0, ofB);
+        return new Pissa(ta, tb, startA, startB, alpha, rankStabilised, dropout, column);
     }
 
     private static string Expression(string pattern)

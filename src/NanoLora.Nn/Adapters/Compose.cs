@@ -79,12 +79,13 @@ public static class Compose
     public static Mixture Given(Model model, IReadOnlyList<LoraModule> modules, GivenMixer mixer) => With(model, modules, "given", (_, _) => mixer);
 
     /// <summary>A composition under mixers of the caller's choice, made for each adapted matrix.</summary>
-    /// <exception cref="ArgumentException">No modules.</exception>
+    /// <exception cref="ArgumentException">No modules, or one of another model, or one that does not compose linearly (DoRA, PiSSA).</exception>
     public static Mixture With(Model model, IReadOnlyList<LoraModule> modules, string method, Func<string, Linear, Mixer> mixer, bool sharePresent = false)
     {
         if (modules.Count == 0) throw new ArgumentException("Compose: no modules were given.");
         foreach (var module in modules)
         {
+            module.RequireComposable("Compose");
             if (module.Updates.Keys.Except(model.Linears().Select(l => l.Key)).FirstOrDefault() is { } stranger)
                 throw new ArgumentException($"Compose: the module {module.Name} has an update of \"{stranger}\", which {model.Source} does not have; "
                     + "it belongs to another model.");

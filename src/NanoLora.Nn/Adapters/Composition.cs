@@ -6,7 +6,7 @@ namespace NanoLora.Nn;
 /// </summary>
 public sealed class Composition : Adapter
 {
-    private readonly Parameter? _a, _b, _owner, _absent;
+    private readonly Parameter? _a, _b, _owner, _absent, _biases;
 
     /// <summary>A composition of <paramref name="parts"/> (null where a module has no update of this linear) under a mixer.</summary>
     /// <param name="host">The linear.</param>
@@ -15,6 +15,7 @@ public sealed class Composition : Adapter
     /// <param name="sharePresent">Share the weights among the modules that have an update here, instead of counting absent ones as zero. For softmax.</param>
     public Composition(Linear host, IReadOnlyList<Adapter?> parts, Mixer mixer, bool sharePresent = false)
     {
+        foreach (var part in parts) if (part?.NotComposable is { } why) throw new ArgumentException($"Composition: an update of {host.Weight.Shape} {why}");
         (Parts, Mixer) = (parts, Part("mixer", mixer));
         var present = parts.Where(p => p is not null).Select(p => p!.Factors()).ToList();
         if (present.Count == 0) return;
@@ -28,6 +29,11 @@ public sealed class Composition : Adapter
         using var b = main.From(cat.B, new Shape(cat.Out, cat.Rank));
         using var o = main.From(owner, new Shape(cat.Rank));
         (_a, _b, _owner) = (Own("A", a), Own("B", b), Own("owner", o));
+        if (present.Any(static f => f.Bias is not null))
+        {
+            using var biases = Biases(host, present);
+            _biases = Own("biases", biases);
+        }
         if (!sharePresent || present.Count == parts.Count) return;
         using var absent = Constant(main.Backend, [.. parts.Select(p => p is null ? float.NegativeInfinity : 0f)]);
         _absent = Own("absent", absent);
@@ -49,7 +55,26 @@ public sealed class Composition : Adapter
     public Tensor? Absent => _absent;
 
     /// <inheritdoc/>
-    public override Tensor Apply(Linear host, Tensor x, Tensor y) => _a is null ? y : x.LoraStack(y, _a, _b!, 1, Mixer.Weights(x, this), _owner, Column);
+    public override Tensor Apply(Linear host, Tensor x, Tensor y)
+    {
+        if (_a is null) return y;
+        var weights = Mixer.Weights(x, this);                                          // [N] or [G, N]
+        y = x.LoraStack(y, _a, _b!, 1, weights, _owner, Column);
+        if (_biases is null) return y;
+        var groups = weights.Rows;
+        var biases = weights.In(x.Workspace).Reshape(groups, Parts.Count).MatMul(_biases.Value);   // [G, out]
+        return (y.Reshape(groups, y.Rows / groups, y.Cols) + biases.Reshape(groups, 1, y.Cols)).Reshape(y.Shape);
+    }
+
+    // [N, out]: of each module, 0 where it has none.
+    private Tensor Biases(Linear host, List<Factors> present)
+    {
+        if (Column != 0 || present[0].Out != host.Out)
+            throw new ArgumentException($"Composition: updates with a bias (lora_bias) cover all outputs of a linear {host.Weight.Shape}, not a part of them.");
+        var (all, at) = (new float[Parts.Count * host.Out], 0);
+        for (var n = 0; n < Parts.Count; n++) if (Parts[n] is not null && present[at++].Bias is { } bias) bias.CopyTo(all, n * host.Out);
+        return host.Weight.Value.Workspace.From(all, new Shape(Parts.Count, host.Out));
+    }
 
     /// <summary>The weights now, [N]; for mixers that give one row of weights for all inputs.</summary>
     public float[] Weights()

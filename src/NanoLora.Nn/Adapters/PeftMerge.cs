@@ -94,6 +94,12 @@ public static class PeftMerge
         if (modules.Count == 0 || modules.Count != weights.Length)
             throw new ArgumentException($"PeftMerge: {weights.Length} weights for {modules.Count} modules; give a weight to each.");
         if (!(options.Density is >= 0 and <= 1)) throw new ArgumentException($"PeftMerge: the density {options.Density} does not lie in [0, 1].");
+        foreach (var module in modules)
+        {
+            module.RequireComposable("PeftMerge");
+            if (module.Updates.Values.Any(static u => u.Bias is not null))
+                throw new ArgumentException($"PeftMerge: the module {module.Name} has biases (lora_bias), which PEFT drops without a word; use Compose.");
+        }
         if (modules.Count == 1) options = options with { Combination = PeftCombination.Linear };
         var ranks = modules.Select(static m => m.Updates.Values.Max(static u => u.Rank)).ToArray();
         var (type, apart) = (options.Combination, OnFactors(options.Combination));

@@ -5,14 +5,14 @@ namespace NanoLora.Nn;
 /// lengths are then the singular values. The order of the rotations is fixed, so the same matrix gives the same bits. For the small matrices of adapters:
 /// a sweep costs larger side · smaller side², and there are about ten.
 /// </summary>
-public sealed class Svd
+public sealed partial class Svd
 {
     private const int MaxSweeps = 60;
     private const double Orthogonal = 1e-15;         // |⟨a_i, a_j⟩| / (‖a_i‖ ‖a_j‖) below which two columns count as orthogonal
 
-    private Svd(int rows, int columns)
+    private Svd(int rows, int columns, int count)
     {
-        (Rows, Columns, Count) = (rows, columns, Math.Min(rows, columns));
+        (Rows, Columns, Count) = (rows, columns, count);
         (Left, Values, Right) = (new double[Count * rows], new double[Count], new double[Count * columns]);
     }
 
@@ -22,7 +22,7 @@ public sealed class Svd
     /// <summary>The width of A.</summary>
     public int Columns { get; }
 
-    /// <summary>The number of singular values: the smaller side of A.</summary>
+    /// <summary>The number of singular values: the smaller side of A, or as many as were asked for.</summary>
     public int Count { get; }
 
     /// <summary>Uᵀ, [Count, Rows]: one left singular vector a row. Those of singular values that are 0 are 0.</summary>
@@ -40,10 +40,8 @@ public sealed class Svd
     /// <exception cref="ArgumentException">The number of values is not the shape's, or one of them is no finite number.</exception>
     public static Svd Of(ReadOnlySpan<double> matrix, int rows, int columns)
     {
-        if (rows < 1 || columns < 1 || matrix.Length != rows * columns)
-            throw new ArgumentException($"Svd: {matrix.Length} values for a matrix [{rows}, {columns}].");
-        foreach (var value in matrix) if (!double.IsFinite(value)) throw new ArgumentException($"Svd: the matrix [{rows}, {columns}] holds {value}.");
-        var svd = new Svd(rows, columns);
+        Require(matrix, rows, columns);
+        var svd = new Svd(rows, columns, Math.Min(rows, columns));
         if (rows >= columns)
         {
             var a = new double[columns * rows];                                        // the columns of A, one a row
@@ -53,6 +51,13 @@ public sealed class Svd
         else svd.Fill(matrix.ToArray(), rows, columns, svd.Right, svd.Left);           // Aᵀ = V diag(S) Uᵀ
         svd.Sign();
         return svd;
+    }
+
+    private static void Require(ReadOnlySpan<double> matrix, int rows, int columns)
+    {
+        if (rows < 1 || columns < 1 || matrix.Length != rows * columns)
+            throw new ArgumentException($"Svd: {matrix.Length} values for a matrix [{rows}, {columns}].");
+        foreach (var value in matrix) if (!double.IsFinite(value)) throw new ArgumentException($"Svd: the matrix [{rows}, {columns}] holds {value}.");
     }
 
     // a: count columns of the given length, one a row. They become the columns times V; long gets them at length 1, small the columns of V.

@@ -12,6 +12,7 @@ internal sealed class PeftConfig
     public const string FileName = "adapter_config.json";
 
     private const long MaxBytes = 1 << 24;
+    private const string Start = "init_lora_weights", PissaStart = "pissa";
 
     // Read below, or without influence on what an adapter computes. fan_in_fan_out may contradict the layer; the layer counts, as in PEFT.
     private static readonly HashSet<string> Known =
@@ -19,15 +20,13 @@ internal sealed class PeftConfig
         "peft_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "target_modules", "exclude_modules", "modules_to_save", "bias",
         "layers_to_transform", "layers_pattern", "lora_dropout", "init_lora_weights", "task_type", "ensure_weight_tying",
         "base_model_name_or_path", "revision", "auto_mapping", "peft_version", "inference_mode", "fan_in_fan_out", "megatron_core",
-        "qalora_group_size", "eva_config",
+        "qalora_group_size", "eva_config", "use_dora", "lora_bias",
     ];
 
     private static readonly Dictionary<string, string> Reasons = new()
     {
-        ["use_dora"] = "DoRA rescales the rows of the whole matrix and does not compose linearly",
         ["use_qalora"] = "QALoRA pools the inputs by groups",
         ["use_bdlora"] = "block-diagonal factors",
-        ["lora_bias"] = "a bias beside B",
         ["alora_invocation_tokens"] = "an adapter that acts only from certain tokens on",
         ["arrow_config"] = "a router over several adapters; compose them with a mixer instead",
         ["corda_config"] = "CorDA changes the base before training",
@@ -73,7 +72,10 @@ internal sealed class PeftConfig
         if (Dropout is < 0 or >= 1) throw Error("lora_dropout", $"is {Dropout}; it must be at least 0 and below 1.");
         if (Field("bias") is { } bias && Text("bias", bias) is not "none" and var kind)
             throw Error("bias", $"\"{kind}\" is not supported, only \"none\": the adapter would replace biases of the base.");
-        CheckStart();
+        (Dora, Biased, Pissa) = (Flag("use_dora"), Flag("lora_bias"), StartsAsPissa());
+        if (Dora && Biased) throw Error("lora_bias", "goes not with use_dora; no version of PEFT computes both.");
+        if (Pissa && (Dora || Biased))
+            throw Error(Start, $"\"{PissaStart}\" together with {(Dora ? "use_dora" : "lora_bias")} is not supported; convert the adapter to a plain LoRA.");
         _ranks = Patterns("rank_pattern", Count);
         _alphas = Patterns("alpha_pattern", Number);
         (_targets, _targetPattern) = Modules("target_modules");
@@ -97,6 +99,15 @@ internal sealed class PeftConfig
 
     /// <summary>The dropout of training.</summary>
     public float Dropout { get; }
+
+    /// <summary>Whether there is a magnitude beside A and B.</summary>
+    public bool Dora { get; }
+
+    /// <summary>Whether there is a bias beside B.</summary>
+    public bool Biased { get; }
+
+    /// <summary>Whether A and B belong to a base from which its leading singular vectors were taken.</summary>
+    public bool Pissa { get; }
 
     /// <summary>Ends of the names of modules that the adapter replaces as a whole.</summary>
     public string[] ModulesToSave { get; }
@@ -177,15 +188,17 @@ internal sealed class PeftConfig
         _ => false,
     };
 
-    // Initialisations that leave the base as it is are only a start; the others subtracted their start from the base.
-    private void CheckStart()
+    // Initialisations that leave the base as it is are only a start; the others subtracted their start from the base. Of these only PiSSA's can be found again.
+    private bool StartsAsPissa()
     {
-        const string field = "init_lora_weights";
-        if (Field(field) is not { } start || start.ValueKind is JsonValueKind.True or JsonValueKind.False) return;
-        if (Text(field, start) is not ("gaussian" or "orthogonal" or "eva") and var name)
-            throw Error(field,
-                $"\"{name}\" is not supported: only true, false, \"gaussian\", \"orthogonal\" and \"eva\" are known to leave the base as it is. "
-                    + "Convert the adapter to a plain LoRA when saving it.");
+        if (Field(Start) is not { } start || start.ValueKind is JsonValueKind.True or JsonValueKind.False) return false;
+        return Text(Start, start) switch
+        {
+            "gaussian" or "orthogonal" or "eva" => false,
+            PissaStart => true,
+            var name => throw Error(Start, $"\"{name}\" is not supported: only true, false, \"gaussian\", \"orthogonal\" and \"eva\" are known to leave the "
+                + "base as it is, and \"pissa\" can be repeated. Convert the adapter to a plain LoRA when saving it."),
+        };
     }
 
     private (int[]? Layers, PeftPattern[] Patterns) Layers()

@@ -7,13 +7,17 @@ public static partial class PeftFolder
 {
     private static readonly JsonWriterOptions Indented = new() { Indented = true, NewLine = "\n" };
 
-    /// <summary>Writes a LoRA module as an adapter folder that PEFT loads: ranks and alphas of its updates, its head in modules_to_save.</summary>
+    /// <summary>
+    /// Writes a LoRA module as an adapter folder that PEFT loads: ranks and alphas of its updates, its head in modules_to_save. A DoRA stays one; a PiSSA
+    /// becomes the plain LoRA of twice the rank that it is for the whole base, as PEFT converts it.
+    /// </summary>
     /// <param name="folder">A new folder, an empty one, or an adapter folder or one with a training's state; config and weights are replaced, what else lies in
     /// it stays.</param>
     /// <param name="module">The module.</param>
     /// <param name="model">The model it belongs to, which gives the names.</param>
     /// <exception cref="CheckpointException">The folder is there and no adapter, or cannot be written; then all stays as it was.</exception>
-    /// <exception cref="ArgumentException">The module does not fit the model, or mixes kinds of scale or dropouts, which one config cannot say.</exception>
+    /// <exception cref="ArgumentException">The module does not fit the model, or mixes scales, dropouts, or DoRA and others, which one config cannot say.
+    /// </exception>
     public static void Save(string folder, LoraModule module, Model model)
     {
         ArgumentNullException.ThrowIfNull(module);
@@ -22,10 +26,11 @@ public static partial class PeftFolder
         var (first, updates) = (module.Updates.Values.First(), new List<Update>(module.Updates.Count));
         foreach (var (path, lora) in module.Updates)
         {
-            if (lora.RankStabilised != first.RankStabilised || lora.Dropout != first.Dropout)
-                throw new ArgumentException($"PeftFolder.Save: the updates of {module.Name} differ in use_rslora or lora_dropout, "
+            if (lora.RankStabilised != first.RankStabilised || lora.Dropout != first.Dropout || lora is Dora != first is Dora)
+                throw new ArgumentException($"PeftFolder.Save: the updates of {module.Name} differ in use_rslora, lora_dropout or use_dora, "
                     + "of which a config has one; save them as two modules.");
-            updates.Add(Described(model, path, lora.A.Value.ToArray(), lora.B.Value.ToArray(), lora.Rank, lora.Alpha, lora.Column));
+            if (lora is Pissa pissa) using (var plain = pissa.AsLora()) updates.Add(Described(model, path, plain));
+            else updates.Add(Described(model, path, lora));
         }
         Write(folder, updates, first.RankStabilised, first.Dropout, module.Head, model);
     }
@@ -43,9 +48,16 @@ public static partial class PeftFolder
         ArgumentNullException.ThrowIfNull(updates);
         ArgumentNullException.ThrowIfNull(model);
         if (updates.Count == 0) throw new ArgumentException("PeftFolder.Save: there are no updates.");
-        Write(folder, [.. updates.Select(u => Described(model, u.Key, u.Value.A, u.Value.B, u.Value.Rank, u.Value.Rank, 0))],
+        Write(folder, [.. updates.Select(u => Described(model, u.Key, u.Value.A, u.Value.B, u.Value.Rank, u.Value.Rank, 0) with { Bias = u.Value.Bias })],
             rankStabilised: false, dropout: 0, head, model);
     }
+
+    private static Update Described(Model model, string path, Lora lora) =>
+        Described(model, path, lora.A.Value.ToArray(), lora.B.Value.ToArray(), lora.Rank, lora.Alpha, lora.Column) with
+        {
+            Bias = lora.Bias?.Value.ToArray(),
+            Magnitude = (lora as Dora)?.Magnitude.Value.ToArray(),
+        };
 
     // Under the file's name, with B over all of the linear's outputs: the format has no slices.
     private static Update Described(Model model, string path, float[] a, float[] b, int rank, float alpha, int column)
@@ -66,11 +78,14 @@ public static partial class PeftFolder
     {
         // The names of what is replaced as a whole: the head's, then that of the pooler below it.
         string[] saved = head is null ? [] : head.Pooler is null ? [NameOf(HeadPath)] : [NameOf(HeadPath), NameOf(PoolerPath)];
-        var tensors = new List<TensorSource>(2 * updates.Count + 2);
+        var tensors = new List<TensorSource>(4 * updates.Count + 4);
+        var biased = updates.Any(static u => u.Bias is not null);
         foreach (var update in updates)
         {
             tensors.Add(new($"{Prefix}{update.Module}.lora_A.weight", [update.Rank, update.In], update.A));
             tensors.Add(new($"{Prefix}{update.Module}.lora_B.weight", [update.Out, update.Rank], update.B));
+            if (biased) tensors.Add(new($"{Prefix}{update.Module}.lora_B.bias", [update.Out], update.Bias ?? new float[update.Out]));
+            if (update.Magnitude is { } magnitude) tensors.Add(new($"{Prefix}{update.Module}.lora_magnitude_vector", [update.Out], magnitude));
         }
         var metadata = new Dictionary<string, string> { ["format"] = "pt" };
         if (head is not null)
@@ -115,6 +130,7 @@ public static partial class PeftFolder
             json.WriteBoolean("inference_mode", true);
             json.WriteBoolean("init_lora_weights", true);
             json.WriteNumber("lora_alpha", alpha);
+            if (updates.Any(static u => u.Bias is not null)) json.WriteBoolean("lora_bias", true);                     // older versions do not know it
             json.WriteNumber("lora_dropout", dropout);
             json.WritePropertyName("modules_to_save");
             if (saved.Length == 0) json.WriteNullValue();
@@ -125,7 +141,7 @@ public static partial class PeftFolder
             json.WritePropertyName("target_modules");
             Texts(json, names);
             json.WriteNull("task_type");
-            json.WriteBoolean("use_dora", false);
+            json.WriteBoolean("use_dora", updates[0].Magnitude is not null);
             json.WriteBoolean("use_rslora", rankStabilised);
             json.WriteEndObject();
         });

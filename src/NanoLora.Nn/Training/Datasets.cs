@@ -34,6 +34,9 @@ public interface IDataset
     /// <summary>The class of a sample; -1 where the targets are tokens.</summary>
     int Label(int index);
 
+    /// <summary>How long a sample is: batches of a training are of about the same length. The same for all where it is of no matter, as for images.</summary>
+    int Length(int index) => 1;
+
     /// <summary>Reads samples into tensors of the workspace's current scope.</summary>
     /// <param name="workspace">Where the tensors are born.</param>
     /// <param name="indices">Which samples.</param>

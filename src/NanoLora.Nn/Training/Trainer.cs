@@ -53,7 +53,7 @@ public static class Trainer
         var perEpoch = (data.Count + batchSize - 1) / batchSize;
         var steps = options.Steps ?? Math.Max(1, options.Epochs * perEpoch / options.Accumulation);
         var schedule = new Schedule(options.Schedule, steps, options.Warmup, options.Cycles ?? (options.Schedule == ScheduleKind.CosineRestarts ? 1 : 0.5));
-        var sampler = new Sampler(data.Count, batchSize, options.Seed);
+        var sampler = new Sampler(data, batchSize, options.Seed);
         var targets = new int[options.Accumulation];                    // of each batch of a step
         var run = new Lazy<IReadOnlyList<KeyValuePair<string, string>>>(() => TrainingRun.Describe(model, data, options, schedule));
         var (history, clock, first) = (new List<FitProgress>(steps), Stopwatch.StartNew(), 0);
@@ -153,26 +153,5 @@ public static class Trainer
         }
         return [.. model.Trained().Select(p => new Trained(p.Value, p.Key, roles.GetValueOrDefault(p.Value, options.BaseRate),
             options.DecayVectors || p.Value.Shape.Rank > 1 ? options.WeightDecay : 0))];
-    }
-}
-
-/// <summary>Which samples make which batch: every pass is a new shuffle, drawn from the seed and the pass alone, so any step can be asked for.</summary>
-internal sealed class Sampler(int count, int batchSize, ulong seed)
-{
-    private readonly int[] _order = new int[count];
-    private readonly int _perPass = (count + batchSize - 1) / batchSize;
-    private long _pass = -1;
-
-    public ReadOnlySpan<int> Batch(long number)
-    {
-        var pass = number / _perPass;
-        if (pass != _pass)
-        {
-            for (var i = 0; i < count; i++) _order[i] = i;
-            new Philox(seed, 0x5A3Dul << 32 | (ulong)pass).Shuffle<int>(_order);
-            _pass = pass;
-        }
-        var start = (int)(number % _perPass) * batchSize;
-        return _order.AsSpan(start, Math.Min(batchSize, count - start));
     }
 }

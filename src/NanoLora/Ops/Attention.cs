@@ -80,7 +80,8 @@ public partial class Tensor
         if (options.Window < 0 || options.Softcap < 0)
             throw new ArgumentException($"Attention: a window of {options.Window} and a soft-cap of {options.Softcap}; neither may be negative; 0 is none.");
 
-        options = options with { Scale = options.Scale ?? 1 / MathF.Sqrt(of.Size) };
+        // A window beyond all keys is none; kept small, places in it cannot run over the largest int.
+        options = options with { Scale = options.Scale ?? 1 / MathF.Sqrt(of.Size), Window = options.Window >= ok.Length ? 0 : options.Window };
         var y = x.New(new Shape(batch, of.Length, of.Count * of.Size));
         var statistics = x.New(new Shape(batch, of.Count, of.Length, 2));                          // max s'', 1 / Σ exp(s'' - max)
         x.Backend.Attention(q, k, v, mask, y, statistics, options);

@@ -22,7 +22,7 @@ public abstract class FuzzTarget : IDisposable
     }
 
     /// <summary>All targets by name.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["safetensors", "pytorch", "peft", "arrays", "pictures", "tables", "plans", "templates"];
+    public static IReadOnlyList<string> Names { get; } = ["safetensors", "pytorch", "peft", "arrays", "pictures", "tables", "texts", "plans", "templates"];
 
     /// <summary>Where inputs lie as files; a reader must leave nothing else here.</summary>
     protected string Folder { get; }
@@ -50,6 +50,7 @@ public abstract class FuzzTarget : IDisposable
         "arrays" => new ArraysTarget { MostTime = mostTime },
         "pictures" => new PicturesTarget { MostTime = mostTime },
         "tables" => new TablesTarget { MostTime = mostTime },
+        "texts" => new TextsTarget { MostTime = mostTime },
         "plans" => new PlansTarget { MostTime = mostTime },
         "templates" => new TemplatesTarget { MostTime = mostTime },
         _ => throw new ArgumentException($"{name}: there is no such reader; there are {string.Join(", ", Names)}."),

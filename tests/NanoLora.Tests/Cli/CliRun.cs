@@ -17,6 +17,15 @@ public sealed record CliRun(int Code, string Out, string Error)
         return new(code, output.ToString(), error.ToString());
     }
 
+    /// <summary>The same, with something to read.</summary>
+    public static CliRun Fed(string input, params string[] args)
+    {
+        using StringWriter output = new(), error = new();
+        using var reader = new StringReader(input);
+        var code = Program.Run(args, output, error, reader);
+        return new(code, output.ToString(), error.ToString());
+    }
+
     /// <summary>The same, and Ctrl-C with the first line that tells of progress.</summary>
     public static CliRun Interrupted(params string[] args)
     {

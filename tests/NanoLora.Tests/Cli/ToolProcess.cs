@@ -12,11 +12,13 @@ internal static class ToolProcess
     /// <summary>Runs a command line to its end, or kills it (SIGKILL) after a while.</summary>
     /// <param name="args">The words after the tool's name.</param>
     /// <param name="kill">When to kill it; null to let it end.</param>
+    /// <param name="variables">Environment variables that it has besides, or instead; null takes one away.</param>
     /// <returns>What it gave, and whether the kill found it alive.</returns>
-    public static (CliRun Run, bool Killed) Run(string[] args, TimeSpan? kill = null)
+    public static (CliRun Run, bool Killed) Run(string[] args, TimeSpan? kill = null, params (string Name, string? Value)[] variables)
     {
         var start = new ProcessStartInfo(Host(), ["exec", typeof(Program).Assembly.Location, .. args]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
+        foreach (var (name, value) in variables) start.Environment[name] = value;
         using var process = Process.Start(start)!;
         var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         var killed = !process.WaitForExit(kill ?? Patience);

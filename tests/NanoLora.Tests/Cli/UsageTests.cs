@@ -49,7 +49,8 @@ public class UsageTests
         Assert.DoesNotMatch(@"\n {2}-\S+[^\n]*  \r?\n", run.Out);             // every option says what it does
     }
 
-    public static TheoryData<string> Commands => ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "inspect", "verify", "study", "doctor"];
+    public static TheoryData<string> Commands =>
+        ["demo", "pretrain", "train", "bundle", "compose", "eval", "predict", "generate", "chat", "inspect", "verify", "study", "doctor", "pull"];
 
     [Theory]
     [InlineData("nanolora: ", "'polish'", "polish")]
@@ -68,6 +69,12 @@ public class UsageTests
     [InlineData("nanolora compose: ", "give --task", "compose", "m", "a", "--out", "o", "--method", "learned")]
     [InlineData("nanolora compose: ", "either --shots or --all", "compose", "m", "a", "--out", "o", "--task", "t")]
     [InlineData("nanolora inspect: ", "inspect", "inspect")]
+    [InlineData("nanolora generate: ", "--top-p: \"1.5\" is more than 1", "generate", "m", "--prompt", "a", "--top-p", "1.5")]
+    [InlineData("nanolora generate: ", "--min-p: \"2\" is more than 1", "generate", "m", "--prompt", "a", "--min-p", "2")]
+    [InlineData("nanolora generate: ", "--temperature: \"-1\" is not a number from 0", "generate", "m", "--prompt", "a", "--temperature", "-1")]
+    [InlineData("nanolora generate: ", "--weights: \"1,x\" is not numbers", "generate", "m", "--prompt", "a", "--adapter", "b", "--weights", "1,x")]
+    [InlineData("nanolora generate: ", "--prompt and --prompt-file", "generate", "m", "--prompt", "a", "--prompt-file", "b")]
+    [InlineData("nanolora chat: ", "--max-tokens: \"0\" is not a whole number from 1 on", "chat", "m", "--max-tokens", "0")]
     public void Wrong_usage_is_told_in_one_line_with_code_2(string start, string part, params string[] args)
     {
         var run = CliRun.Of(args);

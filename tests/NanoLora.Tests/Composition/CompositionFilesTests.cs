@@ -144,9 +144,12 @@ public class CompositionFilesTests : EngineTest
     }
 
     [Theory]
-    [InlineData("\"use_dora\": false", "\"use_dora\": true", "use_dora")]
-    [InlineData("\"init_lora_weights\": true", "\"init_lora_weights\": \"pissa\"", "pissa")]
-    public void What_does_not_compose_is_refused_by_name(string field, string value, string named)
+    [InlineData("\"use_dora\": false", "\"use_dora\": true", "lora_magnitude_vector, which use_dora asks for")]
+    [InlineData("\"use_dora\": false", "\"lora_bias\": true", "lora_B.bias, which lora_bias asks for")]
+    [InlineData("\"use_dora\": false", "\"lora_bias\": true, \"use_dora\": true", "goes not with use_dora")]
+    [InlineData("\"init_lora_weights\": true", "\"init_lora_weights\": \"pissa_niter_4\"", "pissa_niter_4")]
+    [InlineData("\"lora_alpha\": 3", "\"lora_alpha\": 0, \"init_lora_weights\": \"pissa\"", "init_lora_weights")]
+    public void What_is_announced_and_missing_or_cannot_be_is_refused_by_name(string field, string value, string named)
     {
         using var folder = new Folder();
         using var model = Tiny.Model(Backend);
@@ -154,6 +157,7 @@ public class CompositionFilesTests : EngineTest
         var path = Path.Combine(folder.At("m"), "adapter_config.json");
         var config = File.ReadAllText(path);
         Assert.Contains(field, config, StringComparison.Ordinal);
+        if (field.StartsWith("\"lora_alpha", StringComparison.Ordinal)) config = config.Replace("\"init_lora_weights\": true,", "", StringComparison.Ordinal);
         File.WriteAllText(path, config.Replace(field, value, StringComparison.Ordinal));
         var error = Assert.Throws<CheckpointException>(() => Lora.Load(folder.At("m"), model));
         Assert.Contains(named, error.Message, StringComparison.Ordinal);

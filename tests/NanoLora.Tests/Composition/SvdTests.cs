@@ -48,6 +48,29 @@ public class SvdTests
         Assert.Throws<ArgumentException>(() => Svd.Of([1, 2, 3], 2, 2));
     }
 
+    // Large enough that only the leading part is worked out: values falling by a fifth each, and noise below them.
+    [Theory]
+    [InlineData(230, 200)]
+    [InlineData(200, 230)]
+    public void The_leading_part_of_a_large_matrix_is_that_of_all(int rows, int columns)
+    {
+        const int count = 4;
+        double[] a = Array.ConvertAll(Matrix(rows, columns, 4), static x => 0.01 * x), u = Matrix(rows, 20, 5), v = Matrix(20, columns, 6);
+        for (var n = 0; n < 20; n++)
+            for (var i = 0; i < rows; i++)
+                for (var j = 0; j < columns; j++) a[i * columns + j] += Math.Pow(0.8, n) * u[i * 20 + n] * v[n * columns + j];
+        var (all, part) = (Svd.Of(a, rows, columns), Svd.Leading(a, rows, columns, count));
+        Assert.Equal(count, part.Count);
+        for (var n = 0; n < count; n++)
+        {
+            Assert.Equal(all.Values[n], part.Values[n], 1e-9 * all.Values[0]);
+            for (var i = 0; i < rows; i++) Assert.Equal(all.Left[n * rows + i], part.Left[n * rows + i], 1e-7);
+            for (var j = 0; j < columns; j++) Assert.Equal(all.Right[n * columns + j], part.Right[n * columns + j], 1e-7);
+        }
+        Assert.Equal(part.Right, Svd.Leading(a, rows, columns, count).Right);
+        Assert.Throws<ArgumentException>(() => Svd.Leading(a, rows, columns, 201));
+    }
+
     private static double[] Matrix(int rows, int columns, ulong seed) => Array.ConvertAll(Tiny.Normal(rows * columns, seed, 1), static x => (double)x);
 
     private static double Sum(int count, Func<int, double> term)

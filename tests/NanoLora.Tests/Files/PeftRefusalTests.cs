@@ -30,10 +30,10 @@ public sealed class PeftRefusalTests : IDisposable
     public void IsRefusedByName(string folder)
     {
         var path = Path.Combine(GoldenFormats.Folder(Format), folder);
-        if (folder is "bad-weights-names-default")                                        // names PEFT too accepts
+        if (Loads.TryGetValue(folder, out var updates))
         {
             using var module = PeftFolder.Load(path, _model);
-            Assert.Equal(4, module.Updates.Count);
+            Assert.Equal(updates, module.Updates.Count);
             return;
         }
         var refusal = Assert.Throws<CheckpointException>(() => PeftFolder.Load(path, _model));
@@ -41,6 +41,16 @@ public sealed class PeftRefusalTests : IDisposable
         Assert.Equal($"{refusal.Path}: {refusal.Field}: ", refusal.Message[..(refusal.Path.Length + refusal.Field.Length + 4)]);
         Assert.Equal(Fields[folder], refusal.Field);
     }
+
+    // Those that load although they need not, or although their names are not PEFT's: with how many updates.
+    private static readonly Dictionary<string, int> Loads = new()
+    {
+        ["bad-weights-names-default"] = 4,
+        ["dora"] = 4,
+        ["dora-rslora"] = 14,
+        ["init-pissa"] = 4,
+        ["lora-bias"] = 4,
+    };
 
     private const string Q0 = "base_model.model.model.layers.0.self_attn.q_proj", V0 = "base_model.model.model.layers.0.self_attn.v_proj";
 
@@ -52,19 +62,15 @@ public sealed class PeftRefusalTests : IDisposable
         ["bdlora"] = "use_bdlora",
         ["bias-all"] = "bias",
         ["bias-lora-only"] = "bias",
-        ["dora"] = "use_dora",
-        ["dora-rslora"] = "use_dora",
         ["init-corda"] = "corda_config",
         ["init-loftq"] = "loftq_config",
         ["init-lora-ga"] = "lora_ga_config",
         ["init-mica"] = "init_lora_weights",
         ["init-olora"] = "init_lora_weights",
-        ["init-pissa"] = "init_lora_weights",
         ["init-pissa-niter-4"] = "init_lora_weights",
         ["init-unknown"] = "init_lora_weights",
         ["kasa"] = "kasa_config",
         ["layer-replication"] = "layer_replication",
-        ["lora-bias"] = "lora_bias",
         ["megatron"] = "megatron_config",
         ["modules-to-save-suffix"] = "modules_to_save",
         ["monteclora"] = "monteclora_config",

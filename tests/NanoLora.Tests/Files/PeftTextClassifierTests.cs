@@ -112,7 +112,7 @@ public sealed class PeftTextClassifierTests : IDisposable
         var b = new float[width * 8];
         published.CopyTo(published["roberta.encoder.layer.7.attention.self.value.lora_B"], b);
         Assert.Equal(b, module.Updates["blocks.7.attn.v"].B.Value.ToArray());
-        Assert.All(module.Updates.Values, static update => Assert.Equal(2, update.Scale));
+        Assert.All(module.Updates.Values, static update => Assert.Equal(2f, update.Scale));
 
         Attach.Load(model, _folder.Path);
         var alone = States(model).Logits;

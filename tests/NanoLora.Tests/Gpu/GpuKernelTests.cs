@@ -49,4 +49,10 @@ public static class BadKernels
     {
         if (x[0] < 0) Console.WriteLine("negative");
     }
+
+    /// <summary>The same, of two arguments.</summary>
+    public static void TalkingKernel(ILGPU.ArrayView<float> x, int at)
+    {
+        if (x[at] < 0) Console.WriteLine("negative");
+    }
 }

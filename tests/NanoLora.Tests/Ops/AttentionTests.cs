@@ -15,6 +15,7 @@ public class AttentionTests
         { 2, 9, 300, 6, 2, 8, true, 290, 2, "keys" },
         { 1, 5, 3, 2, 2, 4, true, 0, 0, "none" },          // the first queries see nothing
         { 3, 1, 40, 4, 4, 7, true, 0, 0, "queries" },
+        { 1, 9, 3, 2, 2, 4, false, int.MaxValue, 0, "none" },  // a place less the window is below the lowest int
     };
 
     [Theory]
@@ -178,7 +179,7 @@ public class AttentionTests
                     t[j] = softcap > 0 ? Math.Tanh(s[j] / cap) : 0;
                     if (softcap > 0) s[j] = cap * t[j];
                     if (maskShape.Rank == 4) s[j] += Mask[Place(j)];
-                    if ((causal && j > at) || (window > 0 && j <= at - window)) s[j] = double.NegativeInfinity;
+                    if ((causal && j > at) || (window > 0 && j + (long)window <= at)) s[j] = double.NegativeInfinity;
                 }
                 var max = s.Max();
                 if (double.IsNegativeInfinity(max)) continue;

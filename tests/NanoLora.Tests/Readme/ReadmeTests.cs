@@ -34,6 +34,7 @@ public sealed class ReadmeTests : IDisposable
         Assert.Matches(@"^.+ \(\d+\.\d %\)$", lines[1]);
         Assert.True(File.Exists("my-composition/composition.json"));
         Assert.True(File.Exists("my-adapter/adapter_model.safetensors"));
+        File.WriteAllBytes("photo.png", [.. "P5 40 30 255\n"u8, .. new byte[40 * 30]]);   // a gray picture, whatever it is called
         Assert.Matches(@"^.+ \(\d+\.\d %\)$", Run("Embed it")[0]);         // the adapter that was written just now
     }
 
@@ -46,6 +47,31 @@ public sealed class ReadmeTests : IDisposable
 
         static string Bare(string code) => string.Join("\n", code.Split('\n').Select(line => line.Split("//")[0].TrimEnd()));
     }
+
+    [Fact]
+    public void TheLanguageModelWrites()
+    {
+        var text = string.Join('\n', Run("Language models"));
+        Assert.InRange(text.Length, 200, 1000);
+        Assert.Contains(". ", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ALanguageModelLearnsFromAFile()
+    {
+        File.WriteAllLines("answers.jsonl", Enumerable.Range(0, 60).Select(i => $"{{\"prompt\": \"Lily has a {Colours[i % 3]} {Things[i / 3]}. It is\", "
+            + $"\"completion\": \" {Colours[i % 3]}.\"}}"));
+        var lines = Run("Fine-tune a language model on your own file");
+        Assert.True(double.Parse(lines[1]) < 0.7 * double.Parse(lines[0]), string.Join(", ", lines));
+        Assert.True(File.Exists("my-answers/adapter_model.safetensors"));
+    }
+
+    private static readonly string[] Colours = ["red", "green", "blue"];
+
+    private static readonly string[] Things =
+    [
+        "ball", "car", "hat", "dog", "cup", "tree", "book", "fish", "bird", "cat", "box", "toy", "boat", "bike", "shoe", "door", "bed", "cake", "bear", "star",
+    ];
 
     [Fact]
     public void AddAnOperation() => Assert.Equal("0.44444445", Run("Add an operation")[0]);

@@ -46,6 +46,9 @@ public sealed class ChatMessage
         return new ChatMessage(fields);
     }
 
+    /// <summary>Whether it is the model's own.</summary>
+    internal bool IsAnswer => Find("role") is TextValue { Value: "assistant" };
+
     /// <summary>A field; null if the message has none of that name.</summary>
     internal TemplateValue? Find(string field) => _fields.Find(field);
 }
