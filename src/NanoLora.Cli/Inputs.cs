@@ -88,11 +88,11 @@ internal static class Inputs
     public static Option<string[]> Texts(string name, string helpName, string description) =>
         new(name) { Description = description, HelpName = helpName, Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
 
-    /// <summary>Numbers with commas between, or null.</summary>
-    public static Option<float[]?> Numbers(string name, string description) => new(name)
+    /// <summary>Numbers with commas between; none if not given.</summary>
+    public static Option<float[]> Numbers(string name, string description) => new(name)
     {
         Description = description, HelpName = "X,X",
-        CustomParser = result => Read(result, name, "numbers with commas between", (string word, out float[]? value) =>
+        CustomParser = result => Read(result, name, "numbers with commas between", (string word, out float[] value) =>
         {
             var words = word.Split(',');
             value = new float[words.Length];

@@ -32,11 +32,11 @@ internal sealed class TextInput : IDisposable
         Inputs.Texts("--adapter", "DIR", "A LoRA module or a composition; several are mixed, with equal weights unless --weights says otherwise.");
 
     /// <summary>The option that weighs them.</summary>
-    public static Option<float[]?> WeightsOption() => Inputs.Numbers("--weights", "What each adapter is multiplied with, in their order.");
+    public static Option<float[]> WeightsOption() => Inputs.Numbers("--weights", "What each adapter is multiplied with, in their order.");
 
     /// <summary>Reads a model and puts adapters into it.</summary>
     /// <exception cref="CommandException">There is no such model.</exception>
-    public static TextInput Open(string path, IReadOnlyList<string> adapters, float[]? weights, string device)
+    public static TextInput Open(string path, IReadOnlyList<string> adapters, float[] weights, string device)
     {
         if (!Directory.Exists(path) && !File.Exists(path))
             throw new CommandException($"{path}: there is no such folder or file; name that of a language model.");
@@ -83,17 +83,17 @@ internal sealed class TextInput : IDisposable
         _backend.Dispose();
     }
 
-    private void Attach(IReadOnlyList<string> adapters, float[]? weights)
+    private void Attach(IReadOnlyList<string> adapters, float[] weights)
     {
-        if (adapters.Count == 0 && weights is not null) throw new UsageException("--weights goes with --adapter.");
+        if (adapters.Count == 0 && weights.Length > 0) throw new UsageException("--weights goes with --adapter.");
         if (adapters.Count == 0) return;
-        if (adapters.Count == 1 && weights is null && Adapters.IsOne(adapters[0]))
+        if (adapters.Count == 1 && weights.Length == 0 && Adapters.IsOne(adapters[0]))
         {
             Adapters.Attach(Generator.Model, adapters[0]);
             return;
         }
         _modules = Adapters.Load(Generator.Model, adapters);
-        if (weights is null) Compose.Uniform(Generator.Model, _modules);
+        if (weights.Length == 0) Compose.Uniform(Generator.Model, _modules);
         else if (weights.Length == _modules.Count) Compose.Fixed(Generator.Model, _modules, weights);
         else throw new CommandException($"--weights: {weights.Length} numbers for {_modules.Count} adapters; give one for each.");
     }

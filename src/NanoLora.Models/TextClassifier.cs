@@ -64,9 +64,10 @@ public abstract class TextClassifier : Classifier
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(backend);
         using var file = new TextFile(path, backend, keepType, config) { ForClasses = true };
-        return BertConfig.Reads(file.ModelType) ? Bert.Read(file, pooling)
-            : file.ModelType == "t5" ? new EncoderClassifier(T5.Read(file), pooling ?? TextPooling.Mean)
-            : DecoderClassifier.Read(file, pooling);
+        if (BertConfig.Reads(file.ModelType)) return Bert.Read(file, pooling);
+        if (file.ModelType != "t5") return DecoderClassifier.Read(file, pooling);
+        var chosen = ClassifierFile.WithoutPooler(file.Path, pooling ?? TextPooling.Mean);   // before anything is read
+        return new EncoderClassifier(T5.Read(file), chosen);
     }
 
     /// <summary>A classifier over a decoder, which from now on belongs to it and can still write. It has no head until there is a new one.</summary>

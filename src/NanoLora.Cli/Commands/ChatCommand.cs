@@ -28,7 +28,7 @@ internal static class ChatCommand
         command.SetAction(parsed =>
         {
             var options = sampling.Of(parsed);
-            using var text = TextInput.Open(ModelFolder.Of(parsed.GetValue(model)!), parsed.GetValue(adapters) ?? [], parsed.GetValue(weights), parsed.GetValue(device)!);
+            using var text = TextInput.Open(ModelFolder.Of(parsed.GetValue(model)!), parsed.GetValue(adapters) ?? [], parsed.GetValue(weights)!, parsed.GetValue(device)!);
             using var conversation = new Conversation(text, options, parsed.GetValue(system), parsed.GetValue(plain));
             return Run(session, conversation, options.Seed);
         });

@@ -22,7 +22,7 @@ internal static class EvalCommand
         var seed = Inputs.Seed("Of the draw.");
         var texts = new TextOptions();
         var device = Devices.Option();
-        var command = new ToolCommand("eval", "Measures the accuracy on a task's test part; of a language model the perplexity.", """
+        var command = new ToolCommand("eval", "Measures accuracy on a task's test part, or perplexity.", """
             Where a task has no test images, all of its images are measured. A folder or an index that does not divide its images is divided as by train and
             compose: the test images are those that they did not learn from. Where images say who made them, a few-shot draw holds out people anew, so an
             adapter that was trained on a draw is measured with the --draw and --seed it was trained with. On texts to go on with, perplexity and the share of

@@ -15,7 +15,7 @@ internal static class GenerateCommand
         public string? System { get; init; }
         public bool Echo { get; init; }
         public string[] Adapters { get; init; } = [];
-        public float[]? Weights { get; init; }
+        public float[] Weights { get; init; } = [];
         public string Device { get; init; } = Devices.Cpu;
     }
 
@@ -39,7 +39,7 @@ internal static class GenerateCommand
         command.SetAction(parsed => Run(session, new Request(parsed.GetValue(model)!, sampling.Of(parsed))
         {
             Prompt = parsed.GetValue(prompt), PromptFile = parsed.GetValue(file), System = parsed.GetValue(system), Echo = parsed.GetValue(echo),
-            Adapters = parsed.GetValue(adapters) ?? [], Weights = parsed.GetValue(weights), Device = parsed.GetValue(device)!,
+            Adapters = parsed.GetValue(adapters) ?? [], Weights = parsed.GetValue(weights)!, Device = parsed.GetValue(device)!,
         }));
         return command;
     }

@@ -53,7 +53,8 @@ internal sealed class TextTraining(Session session, string modelFolder, TextTask
         var data = work.Dataset(work.Task.Train, "training", options.Pack);
         var before = work.Classifier is null && work.Task.Test.Count > 0 ? work.Measured(options.BatchSize, MostWritten) : null;
         if (work.Classifier is { } classifier) Heads.NearestMean(classifier, data);
-        var module = Attach.Lora(work.Model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: work.Task.Name);
+        var module = Attach.Lora(work.Model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: work.Task.Name,
+            kind: options.Kind);
         var history = Fit(work, data, training, state);
         if (history.State is { } now) return training.Interrupted(now, options.Steps);
 

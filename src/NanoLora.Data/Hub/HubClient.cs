@@ -88,16 +88,16 @@ public sealed class HubClient : IDisposable
     // A name that systems read differently, or two that some take for one.
     private static void Check(string repository, IReadOnlyList<string> names)
     {
-        var known = new HashSet<string>(names.Count, StringComparer.OrdinalIgnoreCase);
+        var known = new Dictionary<string, string>(names.Count, StringComparer.OrdinalIgnoreCase);
         foreach (var name in names)
         {
             if (HubNames.Unportable(name) is { } why) throw Refused(name, why);
-            if (!known.Add(name)) throw Refused(name, "another file has the same name but for upper and lower case");
+            if (!known.TryAdd(name, name)) throw Refused(name, $"\"{HubNames.Shown(known[name])}\" is the same name but for upper and lower case");
         }
         foreach (var name in names)
         {
             for (var end = name.LastIndexOf('/'); end > 0; end = name.LastIndexOf('/', end - 1))
-                if (known.Contains(name[..end])) throw Refused(name, "its folder is a file as well");
+                if (known.ContainsKey(name[..end])) throw Refused(name, "its folder is a file as well");
         }
 
         HubException Refused(string name, string why) =>

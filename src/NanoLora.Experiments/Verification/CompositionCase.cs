@@ -109,6 +109,14 @@ internal sealed class CompositionCase : IDisposable
         return exact.Logits(Values.IntInput(InputName), Folder.ShapeOf(InputName)[1], null, updates);
     }
 
+    /// <summary>The logits of the case's own texts in double precision under a module by the name of its folder.</summary>
+    internal double[] ExactLogits(string module)
+    {
+        using var exact = ExactLanguageModel.Load(Base, Backend);
+        using var read = PeftFolder.Load(Path.Combine(_place, "adapters", Kind, module), exact);
+        return exact.Logits(Values.IntInput(InputName), Folder.ShapeOf(InputName)[1], read);
+    }
+
     /// <summary>The logits under a mixture, which is then taken out again.</summary>
     internal float[] Logits(Mixture mixture)
     {

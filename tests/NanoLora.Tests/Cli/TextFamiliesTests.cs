@@ -89,7 +89,7 @@ public sealed class TextFamiliesTests : IDisposable
     {
         var (t5, topics) = (T5(), Topics());
         File.WriteAllLines(At("answers.jsonl"),
-            from thing in Things from colour in Colours select $"{{\"prompt\": \"I have a {colour} {thing}\", \"completion\": \"It is {colour}.\"}}");
+            from thing in Things from colour in Colours select $"{{\"prompt\": \"I have a {colour} {thing}\", \"completion\": \"it is {colour}.\"}}");
         var run = Done(Train(t5, At("answers.jsonl"), "out")).Out.Split('\n');
         Assert.Matches(@"Perplexity \d+\.\d+ over 20 tokens of 4 test samples, .* of 4 completions written exactly", run[0]);
         Assert.True(Perplexity(run[0]) < Perplexity(run[1]) / 4, string.Join('\n', run));

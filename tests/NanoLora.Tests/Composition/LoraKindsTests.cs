@@ -58,7 +58,7 @@ public class LoraKindsTests : EngineTest
             var sum = w + 1.5f * up.MatMul(a);
             var gain = m / sum.Square().Sum(1).Sqrt();
             var product = dropped.MatMul(w, transposeB: true);
-            var want = x.MatMul(w, transposeB: true) + b + product * (gain - Workspace.From([1, 1, 1, 1, 1], new Shape(5)))
+            var want = x.MatMul(w, transposeB: true) + b + product * (gain - Workspace.From([1f, 1, 1, 1, 1], new Shape(5)))
                 + 1.5f * dropped.MatMul(a, transposeB: true).MatMul(up, transposeB: true) * gain;
             Tiny.Close(want.ToArray(), got, 1e-4);
         }
@@ -119,11 +119,12 @@ public class LoraKindsTests : EngineTest
         foreach (var (_, linear) in model.Linears()) linear.Adapter = null;
         using var other = Tiny.Module(model, "other", 4, static _ => (3, 3));
         var host = model.LinearAt("blocks.0.attn.q");
+        using var mixer = new UniformMixer(Backend, 1);
         Action[] composed =
         [
             () => Compose.Uniform(model, [other, module]),
             () => PeftMerge.WeightedAdapter("x", Backend, [module, other], [1, 1], new PeftMergeOptions { Combination = PeftCombination.Cat }),
-            () => _ = new Nn.Composition(host, [module.Updates["blocks.0.attn.q"]], new UniformMixer(Backend, 1)),
+            () => _ = new Nn.Composition(host, [module.Updates["blocks.0.attn.q"]], mixer),
         ];
         foreach (var compose in composed) Assert.Contains(named, Assert.Throws<ArgumentException>(compose).Message, StringComparison.Ordinal);
         Assert.All(model.Linears(), static l => Assert.Null(l.Value.Adapter));
@@ -163,6 +164,17 @@ public class LoraKindsTests : EngineTest
         each.Set(Workspace, given);
         var (plain, rows) = (Tiny.Logits(model), Under(Compose.Given(model, [biased, other], each)));
         Tiny.Close([.. plain[..3], .. alone[3..6], .. want[6..]], rows, 2e-5);
+    }
+
+    [Fact]
+    public void A_bias_that_the_linear_has_no_place_for_is_not_merged()
+    {
+        using Tensor w = Workspace.From(Normal(40, 1), new Shape(5, 8)), a = Workspace.From(Normal(16, 3), new Shape(2, 8));
+        using Tensor b = Workspace.From(Normal(10, 4), new Shape(5, 2)), bias = Workspace.From(Normal(5, 2), new Shape(5));
+        using var host = new Linear(w);
+        host.Adapter = new Lora(a, b, 3, bias: bias);
+        Assert.Contains("lora_bias", Assert.Throws<InvalidOperationException>(host.Merge).Message, StringComparison.Ordinal);
+        Assert.NotNull(host.Adapter);
     }
 
     [Fact]

@@ -42,7 +42,7 @@ public sealed class Llama2cVocabularyTests
         using var backend = new CpuBackend(1);
         using var model = LanguageModel.Load(Folder, backend);
         var tokens = Generator.Greedy(model, [[1]], 20)[0];
-        Assert.Equal("Once upon a time, there was a little girl named Lily. She loved to play outs", Tokenizer.Load(Folder).Decode(tokens));
+        Assert.Equal("Once upon a time, there was a little girl named Lily. She loved to play", Tokenizer.Load(Folder).Decode(tokens));
     }
 
     [Theory]
