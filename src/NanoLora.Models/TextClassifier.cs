@@ -66,7 +66,7 @@ public abstract class TextClassifier : Classifier
         using var file = new TextFile(path, backend, keepType, config) { ForClasses = true };
         if (BertConfig.Reads(file.ModelType)) return Bert.Read(file, pooling);
         if (file.ModelType != "t5") return DecoderClassifier.Read(file, pooling);
-        var chosen = ClassifierFile.WithoutPooler(file.Path, pooling ?? TextPooling.Mean);   // before anything is read
+        var chosen = ClassifierFile.AfterNorm(file.Path, ClassifierFile.WithoutPooler(file.Path, pooling ?? TextPooling.Mean));    // before anything is read
         return new EncoderClassifier(T5.Read(file), chosen);
     }
 

@@ -39,7 +39,7 @@ internal static class PretrainTexts
         Card.Save(folder, Card.TextBase(name, parameters, texts, options, making));
         training.End();
         session.Say($"{folder}: {parameters:N0} parameters");
-        session.Say(measured);
+        foreach (var line in measured.Split('\n')) session.Say($"{line}");
         return 0;
     }
 

@@ -33,7 +33,7 @@ internal sealed class TextObjective : Model
     }
 
     /// <summary>Lets the linear of the intents go; the model is its caller's.</summary>
-    public override void Dispose() => _intents.Dispose();
+    public void Release() => _intents.Dispose();
 
     /// <inheritdoc/>
     public override Tensor Forward(Tensor inputs) => _text.Forward(inputs);

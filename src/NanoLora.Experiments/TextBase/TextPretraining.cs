@@ -79,9 +79,9 @@ public static class TextPretraining
         var tokenizer = TokenizerJson.Read(JsonTree.Parse(Source, file));
         var data = new TextMixture(texts, tokenizer, options);
         var model = Start(data, tokenizer.VocabularySize, options, backend);
+        var objective = new TextObjective(model, data.Intents.Count, options);
         try
         {
-            using var objective = new TextObjective(model, data.Intents.Count, options);
             objective.Train();
             model.Parameters().First(static p => p.Key == "embed.weight").Value.Trains = options.TrainTokens;
             var history = Trainer.Fit(objective, data, new FitOptions
@@ -98,6 +98,7 @@ public static class TextPretraining
             model.Dispose();
             throw;
         }
+        finally { objective.Release(); }
     }
 
     // Tokens start as word vectors, the rarest with a mean square of 1, and what the blocks add to them is little at first. The head over tokens is not tied

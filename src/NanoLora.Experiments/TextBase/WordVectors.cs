@@ -44,7 +44,8 @@ internal static class WordVectors
         var weights = Weights(all, vocabulary);
         for (var i = 0; i < vocabulary; i++)
         {
-            var (row, square) = (y.AsSpan(i * width, width), 0.0);
+            var row = y.AsSpan(i * width, width);
+            var square = 0.0;
             foreach (var x in row) square += (double)x * x;
             if (square > 0) foreach (ref var x in row) x = (float)(x * weights[i] / Math.Sqrt(square));
         }
