@@ -8,8 +8,14 @@ public sealed class TextsTarget : FuzzTarget
     private string _path = "";
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<string> Write(byte[] input) => [_path = input is [(byte)'c', ..] ? Put("task.csv", input.AsSpan(1))
-        : Put("task.jsonl", input.AsSpan(Math.Min(1, input.Length)))];
+    protected override IReadOnlyList<string> Write(byte[] input)
+    {
+        var isTable = input is [(byte)'c', ..];
+        ReadOnlySpan<byte> content = input.AsSpan(Math.Min(1, input.Length));
+        string[] files = [Put("task.csv", isTable ? content : []), Put("task.jsonl", isTable ? [] : content)];
+        _path = files[isTable ? 0 : 1];
+        return files;
+    }
 
     /// <inheritdoc/>
     protected override void Read()
