@@ -13,7 +13,7 @@ public sealed class MadeUpTextModels : IDisposable
 
     public MadeUpTextModels()
     {
-        string[] vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", .. MadeUpTexts.Vocabulary];
+        string[] vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", .. TopicTexts.Vocabulary];
         using var backend = new CpuBackend(threads: 1);
         var config = new LlamaConfig
         {
@@ -25,9 +25,9 @@ public sealed class MadeUpTextModels : IDisposable
         foreach (var (name, rank) in new[] { ("one", 2), ("two", 3) }) Module(backend, name, rank);
 
         Directory.CreateDirectory(At("models", "text-tasks"));
-        Task = MadeUpTexts.Task("Held Out", 3, 8, 5) with { Pool = Pool.HeldOut };
+        Task = TopicTexts.Task("Held Out", 3, 8, 5) with { Pool = Pool.HeldOut };
         TextTaskFile.Write(At("models", "text-tasks", "held-out.safetensors"), Task);
-        PoolHashes.Write(At("models", "text-pools.safetensors"), [MadeUpTexts.Task("Seen", 2, 4, 4) with { Pool = Pool.Pretraining }], []);
+        PoolHashes.Write(At("models", "text-pools.safetensors"), [TopicTexts.Task("Seen", 2, 4, 4) with { Pool = Pool.Pretraining }], []);
     }
 
     public LabelledTextTask Task { get; }
@@ -80,7 +80,7 @@ public class TextStudyTests
     {
         for (var t = 0; t < Names.Length; t++)
         {
-            var task = MadeUpTexts.Task(Names[t], 3, 8, 5, seed: (ulong)(10 * t));
+            var task = TopicTexts.Task(Names[t], 3, 8, 5, seed: (ulong)(10 * t));
             if (t < 2) models.WriteCsv($"{Names[t]}.csv", task);
             else if (t == 3) TextTaskFile.Write(models.At("west.safetensors"), task);
             else
@@ -135,7 +135,7 @@ public class TextStudyTests
     {
         using var models = new MadeUpTextModels();
         var plan = Plan(models, arms, more);
-        PoolHashes.Write(models.At("seen.safetensors"), [MadeUpTexts.Task("north", 3, 8, 5, seed: 0) with { Pool = Pool.Pretraining }], []);
+        PoolHashes.Write(models.At("seen.safetensors"), [TopicTexts.Task("north", 3, 8, 5, seed: 0) with { Pool = Pool.Pretraining }], []);
         if (error.Contains("clinc", StringComparison.Ordinal))
             File.WriteAllText(plan, File.ReadAllText(plan).Replace("\"tasks\": [", "\"tasks\": [\"clinc\", ", StringComparison.Ordinal));
         var run = Study(models, plan);

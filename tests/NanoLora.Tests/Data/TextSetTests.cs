@@ -4,7 +4,7 @@ namespace NanoLora.Tests.Data;
 
 public class TextSetTests
 {
-    private static readonly LabelledTextTask Task = MadeUpTexts.Task("Intents", 4, 9, 5);
+    private static readonly LabelledTextTask Task = TopicTexts.Task("Intents", 4, 9, 5);
 
     private static UInt128[] Hashes(LabelledSet set) => [.. Enumerable.Range(0, set.Count).Select(set.ContentHash)];
 
@@ -138,7 +138,7 @@ public class TextSetTests
 }
 
 /// <summary>Texts of a few words each, the first of which tells the class.</summary>
-public static class MadeUpTexts
+public static class TopicTexts
 {
     private const int Rare = 300;
 
