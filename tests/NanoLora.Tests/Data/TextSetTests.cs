@@ -67,7 +67,7 @@ public class TextSetTests
         var loud = new TextSet("Loud", [Task.Test.Texts[3].ToUpperInvariant() + "!"], [0], ["c"]);
         var thief = new LabelledTextTask("Loud", loud, loud.Subset([]), Pool.Pretraining);
         var message = Assert.Throws<InvalidDataException>(() => Pools.Check([thief, Task])).Message;
-        Assert.Contains("test text 3 (class class 0) of Intents (Upstream) is the same text as training text 0 (class c) of Loud (Pretraining)", message);
+        Assert.Contains("training text 0 (class c) of Loud (Pretraining) is the same text as test text 3 (class class 0) of Intents (Upstream)", message);
         var separate = Pools.Separate<LabelledTask>([thief, Task]);
         Assert.Equal((Task.Train.Count, Task.Test.Count - 1), (separate[1].Train.Count, separate[1].Test.Count));
 
