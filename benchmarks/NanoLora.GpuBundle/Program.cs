@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
-using NanoLora.Data;
 using NanoLora.Experiments;
 using NanoLora.Experiments.Verification;
 using NanoLora.Models;
@@ -60,14 +59,10 @@ internal static class Program
 
         var models = Beside("models");
         var modelFolder = Path.Combine(models, "nano-vit");
-        var task = TaskFile.Read(Directory.GetFiles(Path.Combine(models, "tasks"), "*.safetensors").Order(StringComparer.Ordinal).First());
-        using (var cpu = new CpuBackend(threads: 1))
-        using (var model = Vit.Load(modelFolder, cpu))
-        {
-            var modules = Directory.GetDirectories(Path.Combine(modelFolder, "modules")).Order(StringComparer.Ordinal).ToList();
-            Add(DeviceCheck.Training(device, new ArmKit(modelFolder, modules, model.Processor().Normalisation),
-                ModelImages.Fit(task, model.Processor()), Steps));
-        }
+        var taskFile = Directory.GetFiles(Path.Combine(models, "tasks"), "*.safetensors").Order(StringComparer.Ordinal).First();
+        var modules = Directory.GetDirectories(Path.Combine(modelFolder, "modules")).Order(StringComparer.Ordinal).ToList();
+        var base_ = StudyBase.Of(modelFolder);
+        Add(DeviceCheck.Training(device, new ArmKit(base_, modules), base_.Fit(base_.ReadFile(taskFile)), Steps));
         var log = new StringWriter();
         var verified = Verifier.Run([Beside("golden")], device, log);
         Add([new DeviceFinding("reference vectors", verified.ExitCode == 0,

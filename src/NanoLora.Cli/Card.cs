@@ -43,6 +43,36 @@ internal static class Card
         return card.ToString();
     }
 
+    /// <summary>The card of a base for texts.</summary>
+    /// <param name="name">What it is called.</param>
+    /// <param name="parameters">Their number.</param>
+    /// <param name="texts">What it was trained on.</param>
+    /// <param name="options">How often each of these was drawn.</param>
+    /// <param name="making">How it was made.</param>
+    public static string TextBase(string name, long parameters, IReadOnlyList<FreeText> texts, TextPretrainOptions options, Making making)
+    {
+        var card = new StringBuilder();
+        Front(card, [("library_name", "transformers"), ("pipeline_tag", "text-generation"), ("license", "mit"), ("language", "en")]);
+        Line(card, $"# {name}");
+        Line(card, $"");
+        Line(card, $"A language model of {parameters:N0} parameters in Llama's architecture, trained on the sets below: a base for classifiers");
+        Line(card, $"of short texts, by the mean over a text's tokens. It goes on with a text, too, if not with much sense.");
+        Line(card, $"The weights are under the MIT licence; the texts keep their own.");
+        Line(card, $"");
+        Line(card, $"| trained on | texts | sentences | of running text | of pairs | licence | by |");
+        Line(card, $"|---|---:|---:|---:|---:|---|---|");
+        for (var t = 0; t < texts.Count; t++)
+        {
+            var (set, sentences) = (texts[t], texts[t].Documents.Sum(static d => d.Count));
+            var (rows, pairs) = (100 * options.RowShares[t], 100 * options.PairShares[t]);
+            Line(card, $"| {set.Name} | {set.Documents.Count:N0} | {sentences:N0} | {rows:0} % | {pairs:0} % | {set.Licence} | {set.Source} |");
+        }
+        Line(card, $"");
+        Line(card, $"Texts that CLINC150 has too, up to case and punctuation, were left out: {texts.Sum(static t => t.LeftOut)}.");
+        How(card, making);
+        return card.ToString();
+    }
+
     /// <summary>The card of an adapter.</summary>
     /// <param name="title">Its headline.</param>
     /// <param name="text">What it is.</param>

@@ -1,7 +1,6 @@
 using System.Globalization;
 using NanoLora.Data;
 using NanoLora.Experiments;
-using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.Cli;
@@ -12,29 +11,28 @@ internal sealed class DemoStudy
     private static readonly TimeSpan SavePause = TimeSpan.FromSeconds(2);
 
     private readonly Protocol _protocol;
-    private readonly ImageTask _task;
+    private readonly LabelledTask _task;
     private readonly ArmKit _kit;
     private readonly string _model, _device;
     private readonly IReadOnlyList<string> _modules, _matrices;
     private readonly IReadOnlyList<Fact> _settings;
 
     /// <summary>Reads base, modules and task, and makes sure that they fit and that every draw can be made.</summary>
-    public DemoStudy(BundledModels models, string taskFile, Protocol protocol, string device)
+    public DemoStudy(BundledModels models, StudyBase base_, string taskFile, Protocol protocol, string device)
     {
         (_protocol, _device) = (protocol, device);
         using var backend = new CpuBackend(threads: 1);
-        using var model = Vit.Load(models.Model, backend);
-        var processor = model.Processor();
-        _task = ModelImages.Fit(TaskFile.Read(taskFile), processor);
+        using var model = base_.Open(backend);
+        _task = base_.Fit(base_.ReadFile(taskFile));
         foreach (var shots in protocol.Shots)
             for (var draw = 0; draw < protocol.Draws; draw++) Pools.Check(FewShot.Draw(_task, shots, protocol.Seed, draw));
 
-        _model = Path.GetFileName(Path.TrimEndingDirectorySeparator(models.Model));
+        _model = base_.Name;
         Parameters = model.Parameters().Sum(p => (long)p.Value.Value.Count);
         var modules = Lora.LoadAll(models.Modules, model);
         var mixture = Compose.Uniform(model, modules);
         _modules = [.. modules.Select(m => m.Name)];
-        _kit = new ArmKit(models.Model, [.. modules.Select(m => m.Folder!)], processor.Normalisation);
+        _kit = new ArmKit(base_, [.. modules.Select(m => m.Folder!)]);
         _matrices = [.. mixture.Compositions.Select(c => c.Key)];
         mixture.Detach();
         foreach (var module in modules) module.Dispose();
@@ -46,7 +44,7 @@ internal sealed class DemoStudy
     public long Parameters { get; }
 
     /// <summary>The held-out task.</summary>
-    public ImageTask Task => _task;
+    public LabelledTask Task => _task;
 
     /// <summary>The base's name.</summary>
     public string Model => _model;
@@ -109,7 +107,7 @@ internal sealed class DemoStudy
 
     private Results Of(IReadOnlyList<Cell> cells)
     {
-        var title = $"{_task.Name} from a few images: composing {_modules.Count} LoRA modules";
+        var title = $"{_task.Name} from a few {_task.Train.Noun}s: composing {_modules.Count} LoRA modules";
         var results = new Results(title, _model, _modules, _matrices, Machine.Facts(), _protocol.Seed, DateTimeOffset.UtcNow, _settings, cells, Planned: Total);
         return results with { Conclusion = Conclusion.Of(results) };
     }

@@ -24,11 +24,14 @@ public enum ArmMethod
     /// <summary>The mixing weights.</summary>
     Learned,
 
-    /// <summary>Nothing: each module alone, and the best of them on the test images, which nobody would know beforehand.</summary>
+    /// <summary>Nothing: each module alone, and the best of them on the test samples, which nobody would know beforehand.</summary>
     BestModule,
+
+    /// <summary>A head on bags of words, tf-idf.</summary>
+    BagOfWords,
 }
 
-/// <summary>One way to learn a task from a few images. Every arm has the same head.</summary>
+/// <summary>One way to learn a task from a few samples. Every arm has the same head.</summary>
 /// <param name="Name">As in the cells.</param>
 /// <param name="Method">What it trains.</param>
 public sealed record Arm(string Name, ArmMethod Method)
@@ -54,6 +57,9 @@ public sealed record Arm(string Name, ArmMethod Method)
     /// <summary>The rates of what it trains beside its head; the protocol's if not given.</summary>
     public ShotRates? Rates { get; init; }
 
+    /// <summary>Whether no model has a part in it: a head on the samples as they are.</summary>
+    public bool IsRaw => Method is ArmMethod.PixelProbe or ArmMethod.BagOfWords;
+
     /// <summary>Whether upstream modules have a part in it.</summary>
     public bool UsesModules => FromUniform || Method is ArmMethod.Uniform or ArmMethod.Learned or ArmMethod.BestModule;
 
@@ -64,15 +70,16 @@ public sealed record Arm(string Name, ArmMethod Method)
     public string Doing => Method switch
     {
         ArmMethod.PixelProbe => "a head on raw pixels",
+        ArmMethod.BagOfWords => "a head on bags of words, tf-idf",
         ArmMethod.LinearProbe => "a head on the frozen base",
         ArmMethod.FullFinetune => FromUniform ? "all weights, from base + uniform mix" : "all weights",
         ArmMethod.Lora => FromUniform ? "a new LoRA, on base + uniform mix" : "a new LoRA",
         ArmMethod.Uniform => string.Create(CultureInfo.InvariantCulture, $"{Mixed}, weights {Scale} / N"),
-        ArmMethod.BestModule => "each module alone, the best of them on the test images",
+        ArmMethod.BestModule => "each module alone, the best of them on the test samples",
         _ => string.Create(CultureInfo.InvariantCulture, $"{Mixed}, weights {Factor}softmax(v), one v {PerWhat}"),
     };
 
-    /// <summary>The arms of the demo.</summary>
+    /// <summary>The arms of the demo on images.</summary>
     public static IReadOnlyList<Arm> OfTheDemo { get; } =
     [
         new(ArmNames.PixelProbe, ArmMethod.PixelProbe), new(ArmNames.LinearProbe, ArmMethod.LinearProbe), new(ArmNames.FullFinetune, ArmMethod.FullFinetune),
@@ -80,10 +87,13 @@ public sealed record Arm(string Name, ArmMethod Method)
         new(ArmNames.RandomModules, ArmMethod.Learned) { RandomModules = true },
     ];
 
+    /// <summary>The arms of the demo on texts.</summary>
+    public static IReadOnlyList<Arm> OfTheTextDemo { get; } = [new(ArmNames.BagOfWords, ArmMethod.BagOfWords), .. OfTheDemo.Where(static arm => !arm.IsRaw)];
+
     /// <summary>All arms that have a name of their own: those of the demo, then variants of them.</summary>
     public static IReadOnlyList<Arm> Known { get; } =
     [
-        .. OfTheDemo,
+        .. OfTheDemo, OfTheTextDemo[0],
         new("uniform-half", ArmMethod.Uniform) { Label = "uniform × 0.5", Scale = 0.5f },
         new("uniform-double", ArmMethod.Uniform) { Label = "uniform × 2", Scale = 2 },
         new("learned-free-scale", ArmMethod.Learned) { Label = "learned, free scale", FreeScale = true },

@@ -6,6 +6,9 @@ public static class ArmNames
     /// <summary>A linear head on the raw pixels: what no model at all reaches.</summary>
     public const string PixelProbe = "pixel-probe";
 
+    /// <summary>A linear head on bags of words: the same for texts.</summary>
+    public const string BagOfWords = "bag-of-words";
+
     /// <summary>A linear head on the frozen base: the reference that every difference is taken to.</summary>
     public const string LinearProbe = "linear-probe";
 
@@ -24,13 +27,14 @@ public static class ArmNames
     /// <summary>The control: as learned, over random modules of the same norms.</summary>
     public const string RandomModules = "random-modules";
 
-    /// <summary>The known arms in the order in which they are shown; others follow in the order in which they appear.</summary>
+    /// <summary>The arms of images in the order in which they are shown, bag-of-words before them; others follow in the order in which they appear.</summary>
     public static IReadOnlyList<string> Order { get; } = [PixelProbe, LinearProbe, FullFinetune, Lora, Uniform, Learned, RandomModules];
 
     /// <summary>What an arm of the demo is called in prose; another arm is called by its name.</summary>
     public static string Label(string arm) => arm switch
     {
         PixelProbe => "linear probe on pixels",
+        BagOfWords => "bag of words",
         LinearProbe => "linear probe",
         FullFinetune => "full fine-tuning",
         Lora => "LoRA from scratch",
@@ -49,7 +53,7 @@ public static class ArmNames
             if (!present.Contains(cell.Arm)) present.Add(cell.Arm);
         }
         var ordered = new List<string>(present.Count);
-        foreach (var arm in Order)
+        foreach (var arm in (IEnumerable<string>)[BagOfWords, .. Order])
         {
             if (present.Remove(arm)) ordered.Add(arm);
         }

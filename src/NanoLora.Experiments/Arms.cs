@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using NanoLora.Data;
-using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.Experiments;
@@ -8,10 +7,9 @@ namespace NanoLora.Experiments;
 /// <summary>
 /// What the arms start from: a pretrained base and upstream modules, made anew on a backend for each cell, so that no cell sees another's training.
 /// </summary>
-/// <param name="ModelFolder">The base.</param>
+/// <param name="Base">The base.</param>
 /// <param name="ModuleFolders">The upstream modules, a PEFT folder each, in the order of the mixing weights.</param>
-/// <param name="Normalisation">How the base reads pixels.</param>
-public sealed record ArmKit(string ModelFolder, IReadOnlyList<string> ModuleFolders, Normalisation Normalisation)
+public sealed record ArmKit(StudyBase Base, IReadOnlyList<string> ModuleFolders)
 {
     /// <summary>The modules, on a model's backend.</summary>
     public IReadOnlyList<LoraModule> Modules(Model model)
@@ -30,7 +28,7 @@ public sealed record ArmKit(string ModelFolder, IReadOnlyList<string> ModuleFold
     }
 }
 
-/// <summary>Runs the arms: ways to learn a task from a few images, with the same head recipe for all.</summary>
+/// <summary>Runs the arms: ways to learn a task from a few samples, with the same head recipe for all.</summary>
 public static class Arms
 {
     /// <summary>Trains and tests one cell.</summary>
@@ -40,17 +38,21 @@ public static class Arms
     /// <param name="kit">Makes base and modules.</param>
     /// <param name="backend">Where.</param>
     /// <param name="step">Told of each step of training.</param>
-    public static Cell Run(CellKey key, Protocol protocol, FewShotDraw draw, ArmKit kit, Backend backend, Action<FitProgress>? step = null)
+    public static Cell Run(CellKey key, Protocol protocol, FewShotDraw<LabelledSet> draw, ArmKit kit, Backend backend, Action<FitProgress>? step = null)
     {
         Pools.Check(draw);
         var arm = key.Arm;
         Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
-        var support = new ImageDataset(draw.Support, kit.Normalisation);
-        var test = new ImageDataset(draw.Test, kit.Normalisation);
-        if (arm.Method == ArmMethod.PixelProbe) return HeadAlone(Pixels(draw.Support, kit), Pixels(draw.Test, kit));
+        var (support, test) = (kit.Base.Read(draw.Support), kit.Base.Read(draw.Test));
+        if (arm.IsRaw)
+        {
+            if (arm.Method != kit.Base.RawProbe) throw new ArgumentException($"Arms: {arm.Name} is not for {kit.Base.Noun}s, which {kit.Base.Name} reads.");
+            var raw = kit.Base.Raw(draw);
+            return HeadAlone(raw.Support, raw.Test);
+        }
 
-        using var model = Vit.Load(kit.ModelFolder, backend);
+        using var model = kit.Base.Open(backend);
         IReadOnlyList<LoraModule> modules = arm.UsesModules ? kit.Modules(model) : [];
         try
         {
@@ -73,7 +75,7 @@ public static class Arms
             foreach (var module in modules) module.Dispose();
         }
 
-        FeatureDataset Seen(ImageDataset images) => new(images, model.FeaturesOf(images));
+        FeatureDataset Seen(IDataset samples) => new(samples, model.FeaturesOf(samples));
 
         Cell HeadAlone(IDataset from, IDataset on)
         {
@@ -135,8 +137,6 @@ public static class Arms
         }
         return mixture;
     }
-
-    private static FeatureDataset Pixels(ImageSet set, ArmKit kit) => new(new ImageDataset(set, kit.Normalisation), set.ToFloats(kit.Normalisation));
 
     // The same order of samples for all arms of a draw, so that their differences are paired.
     private static ulong Seed(CellKey key, Protocol protocol) => protocol.Seed * 1_000_003 + (ulong)key.Draw * 101 + (ulong)key.Shots;

@@ -64,7 +64,7 @@ internal sealed class CellIndex
     /// <summary>In the order of their first cell.</summary>
     public IReadOnlyList<string> Tasks { get; }
 
-    /// <summary>Ascending, all training images last.</summary>
+    /// <summary>Ascending, all training samples last.</summary>
     public IReadOnlyList<int> Shots { get; }
 
     /// <summary>The arms that have cells, in the order in which they are shown.</summary>

@@ -93,7 +93,7 @@ public static class DeviceCheck
     /// <param name="kit">Base and modules.</param>
     /// <param name="task">The task.</param>
     /// <param name="steps">How many steps.</param>
-    public static IEnumerable<DeviceFinding> Training(Backend device, ArmKit kit, ImageTask task, int steps)
+    public static IEnumerable<DeviceFinding> Training(Backend device, ArmKit kit, LabelledTask task, int steps)
     {
         using var cpu = new CpuBackend();
         foreach (var arm in Arm.OfTheDemo.Where(static a => a.TrainsBelowHead && !a.RandomModules))

@@ -135,18 +135,25 @@ public sealed record ModuleOptions
 public static class Upstream
 {
     /// <summary>Trains a LoRA and a head of its own on a task's training images; gives the module and the history. The model keeps both.</summary>
-    public static (LoraModule Module, History History) Train(Vit model, ImageTask task, Normalisation normalisation, ModuleOptions options)
+    public static (LoraModule Module, History History) Train(Vit model, ImageTask task, Normalisation normalisation, ModuleOptions options) =>
+        Train(model, new ImageDataset(task.Train, normalisation, options.Augment), task.Name, options);
+
+    /// <summary>As above, on samples of any kind.</summary>
+    /// <param name="model">The base; it keeps module and head.</param>
+    /// <param name="data">What to learn from.</param>
+    /// <param name="name">What the module is called.</param>
+    /// <param name="options">The settings; whether samples are moved is the data's affair.</param>
+    public static (LoraModule Module, History History) Train(Classifier model, IDataset data, string name, ModuleOptions options)
     {
-        var data = new ImageDataset(task.Train, normalisation, options.Augment);
         Heads.NearestMean(model, data);
-        var module = Attach.Lora(model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: task.Name);
+        var module = Attach.Lora(model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: name);
         var history = Trainer.Fit(model, data, new FitOptions
         {
             Steps = options.Steps, BatchSize = options.BatchSize, FactorRate = options.Rate, HeadRate = options.HeadRate, Seed = options.Seed,
             Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
             Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
         });
-        return (new LoraModule(task.Name, module.Updates,
+        return (new LoraModule(name, module.Updates,
             new HeadWeights(model.Head!.Weight.Value.ToArray(), model.Head.Bias!.Value.ToArray(), model.Labels)), history);
     }
 }

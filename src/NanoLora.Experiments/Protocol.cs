@@ -5,12 +5,18 @@ using NanoLora.Nn;
 namespace NanoLora.Experiments;
 
 /// <summary>
-/// The settings of a few-shot comparison. Each arm's rates are the best of three or four on the upstream tasks Greek, Korean and Tagalog (three draws, the
-/// task's own module left out); no held-out image had a part in it.
+/// The settings of a few-shot comparison. Each arm's rates on images are the best of three or four on the upstream tasks Greek, Korean and Tagalog (three
+/// draws, the task's own module left out); no held-out image had a part in it.
 /// </summary>
 public sealed record Protocol
 {
-    /// <summary>Support images per class.</summary>
+    /// <summary>What holds for texts: steps and rates of a pilot study on the domains of CLINC150, with another base and other draws.</summary>
+    public static Protocol ForTexts { get; } = new()
+    {
+        Arms = Arm.OfTheTextDemo, Steps = 40, MixingRate = new(0.03, 0.3), LoraRate = new(1e-2, 1e-2), FullRate = new(3e-4, 1e-3),
+    };
+
+    /// <summary>Support samples per class.</summary>
     public IReadOnlyList<int> Shots { get; init; } = [1, 5];
 
     /// <summary>Draws of the support set.</summary>
@@ -22,13 +28,13 @@ public sealed record Protocol
     /// <summary>Steps of the optimiser, the same for all arms.</summary>
     public int Steps { get; init; } = 60;
 
-    /// <summary>Steps where all training images are used; <see cref="Steps"/> if not given.</summary>
+    /// <summary>Steps where all training samples are used; <see cref="Steps"/> if not given.</summary>
     public int? StepsForAll { get; init; }
 
-    /// <summary>If given, only so many test images of each class.</summary>
+    /// <summary>If given, only so many test samples of each class.</summary>
     public int? TestPerClass { get; init; }
 
-    /// <summary>Images in a batch.</summary>
+    /// <summary>Samples in a batch.</summary>
     public int BatchSize { get; init; } = 32;
 
     /// <summary>The head's rate, the same for all arms.</summary>
@@ -59,7 +65,7 @@ public sealed record Protocol
     public IReadOnlyList<Fact> Facts() =>
     [
         new("shots per class", string.Join(", ", Shots.Select(s => s == Cell.AllShots ? "all" : Text(s)))), new("draws of the support set", Text(Draws)),
-        new("steps, all arms", StepsForAll is { } all ? $"{Text(Steps)}; {Text(all)} where all images are used" : Text(Steps)), new("batch", Text(BatchSize)),
+        new("steps, all arms", StepsForAll is { } all ? $"{Text(Steps)}; {Text(all)} where all samples are used" : Text(Steps)), new("batch", Text(BatchSize)),
         new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
         new("mixing weights", $"AdamW at {Text(MixingRate)}"), new("LoRA from scratch", $"rank {LoraRank} on {LoraPattern}, AdamW at {Text(LoraRate)}"),
         new("full fine-tuning", $"AdamW at {Text(FullRate)}"),
@@ -93,7 +99,7 @@ public readonly record struct ShotRates(double Few, double Many);
 
 /// <summary>One cell to run: an arm on one draw.</summary>
 /// <param name="Arm">The arm.</param>
-/// <param name="Shots">Support images per class.</param>
+/// <param name="Shots">Support samples per class.</param>
 /// <param name="Draw">The number of the draw.</param>
 /// <param name="Training">Which training of the modules, or null where there is only one or the arm uses none.</param>
 public readonly record struct CellKey(Arm Arm, int Shots, int Draw, int? Training = null);
@@ -116,7 +122,7 @@ public static class FewShotStudy
     /// <param name="finished">Told of each cell as it is done.</param>
     /// <param name="workers">Who runs them; the processor's cores if not given.</param>
     /// <param name="cancellation">Ends the run after the cells that are under way.</param>
-    public static IReadOnlyList<Cell> Run(Protocol protocol, ImageTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null,
+    public static IReadOnlyList<Cell> Run(Protocol protocol, LabelledTask task, ArmKit kit, IReadOnlyList<Cell> done, Action<Cell>? finished = null,
         Workers? workers = null, CancellationToken cancellation = default)
     {
         workers ??= Workers.Cores();

@@ -25,7 +25,7 @@ public sealed record Cell(
     string Task, string Arm, int Shots, int Draw, double Accuracy, int Correct, int Tested, long TrainedParameters, double Seconds, float[][]? Weights = null,
     int? Training = null)
 {
-    /// <summary>The number of shots that stands for all training images.</summary>
+    /// <summary>The number of shots that stands for all training samples.</summary>
     public const int AllShots = 0;
 }
 
@@ -35,10 +35,10 @@ public sealed record Cell(
 /// <param name="Settings">What it does and at which rates, in a line.</param>
 public sealed record ArmFact(string Name, string Label, string Settings);
 
-/// <summary>How near each upstream module is to a held-out task: the linear CKA of two sets of features of the task's test images.</summary>
+/// <summary>How near each upstream module is to a held-out task: the linear CKA of two sets of features of the task's test samples.</summary>
 /// <param name="Task">The held-out task.</param>
 /// <param name="Training">Which training of the modules.</param>
-/// <param name="Cka">One value per entry of <see cref="Results.Modules"/>: base + module beside base + a LoRA trained on the task's own training images; null
+/// <param name="Cka">One value per entry of <see cref="Results.Modules"/>: base + module beside base + a LoRA trained on the task's own training samples; null
 /// where a module is not in this task's mix.</param>
 public sealed record Similarity(string Task, int Training, IReadOnlyList<double?> Cka);
 

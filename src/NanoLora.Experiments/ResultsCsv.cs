@@ -7,7 +7,7 @@ namespace NanoLora.Experiments;
 /// <summary>
 /// The raw data of a study as CSV, numbers in invariant culture, a header and a line per record. Three tables hold all that a report is made from, beside the
 /// plan: the cells, the mean mixing weights (<c>task,arm,shots,runs,matrix</c> and a column per module) and the similarities (<c>task,training</c> and a column
-/// per module, empty for a module outside the task's mix). All training images are <c>all</c> shots.
+/// per module, empty for a module outside the task's mix). All training samples are <c>all</c> shots.
 /// </summary>
 public static class ResultsCsv
 {

@@ -10,7 +10,7 @@ namespace NanoLora.Experiments;
 /// <param name="Runs">How many runs there are.</param>
 /// <remarks>
 /// The sample of an interval is the draws of the task (Student's t), or, where the cells span several tasks, the tasks and within them the draws
-/// (<see cref="Bootstrap"/>): draws of one task share its modules and its images, so they do not count as independent witnesses of what another task would
+/// (<see cref="Bootstrap"/>): draws of one task share its modules and its samples, so they do not count as independent witnesses of what another task would
 /// show. Trainings of the modules are averaged within a draw.
 /// </remarks>
 public sealed record Summary(int Shots, string Arm, Estimate Accuracy, Paired? Difference, long TrainedParameters, double Seconds, int Runs)
@@ -46,7 +46,7 @@ public sealed record Summary(int Shots, string Arm, Estimate Accuracy, Paired? D
     /// <summary>Accuracy of one arm less that of another on the same task, shots and draw; null where no draw has both.</summary>
     public static Paired? Compare(IReadOnlyList<Cell> cells, int shots, string arm, string reference) => new CellIndex(cells).Compare(shots, arm, reference);
 
-    /// <summary>The numbers of shots that occur, ascending, all training images last.</summary>
+    /// <summary>The numbers of shots that occur, ascending, all training samples last.</summary>
     public static IReadOnlyList<int> ShotsIn(IReadOnlyList<Cell> cells) => new CellIndex(cells).Shots;
 
     /// <summary>The tasks that occur, in the order of their first cell.</summary>

@@ -34,12 +34,12 @@ internal static class Text
 
     public static string Shots(int shots) => shots switch
     {
-        Cell.AllShots => "all training images",
+        Cell.AllShots => "all training samples",
         1 => "1 shot per class",
         _ => string.Create(Invariant, $"{shots} shots per class"),
     };
 
-    /// <summary>"with all training images", "at 5 shots per class".</summary>
+    /// <summary>"with all training samples", "at 5 shots per class".</summary>
     public static string AtShots(int shots) => shots == Cell.AllShots ? $"with {Shots(shots)}" : $"at {Shots(shots)}";
 
     /// <summary>A number of shots at an axis: "5", "all".</summary>

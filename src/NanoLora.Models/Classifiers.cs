@@ -70,8 +70,10 @@ internal sealed class DecoderClassifier : TextClassifier
     private protected override Tensor States(Tensor tokens, Tensor? segments, ReadOnlySpan<int> lengths)
     {
         ClassifierFile.WithoutSegments(Source, segments);
-        return _model.States(tokens, Trace);
+        return Pooling == TextPooling.MeanThenNorm ? _model.Stream(tokens, Trace) : _model.States(tokens, Trace);
     }
+
+    private protected override Tensor LastNorm(Tensor x) => _model.Normed(x);
 }
 
 /// <summary>A classifier over the encoder of a T5. The parts are the encoder's and its embedding, at the same paths.</summary>
@@ -80,7 +82,8 @@ internal sealed class EncoderClassifier : TextClassifier
     private readonly T5 _model;
 
     public EncoderClassifier(T5 model, TextPooling pooling)
-        : base(model.Backend, model.Names.With("head", ClassifierFile.Score), model.Source, ClassifierFile.WithoutPooler(model.Source, pooling))
+        : base(model.Backend, model.Names.With("head", ClassifierFile.Score), model.Source,
+            ClassifierFile.AfterNorm(model.Source, ClassifierFile.WithoutPooler(model.Source, pooling)))
     {
         _model = model;
         Adopt(model, "decoder", "head");

@@ -136,6 +136,12 @@ public abstract class LanguageModel : Model, ITextModel
     /// <exception cref="ArgumentException">A size below 1, or padding for another number of rows.</exception>
     public KeyValueCache NewCache(int batch, int capacity, params ReadOnlySpan<int> padding) => new(Backend, Sizes, batch, capacity, padding);
 
+    /// <summary>What leaves the last block, before its norm, of whole texts I32 [B, T]: [B, T, D].</summary>
+    internal Tensor Stream(Tensor tokens, Action<string, Tensor>? trace) => Hidden(tokens, new DecoderPass(this, tokens, null, []), trace);
+
+    /// <summary>The norm after the last block, of rows [.., D].</summary>
+    internal Tensor Normed(Tensor x) => Final(x);
+
     Decoding ITextModel.Begin(Workspace workspace, IReadOnlyList<IReadOnlyList<int>> prompts, int most, PromptCache? cache) =>
         new DecoderDecoding(this, workspace, prompts, most, cache);
 

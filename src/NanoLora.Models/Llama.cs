@@ -81,6 +81,16 @@ public sealed class Llama : LanguageModel
         return model;
     }
 
+    /// <summary>A copy with its matrices in another type and norms as they are, all frozen: BF16 and F16 make half as large a file.</summary>
+    /// <param name="matrices">The type of the matrices.</param>
+    /// <exception cref="InvalidOperationException">An adapter is attached.</exception>
+    public Llama As(DType matrices)
+    {
+        foreach (var (path, linear) in Linears())
+            if (linear.Adapter is not null) throw new InvalidOperationException($"{Source}: {path} has an adapter; merge or detach it first.");
+        return new Llama(Config, new ConvertedWeights(this, matrices), Names, Source) { Json = Json };
+    }
+
     /// <summary>Builds the model of an open file.</summary>
     internal static Llama Read(TextFile file, LlamaConfig config)
     {

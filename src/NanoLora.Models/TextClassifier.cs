@@ -13,6 +13,10 @@ public enum TextPooling
     First,
     /// <summary>tanh(W x + b) of the first token's, with a linear of the checkpoint: BERT's pooler, RoBERTa's classifier.dense.</summary>
     Pooler,
+    /// <summary>
+    /// Their mean before the last norm, and that norm of it: a token counts by the size of its state, which the norm would take away. Of decoders only.
+    /// </summary>
+    MeanThenNorm,
 }
 
 /// <summary>
@@ -62,13 +66,13 @@ public abstract class TextClassifier : Classifier
         using var file = new TextFile(path, backend, keepType, config) { ForClasses = true };
         if (BertConfig.Reads(file.ModelType)) return Bert.Read(file, pooling);
         if (file.ModelType != "t5") return DecoderClassifier.Read(file, pooling);
-        var chosen = ClassifierFile.WithoutPooler(file.Path, pooling ?? TextPooling.Mean);   // before anything is read
+        var chosen = ClassifierFile.AfterNorm(file.Path, ClassifierFile.WithoutPooler(file.Path, pooling ?? TextPooling.Mean));    // before anything is read
         return new EncoderClassifier(T5.Read(file), chosen);
     }
 
     /// <summary>A classifier over a decoder, which from now on belongs to it and can still write. It has no head until there is a new one.</summary>
     /// <param name="model">The decoder.</param>
-    /// <param name="pooling">The mean of its states after the last norm, the last token's as transformers has it, or the first's.</param>
+    /// <param name="pooling">The mean of its states after the last norm or before it, the last token's as transformers has it, or the first's.</param>
     /// <exception cref="ArgumentException">A decoder has no pooler.</exception>
     public static TextClassifier Over(LanguageModel model, TextPooling pooling = TextPooling.Mean)
     {
@@ -115,7 +119,9 @@ public abstract class TextClassifier : Classifier
             throw new ArgumentException($"{Source}: segments {segments.DType} {segments.Shape} for tokens {tokens.Shape}; one I32 is expected for each.");
         using var scope = tokens.Workspace.Scope();
         var x = States(tokens, segments, lengths);
-        var y = Pooling == TextPooling.Mean ? TextRows.Mean(x, lengths) : TextRows.One(x, lengths, last: Pooling == TextPooling.Last);
+        var mean = Pooling is TextPooling.Mean or TextPooling.MeanThenNorm;
+        var y = mean ? TextRows.Mean(x, lengths) : TextRows.One(x, lengths, last: Pooling == TextPooling.Last);
+        if (Pooling == TextPooling.MeanThenNorm) y = LastNorm(y);
         if (Pooling == TextPooling.Pooler) y = Pooler!.Forward(y).Tanh();
         Trace?.Invoke("pooled", y);
         return scope.Keep(y);
@@ -139,6 +145,11 @@ public abstract class TextClassifier : Classifier
     /// <summary>Whether the family's files hold the matrix at a path as [in, out].</summary>
     internal virtual bool IsTransposed(string path) => false;
 
-    /// <summary>The state of every token after the last block and its norm, [B, T, D]; what stands at padding means nothing.</summary>
+    /// <summary>The norm after the last block, where pooling comes before it.</summary>
+    private protected virtual Tensor LastNorm(Tensor x) => throw new NotSupportedException($"{Source}: {Pooling} is of decoders only.");
+
+    /// <summary>
+    /// The state of every token after the last block and, unless pooling comes before it, its norm: [B, T, D]; what stands at padding means nothing.
+    /// </summary>
     private protected abstract Tensor States(Tensor tokens, Tensor? segments, ReadOnlySpan<int> lengths);
 }

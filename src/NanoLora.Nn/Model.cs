@@ -26,6 +26,13 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     /// <summary>The outputs (logits) that the batch's targets are held against, a row each.</summary>
     public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
 
+    /// <summary>
+    /// What training makes small: the mean cross entropy of the outputs with the batch's targets. A model that learns several things at once has one of its own.
+    /// </summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="smoothing">The share of each target that is spread over all classes.</param>
+    public virtual Tensor Loss(Batch batch, float smoothing = 0) => Forward(batch).CrossEntropy(batch.Targets, smoothing: smoothing);
+
     /// <summary>All linears with their paths.</summary>
     public IEnumerable<KeyValuePair<string, Linear>> Linears()
     {

@@ -9,52 +9,65 @@ internal static class DemoCommand
 {
     public static Command Create(Session session)
     {
-        var protocol = new Protocol();
+        var (protocol, forTexts) = (new Protocol(), Protocol.ForTexts);
+        var text = Inputs.Switch("--text", "On texts instead of images: intents of what people ask an assistant.");
         var output = Inputs.Text("--out", "DIR", "Where results.json, results.csv and report.html go.", "nanolora-demo");
-        var shots = Inputs.Wholes("--shots", "Support images per class.", protocol.Shots);
+        var shots = Inputs.Wholes("--shots", "Support samples per class.", protocol.Shots);
         var draws = Inputs.Whole("--draws", "Draws of the support set; two or more give intervals.", protocol.Draws);
-        var steps = Inputs.Whole("--steps", "Steps of the optimiser, the same for all arms.", protocol.Steps);
-        var arms = Inputs.Text("--arms", "A,B", $"Only these arms. Known: {string.Join(", ", ArmNames.Order)}.");
+        var steps = Inputs.OptionalWhole("--steps",
+            $"Steps of the optimiser, the same for all arms; {protocol.Steps} if not given, {forTexts.Steps} for texts.");
+        var arms = Inputs.Text("--arms", "A,B",
+            $"Only these arms. Known: {string.Join(", ", ArmNames.Order)}; with --text {ArmNames.BagOfWords} for the first.");
         var seed = Inputs.Seed("Of draws, orders and starts.");
         var models = Inputs.Text("--models", "DIR", "The folder of bundled models; looked for upwards from here and from the tool if not given.");
         var task = Inputs.Text("--task", "TASK", "A task file, or the name of one of the bundled tasks; not needed where there is one.");
         var device = Devices.Option();
         var resume = Inputs.Switch("--resume", "Go on with an interrupted demo in the same folder.");
         var command = new ToolCommand("demo", "Runs the comparison on a held-out task with the bundled model and modules.", """
-            Learns a task that neither the base nor the modules have seen, from a few images per class, in seven ways: linear probes on pixels and on
-            features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random modules. Ends with
-            a table, one sentence that says what was found, and a report.
-            """, "nanolora demo", "nanolora demo --shots 1,2,5 --draws 10 --out longer", "nanolora demo --resume              after Ctrl-C or a kill")
-        { output, shots, draws, steps, arms, seed, models, task, device, resume };
-        command.SetAction(parsed => Run(session, protocol with
+            Learns a task that neither the base nor the modules have seen, from a few samples per class, in seven ways: linear probes on pixels (of texts: on
+            words) and on features, full fine-tuning, a new LoRA, uniform and learned composition of the bundled modules, and the control with random
+            modules. Ends with a table, one sentence that says what was found, and a report.
+            """, "nanolora demo", "nanolora demo --text", "nanolora demo --shots 1,2,5 --draws 10 --out longer",
+            "nanolora demo --resume              after Ctrl-C or a kill")
+        { text, output, shots, draws, steps, arms, seed, models, task, device, resume };
+        command.SetAction(parsed =>
         {
-            Shots = parsed.GetValue(shots)!.Values,
-            Draws = parsed.GetValue(draws),
-            Steps = parsed.GetValue(steps),
-            Seed = parsed.GetValue(seed),
-            Arms = Named(parsed.GetValue(arms)),
-        }, parsed.GetValue(output)!, parsed.GetValue(models), parsed.GetValue(task), parsed.GetValue(device)!, parsed.GetValue(resume)));
+            var texts = parsed.GetValue(text);
+            var usual = texts ? forTexts : protocol;
+            var chosen = usual with
+            {
+                Shots = parsed.GetValue(shots)!.Values,
+                Draws = parsed.GetValue(draws),
+                Steps = parsed.GetValue(steps) ?? usual.Steps,
+                Seed = parsed.GetValue(seed),
+                Arms = Named(usual.Arms, parsed.GetValue(arms)),
+            };
+            if (chosen.Draws > MostDraws) throw new UsageException($"--draws: {chosen.Draws} is more than {MostDraws}, which would take hours.");
+            return Run(session, chosen, parsed.GetValue(output)!, () => BundledModels.Find(parsed.GetValue(models), texts), parsed.GetValue(task),
+                parsed.GetValue(device)!, parsed.GetValue(resume));
+        });
         return command;
     }
 
     private const int MostDraws = 1000;
 
-    private static int Run(Session session, Protocol protocol, string folder, string? modelsFolder, string? taskName, string device, bool resume)
+    private static int Run(Session session, Protocol protocol, string folder, Func<BundledModels> find, string? taskName, string device, bool resume)
     {
-        if (protocol.Draws > MostDraws) throw new UsageException($"--draws: {protocol.Draws} is more than {MostDraws}, which would take hours.");
         OutputFolder.Prepare(folder);
         if (!resume) DemoStudy.RefuseInterrupted(folder);
-        var models = BundledModels.Find(modelsFolder);
+        var models = find();
+        var base_ = StudyBase.Of(models.Model);
         var taskFile = models.Task(taskName);
-        var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, TaskFile.Read(taskFile));
-        var study = new DemoStudy(models, taskFile, protocol, device);
+        var (samples, pretraining, upstream) = PoolHashes.Check(models.Pools, base_.ReadFile(taskFile));
+        var study = new DemoStudy(models, base_, taskFile, protocol, device);
         var done = resume ? study.Done(folder) : [];
 
         var task = study.Task;
         var people = task.HasGroups ? ", people held out for the test" : "";
-        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} images{people}");
+        session.Say($"held-out task: {task.Name}, {task.Classes.Length} classes, {task.Train.Count + task.Test.Count} {base_.Noun}s{people}");
         session.Say($"base: {study.Model}, {study.Parameters:N0} parameters; {study.Modules.Count} upstream modules: {string.Join(", ", study.Modules)}");
-        session.Say($"pools: {samples:N0} held-out images compared by content with {pretraining:N0} of pretraining and {upstream:N0} upstream: none in common");
+        var seen = FormattableString.Invariant($"{pretraining:N0} of pretraining and {upstream:N0} upstream");
+        session.Say($"pools: {samples:N0} held-out {base_.Noun}s compared by content with {seen}: none in common");
         if (done.Count > 0) session.Say($"resumed: {done.Count} of {study.Total} runs were done");
         session.Out.WriteLine();
 
@@ -72,12 +85,12 @@ internal static class DemoCommand
         return 0;
     }
 
-    private static IReadOnlyList<Arm> Named(string? arms)
+    private static IReadOnlyList<Arm> Named(IReadOnlyList<Arm> known, string? arms)
     {
-        if (arms is null) return Arm.OfTheDemo;
+        if (arms is null) return known;
         var named = arms.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        if (named.FirstOrDefault(arm => !ArmNames.Order.Contains(arm)) is { } unknown)
-            throw new UsageException($"--arms: \"{unknown}\" is not an arm; known are {string.Join(", ", ArmNames.Order)}.");
-        return named.Length > 0 ? [.. Arm.OfTheDemo.Where(arm => named.Contains(arm.Name))] : throw new UsageException("--arms: no arm is named.");
+        if (named.FirstOrDefault(name => known.All(arm => arm.Name != name)) is { } unknown)
+            throw new UsageException($"--arms: \"{unknown}\" is not an arm; known are {string.Join(", ", known.Select(arm => arm.Name))}.");
+        return named.Length > 0 ? [.. known.Where(arm => named.Contains(arm.Name))] : throw new UsageException("--arms: no arm is named.");
     }
 }

@@ -1,9 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
-using NanoLora.Data;
 using NanoLora.Experiments;
-using NanoLora.Models;
 
 namespace NanoLora.Cli.Commands;
 
@@ -113,12 +111,10 @@ internal static class DoctorCommand
     private static IEnumerable<DeviceFinding> Training(Backend backend, string? modelsFolder)
     {
         var models = BundledModels.Find(modelsFolder);
-        using var cpu = new CpuBackend(threads: 1);
-        using var model = Vit.Load(models.Model, cpu);
-        var processor = model.Processor();
-        var task = ModelImages.Fit(TaskFile.Read(models.Task(null)), processor);
+        var base_ = StudyBase.Of(models.Model);
+        var task = base_.Fit(base_.ReadFile(models.Task(null)));
         var modules = Directory.GetDirectories(models.Modules).Order(StringComparer.Ordinal).ToList();
-        return DeviceCheck.Training(backend, new ArmKit(models.Model, modules, processor.Normalisation), task, Steps);
+        return DeviceCheck.Training(backend, new ArmKit(base_, modules), task, Steps);
     }
 
     private static int WriteKernels(Session session, string folder)

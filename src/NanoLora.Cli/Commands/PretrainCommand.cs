@@ -6,34 +6,50 @@ using NanoLora.Nn;
 
 namespace NanoLora.Cli.Commands;
 
-/// <summary><c>nanolora pretrain</c>: makes the bundled base from raw images.</summary>
+/// <summary><c>nanolora pretrain</c>: makes the bundled bases from raw images or texts.</summary>
 internal static class PretrainCommand
 {
     public static Command Create(Session session)
     {
-        var options = new PretrainOptions();
-        var data = Inputs.Required("--data", "DIR", "The folder of raw image sets.");
+        var (options, texts) = (new PretrainOptions(), new TextPretrainOptions());
+        var text = Inputs.Switch("--text", "Makes the base for texts.");
+        var data = Inputs.Required("--data", "DIR", "The folder of raw image or text sets.");
         var output = Inputs.Required("--out", "DIR", "The model folder to write: config.json, model.safetensors and a README.md.");
-        var steps = Inputs.Whole("--steps", "Steps of the optimiser.", options.Steps);
-        var batch = Inputs.Whole("--batch", "Images in a batch.", options.BatchSize);
+        var steps = Inputs.OptionalWhole("--steps", $"Steps of the optimiser; {options.Steps} on images and {texts.Steps} on texts if not given.");
+        var batch = Inputs.OptionalWhole("--batch", $"Images in a batch; {options.BatchSize} if not given.");
         var seed = Inputs.Seed("Of the start, the draws and their augmentation.");
         var device = Devices.Option();
         var every = ResumableTraining.EveryOption();
         var resume = Inputs.Switch("--resume", "Go on with a training in the same folder that was interrupted or killed.");
-        var command = new ToolCommand("pretrain", "Trains the base model from raw images.", """
-            A small vision transformer, from random weights, on Fashion-MNIST, MNIST, Quick Draw and notMNIST. Images that an upstream or the held-out task
-            has too are left out. The state of the training is kept in the folder until it is done: however it ends, the same command with --resume goes on, to
-            the same bits.
-            """, "nanolora pretrain --data data --out models/nano-vit", "nanolora pretrain --data data --out models/nano-vit --resume")
-        { data, output, steps, batch, seed, device, every, resume };
-        command.SetAction(parsed => Run(session, parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(device)!, parsed.GetValue(resume),
-            options with
+        var command = new ToolCommand("pretrain", "Trains a base model from raw images or texts.", """
+            A small vision transformer, from random weights, on Fashion-MNIST, MNIST, Quick Draw and notMNIST; images that an upstream or the held-out task
+            has too are left out. Or a small Llama with a tokenizer of its own, from word vectors, on GSM8K, BANKING77, SMS Spam, tiny Shakespeare and E2E;
+            texts that CLINC150 has too are left out. The state of the training is kept in the folder until it is done: however it ends, the same command
+            with --resume goes on, to the same bits.
+            """, "nanolora pretrain --data data --out models/nano-vit", "nanolora pretrain --text --data data --out models/nano-text",
+            "nanolora pretrain --data data --out models/nano-vit --resume")
+        { text, data, output, steps, batch, seed, device, every, resume };
+        command.SetAction(parsed =>
+        {
+            var (dataFolder, folder, on, again) = (parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(device)!, parsed.GetValue(resume));
+            if (!parsed.GetValue(text))
             {
-                Steps = parsed.GetValue(steps),
-                BatchSize = parsed.GetValue(batch),
+                return Run(session, dataFolder, folder, on, again, options with
+                {
+                    Steps = parsed.GetValue(steps) ?? options.Steps,
+                    BatchSize = parsed.GetValue(batch) ?? options.BatchSize,
+                    Seed = parsed.GetValue(seed),
+                    CheckpointEvery = parsed.GetValue(every),
+                });
+            }
+            if (parsed.GetValue(batch) is not null) throw new UsageException("--batch counts images; a batch of texts is made of three parts of fixed sizes.");
+            return PretrainTexts.Run(session, dataFolder, folder, on, again, texts with
+            {
+                Steps = parsed.GetValue(steps) ?? texts.Steps,
                 Seed = parsed.GetValue(seed),
                 CheckpointEvery = parsed.GetValue(every),
-            }));
+            });
+        });
         return command;
     }
 

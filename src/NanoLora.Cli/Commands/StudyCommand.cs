@@ -1,7 +1,6 @@
 using System.CommandLine;
 using NanoLora.Data;
 using NanoLora.Experiments;
-using NanoLora.Models;
 
 namespace NanoLora.Cli.Commands;
 
@@ -45,14 +44,15 @@ internal static class StudyCommand
     {
         data ??= plan.Data is { } own ? plan.Resolve(own) : null;
         var options = new UserTaskOptions { Note = line => session.Note($"{Printable.Of(line)}"), Cancellation = session.Cancellation };
-        var tasks = StudyTasks.Load(plan, Processor(plan), data, options);
+        var tasks = StudyTasks.Load(plan, StudyBase.Of(plan.Resolve(plan.Model)), data, options);
         var study = new Study(plan, tasks, OutputFolder.Prepare(folder), Tool.Version, Devices.Workers(device, threads));
 
+        var noun = tasks.Base.Noun;
         var heldOut = plan.HeldOutNames() is [var one] ? $"{one} held out" : $"{plan.HeldOutNames().Count} tasks held out in turn";
         session.Say($"{plan.Title}: {heldOut}, {study.Cells:N0} cells");
-        if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} images that the base has seen");
+        if (tasks.Compared > 0) session.Say($"pools: held against the {tasks.Compared:N0} {noun}s that the base has seen");
         else session.Say($"pools: the plan names no \"pools\", so the tasks were not held against what the base has seen");
-        if (tasks.LeftOut > 0) session.Say($"pools: {tasks.LeftOut:N0} images were left out, because another task or the base has them");
+        if (tasks.LeftOut > 0) session.Say($"pools: {tasks.LeftOut:N0} {noun}s were left out, because another task or the base has them");
         var complete = reportOnly || Work(session, study);
 
         var results = study.Results(Machine.Facts());
@@ -90,12 +90,5 @@ internal static class StudyCommand
                 shown = Math.Max(shown, now);
             }
         }, session.Cancellation);
-    }
-
-    private static ImageProcessor Processor(StudyPlan plan)
-    {
-        using var backend = new CpuBackend(threads: 1);
-        using var model = Vit.Load(plan.Resolve(plan.Model), backend);
-        return model.Processor();
     }
 }

@@ -3,8 +3,8 @@ using System.Security.Cryptography;
 
 namespace NanoLora.Data;
 
-/// <summary>Labelled images of one size, 8 bits a value. Nobody writes to the arrays once the set is made: sets share them.</summary>
-public sealed class ImageSet
+/// <summary>Labelled images of one size, 8 bits a value.</summary>
+public sealed class ImageSet : LabelledSet
 {
     /// <summary>Makes a set after checking that the arrays belong together.</summary>
     /// <param name="name">Names the set in errors and reports.</param>
@@ -14,23 +14,17 @@ public sealed class ImageSet
     /// <param name="classes">The names of the classes.</param>
     /// <param name="groups">[count]: who drew or signed the image; none if unknown.</param>
     /// <exception cref="ArgumentException">The lengths disagree, or a label has no class.</exception>
-    public ImageSet(string name, ImageSize size, byte[] pixels, int[] labels, string[] classes, int[]? groups = null)
+    public ImageSet(string name, ImageSize size, byte[] pixels, int[] labels, string[] classes, int[]? groups = null) : base(name, labels, classes, groups)
     {
         if (size.Channels < 1 || size.Height < 1 || size.Width < 1) throw new ArgumentException($"{name}: an image of {size} has no pixels.");
         var need = (long)labels.Length * size.Length;
         if (pixels.Length != need)
             throw new ArgumentException($"{name}: {labels.Length} images of {size} need {need} bytes of pixels; there are {pixels.Length}.");
-        if (groups is not null && groups.Length != labels.Length) throw new ArgumentException($"{name}: {labels.Length} labels, but {groups.Length} groups.");
-        for (var i = 0; i < labels.Length; i++)
-        {
-            if ((uint)labels[i] >= (uint)classes.Length)
-                throw new ArgumentException($"{name}: image {i} has the label {labels[i]}; there are {classes.Length} classes.");
-        }
-        (Name, Size, Pixels, Labels, Classes, Groups) = (name, size, pixels, labels, classes, groups);
+        (Size, Pixels) = (size, pixels);
     }
 
-    /// <summary>Names the set in errors and reports.</summary>
-    public string Name { get; }
+    /// <inheritdoc/>
+    public override string Noun => "image";
 
     /// <summary>Channels, height and width of one image.</summary>
     public ImageSize Size { get; }
@@ -38,56 +32,23 @@ public sealed class ImageSet
     /// <summary>All pixels: [count, channels, height, width].</summary>
     public byte[] Pixels { get; }
 
-    /// <summary>The class of each image: [count].</summary>
-    public int[] Labels { get; }
-
-    /// <summary>The names of the classes.</summary>
-    public string[] Classes { get; }
-
-    /// <summary>Who made each image, [count]; null if unknown.</summary>
-    public int[]? Groups { get; }
-
-    /// <summary>Under which licence the images may be used.</summary>
-    public string Licence { get; init; } = "";
-
-    /// <summary>Where the images come from.</summary>
-    public string Source { get; init; } = "";
-
-    /// <summary>The number of images.</summary>
-    public int Count => Labels.Length;
-
     /// <summary>The pixels of one image: [channels, height, width].</summary>
     public ReadOnlySpan<byte> Image(int index) => Pixels.AsSpan(index * Size.Length, Size.Length);
 
-    /// <summary>How many images each class has.</summary>
-    public int[] ClassCounts()
-    {
-        var counts = new int[Classes.Length];
-        foreach (var label in Labels) counts[label]++;
-        return counts;
-    }
-
-    /// <summary>The chosen images, in the order given; an index may come twice.</summary>
-    public ImageSet Subset(ReadOnlySpan<int> indices, string? name = null)
+    /// <inheritdoc/>
+    public override ImageSet Subset(ReadOnlySpan<int> indices, string? name = null)
     {
         var pixels = new byte[checked(indices.Length * Size.Length)];
-        var labels = new int[indices.Length];
-        var groups = Groups is null ? null : new int[indices.Length];
-        for (var i = 0; i < indices.Length; i++)
-        {
-            Image(indices[i]).CopyTo(pixels.AsSpan(i * Size.Length));
-            labels[i] = Labels[indices[i]];
-            if (groups is not null) groups[i] = Groups![indices[i]];
-        }
+        for (var i = 0; i < indices.Length; i++) Image(indices[i]).CopyTo(pixels.AsSpan(i * Size.Length));
+        var (labels, groups) = Chosen(indices);
         return new(name ?? Name, Size, pixels, labels, Classes, groups) { Licence = Licence, Source = Source };
     }
 
     /// <summary>The images whose index passes, in their order.</summary>
     public ImageSet Where(Func<int, bool> keep)
     {
-        var kept = new List<int>();
-        for (var i = 0; i < Count; i++) if (keep(i)) kept.Add(i);
-        return kept.Count == Count ? this : Subset([.. kept]);
+        var kept = Indices(keep);
+        return kept.Length == Count ? this : Subset(kept);
     }
 
     /// <summary>
@@ -97,45 +58,23 @@ public sealed class ImageSet
     /// <exception cref="ArgumentException">No set at all, or images of different sizes.</exception>
     public static ImageSet Concat(string name, params ReadOnlySpan<ImageSet> sets)
     {
-        if (sets.IsEmpty) throw new ArgumentException($"{name}: nothing to concatenate.");
-        var count = 0;
-        var grouped = true;
+        var (labels, classes, groups) = Joined(name, sets);
+        var (pixels, start) = (new byte[checked(labels.Length * sets[0].Size.Length)], 0);
         foreach (var set in sets)
         {
             if (set.Size != sets[0].Size)
                 throw new ArgumentException($"{name}: {set.Name} has images of {set.Size}, {sets[0].Name} of {sets[0].Size}; resize one.");
-            count = checked(count + set.Count);
-            grouped &= set.Groups is not null;
+            set.Pixels.CopyTo(pixels, start);
+            start += set.Pixels.Length;
         }
-
-        var pixels = new byte[checked(count * sets[0].Size.Length)];
-        var labels = new int[count];
-        var groups = grouped ? new int[count] : null;
-        var classes = new List<string>();
-        var start = 0;
-        foreach (var set in sets)
-        {
-            var map = new int[set.Classes.Length];
-            for (var c = 0; c < map.Length; c++)
-            {
-                map[c] = classes.IndexOf(set.Classes[c]);
-                if (map[c] >= 0) continue;
-                map[c] = classes.Count;
-                classes.Add(set.Classes[c]);
-            }
-            set.Pixels.CopyTo(pixels, start * set.Size.Length);
-            for (var i = 0; i < set.Count; i++) labels[start + i] = map[set.Labels[i]];
-            if (groups is not null) set.Groups!.CopyTo(groups, start);
-            start += set.Count;
-        }
-        return new(name, sets[0].Size, pixels, labels, [.. classes], groups) { Licence = Joined(sets, s => s.Licence), Source = Joined(sets, s => s.Source) };
+        return new(name, sets[0].Size, pixels, labels, classes, groups) { Licence = Joined(sets, s => s.Licence), Source = Joined(sets, s => s.Source) };
     }
 
     /// <summary>
     /// Names the content of an image: the first 128 bits of the SHA-256 of its pixels. Equal images have equal hashes; unequal ones, for all practical
     /// purposes, do not.
     /// </summary>
-    public UInt128 ContentHash(int index)
+    public override UInt128 ContentHash(int index)
     {
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(Image(index), hash);
@@ -171,16 +110,6 @@ public sealed class ImageSet
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name}: {Count} images of {Size}, {Classes.Length} classes";
-
-    private static string Joined(ReadOnlySpan<ImageSet> sets, Func<ImageSet, string> text)
-    {
-        var parts = new List<string>();
-        foreach (var set in sets)
-        {
-            if (text(set).Length > 0 && !parts.Contains(text(set))) parts.Add(text(set));
-        }
-        return string.Join("; ", parts);
-    }
 }
 
 /// <summary>Channels, height and width of an image.</summary>

@@ -2,69 +2,84 @@ using System.Runtime.InteropServices;
 
 namespace NanoLora.Data;
 
-/// <summary>One few-shot problem: a handful of labelled images per class, and the images that measure what was learned from them.</summary>
+/// <summary>One few-shot problem: a handful of labelled samples per class, and the samples that measure what was learned from them.</summary>
 /// <param name="Task">The task it was drawn from.</param>
-/// <param name="Shots">The number of support images per class.</param>
+/// <param name="Shots">The number of support samples per class.</param>
 /// <param name="Draw">The number of the draw.</param>
 /// <param name="Support">[classes x shots], class by class.</param>
-/// <param name="Test">The test images.</param>
-public sealed record FewShotDraw(ImageTask Task, int Shots, int Draw, ImageSet Support, ImageSet Test);
+/// <param name="Test">The test samples.</param>
+public sealed record FewShotDraw<TSet>(LabelledTask Task, int Shots, int Draw, TSet Support, TSet Test) where TSet : LabelledSet;
 
 /// <summary>
 /// Draws few-shot problems. The same (seed, task name, draw) gives the same problem, for any number of shots the same test set, and the k-shot support
 /// lies inside that of more shots.
 /// </summary>
 /// <remarks>
-/// If the images say who made them, people are held out: their order is drawn, the last <see cref="TestGroups"/> of it make the test set, and supports come
+/// If the samples say who made them, people are held out: their order is drawn, the last <see cref="TestGroups"/> of it make the test set, and supports come
 /// from the others, in this order for every class, so that one shot is one person's hand. Otherwise supports are drawn class by class from the training
-/// images and the test set is the task's own.
+/// samples and the test set is the task's own.
 /// </remarks>
 public static class FewShot
 {
     /// <summary>How many of a task's people make the test set of a draw.</summary>
     public const int TestGroups = 10;
 
-    /// <summary>The number of shots that stands for all images that a draw leaves to learn from.</summary>
+    /// <summary>The number of shots that stands for all samples that a draw leaves to learn from.</summary>
     public const int AllShots = 0;
 
     /// <summary>Draws one problem.</summary>
     /// <param name="task">The task.</param>
-    /// <param name="shots">Support images per class, or <see cref="AllShots"/>.</param>
+    /// <param name="shots">Support samples per class, or <see cref="AllShots"/>.</param>
     /// <param name="seed">Names the study.</param>
     /// <param name="draw">The number of the draw.</param>
-    /// <param name="testPerClass">If given, only so many test images of each class, chosen once for all draws of a seed when the test set is the task's
+    /// <param name="testPerClass">If given, only so many test samples of each class, chosen once for all draws of a seed when the test set is the task's
     /// own.</param>
-    /// <exception cref="ArgumentException">A class has too few images for so many shots, or too few people are there.</exception>
-    public static FewShotDraw Draw(ImageTask task, int shots, ulong seed, int draw, int? testPerClass = null)
-    {
-        if (shots < AllShots || draw < 0 || testPerClass < 1)
-            throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test images a class; a number is too small.");
-        var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
-        var support = Take(task, pool, candidates, shots);
-        var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;
-        return new(task, shots, draw, pool.Subset(support, $"{task.Name}, {(shots == AllShots ? "all" : shots)} shots, draw {draw}"), chosen);
-    }
+    /// <exception cref="ArgumentException">A class has too few samples for so many shots, or too few people are there.</exception>
+    public static FewShotDraw<ImageSet> Draw(ImageTask task, int shots, ulong seed, int draw, int? testPerClass = null) =>
+        Draw<ImageSet>(task, shots, seed, draw, testPerClass);
 
-    /// <summary>How many images the smallest class of a draw has to learn from: the most shots that can be asked for.</summary>
-    public static int MostShots(ImageTask task, ulong seed, int draw)
+    /// <inheritdoc cref="Draw(ImageTask, int, ulong, int, int?)"/>
+    public static FewShotDraw<LabelledSet> Draw(LabelledTask task, int shots, ulong seed, int draw, int? testPerClass = null) =>
+        Draw<LabelledSet>(task, shots, seed, draw, testPerClass);
+
+    /// <summary>How many samples the smallest class of a draw has to learn from: the most shots that can be asked for.</summary>
+    public static int MostShots(LabelledTask task, ulong seed, int draw)
     {
-        var (_, candidates, _) = task.HasGroups ? ByGroup(task, seed, draw) : ByImage(task, seed, draw);
+        var (_, candidates, _) = task.HasGroups ? ByGroup(task, seed, draw) : BySample(task, seed, draw);
         return candidates.Min(c => c.Count);
     }
 
     /// <summary>The people of a task, in the order of a draw; the last <see cref="TestGroups"/> make the test set.</summary>
-    public static int[] GroupOrder(ImageTask task, ulong seed, int draw)
+    public static int[] GroupOrder(LabelledTask task, ulong seed, int draw)
     {
-        if (!task.HasGroups) throw new ArgumentException($"Few-shot: {task.Name} does not say who made its images.");
+        if (!task.HasGroups) throw new ArgumentException($"Few-shot: {task.Name} does not say who made its {task.Train.Noun}s.");
         int[] order = [.. task.Train.Groups!.Concat(task.Test.Groups!).Distinct().Order()];
         if (order.Length <= TestGroups)
-            throw new ArgumentException($"Few-shot: {task.Name} has images by {order.Length} people; {TestGroups} for the test set and one more are needed.");
+        {
+            throw new ArgumentException(
+                $"Few-shot: {task.Name} has {task.Train.Noun}s by {order.Length} people; {TestGroups} for the test set and one more are needed.");
+        }
         new Philox(seed, Stream(task.Name, draw, -1)).Shuffle(order.AsSpan());
         return order;
     }
 
-    /// <summary>Candidates of each class in the order of the drawn people, and the images of the last people.</summary>
-    private static (ImageSet Pool, List<int>[] Candidates, ImageSet Test) ByGroup(ImageTask task, ulong seed, int draw)
+    // The sets of a task are all of one type, so what is drawn from them is, too.
+    private static FewShotDraw<TSet> Draw<TSet>(LabelledTask task, int shots, ulong seed, int draw, int? testPerClass) where TSet : LabelledSet
+    {
+        if (shots < AllShots || draw < 0 || testPerClass < 1)
+        {
+            throw new ArgumentException(
+                $"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test {task.Train.Noun}s a class; a number is too small.");
+        }
+        var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : BySample(task, seed, draw);
+        var support = Take(task, pool, candidates, shots);
+        var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;
+        var name = $"{task.Name}, {(shots == AllShots ? "all" : shots)} shots, draw {draw}";
+        return new(task, shots, draw, (TSet)pool.Subset(support, name), (TSet)chosen);
+    }
+
+    /// <summary>Candidates of each class in the order of the drawn people, and the samples of the last people.</summary>
+    private static (LabelledSet Pool, List<int>[] Candidates, LabelledSet Test) ByGroup(LabelledTask task, ulong seed, int draw)
     {
         var order = GroupOrder(task, seed, draw);
         var place = new Dictionary<int, int>();
@@ -79,7 +94,7 @@ public static class FewShot
             else test.Add(i);
         }
 
-        // The same person may have made several images of a class: their order is drawn first, then kept among equals by a stable sort.
+        // The same person may have made several samples of a class: their order is drawn first, then kept among equals by a stable sort.
         for (var c = 0; c < candidates.Length; c++)
         {
             Shuffle(candidates[c], seed, Stream(task.Name, draw, c));
@@ -88,7 +103,7 @@ public static class FewShot
         return (all, candidates, all.Subset([.. test], $"{task.Name}, test set of draw {draw}"));
     }
 
-    private static (ImageSet Pool, List<int>[] Candidates, ImageSet Test) ByImage(ImageTask task, ulong seed, int draw)
+    private static (LabelledSet Pool, List<int>[] Candidates, LabelledSet Test) BySample(LabelledTask task, ulong seed, int draw)
     {
         var candidates = Candidates(task.Name, task.Train.Labels, task.Classes.Length, seed, draw);
         return (task.Train, candidates, task.Test);
@@ -103,19 +118,19 @@ public static class FewShot
         return candidates;
     }
 
-    /// <summary>The first images of each class.</summary>
-    private static int[] Take(ImageTask task, ImageSet pool, List<int>[] candidates, int shots)
+    /// <summary>The first samples of each class.</summary>
+    private static int[] Take(LabelledTask task, LabelledSet pool, List<int>[] candidates, int shots)
     {
         if (shots == AllShots)
         {
             if (Array.FindIndex(candidates, c => c.Count == 0) is var empty and >= 0)
-                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[empty]} has no image to learn from.");
+                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[empty]} has no {pool.Noun} to learn from.");
             return [.. candidates.SelectMany(c => c)];
         }
         var taken = new int[checked(candidates.Length * shots)];
         for (var c = 0; c < candidates.Length; c++)
         {
-            var have = $"{candidates[c].Count} images {(task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from")}";
+            var have = $"{candidates[c].Count} {pool.Noun}s {(task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from")}";
             if (candidates[c].Count < shots)
                 throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[c]} has {have}; {shots} shots need {shots}.");
             candidates[c].CopyTo(0, taken, c * shots, shots);
@@ -123,8 +138,8 @@ public static class FewShot
         return taken;
     }
 
-    /// <summary>At most so many test images of each class, in their old order.</summary>
-    private static ImageSet Limit(ImageTask task, ImageSet test, int most, ulong seed)
+    /// <summary>At most so many test samples of each class, in their old order.</summary>
+    private static LabelledSet Limit(LabelledTask task, LabelledSet test, int most, ulong seed)
     {
         var classes = Lists(test.Classes.Length);
         for (var i = 0; i < test.Count; i++) classes[test.Labels[i]].Add(i);

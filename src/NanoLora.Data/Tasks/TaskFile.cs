@@ -13,7 +13,7 @@ namespace NanoLora.Data;
 /// </summary>
 public static class TaskFile
 {
-    private const string Format = "nanolora.task.1";
+    private const string Format = "nanolora.task.1", Parts = "images and labels";
 
     /// <summary>A task's name as that of a file or folder: lower case, words joined by hyphens.</summary>
     public static string BaseName(string task)
@@ -38,17 +38,20 @@ public static class TaskFile
             new("labels", FileDType.I32, [all.Count], Integers(all.Labels)),
         ];
         if (all.Groups is not null) tensors.Add(new("groups", FileDType.I32, [all.Count], Integers(all.Groups)));
-        SafetensorsWriter.Write(path, tensors, new Dictionary<string, string>
-        {
-            ["format"] = Format,
-            ["name"] = task.Name,
-            ["classes"] = ToJson(task.Classes),
-            ["licence"] = task.Train.Licence,
-            ["source"] = task.Train.Source,
-            ["pool"] = task.Pool.ToString(),
-            ["train_images"] = task.Train.Count.ToString(CultureInfo.InvariantCulture),
-        });
+        SafetensorsWriter.Write(path, tensors, Metadata(Format, task));
     }
+
+    /// <summary>What the metadata say of a task.</summary>
+    internal static Dictionary<string, string> Metadata(string format, LabelledTask task) => new()
+    {
+        ["format"] = format,
+        ["name"] = task.Name,
+        ["classes"] = ToJson(task.Classes),
+        ["licence"] = task.Train.Licence,
+        ["source"] = task.Train.Source,
+        ["pool"] = task.Pool.ToString(),
+        [$"train_{task.Train.Noun}s"] = task.Train.Count.ToString(CultureInfo.InvariantCulture),
+    };
 
     /// <summary>Reads a task.</summary>
     /// <exception cref="CheckpointException">The file is missing or no safetensors file.</exception>
@@ -57,51 +60,66 @@ public static class TaskFile
     public static ImageTask Read(string path)
     {
         using var file = new SafetensorsFile(path);
-        var images = Tensor(file, "images", rank: 4);
+        var images = Tensor(file, "images", rank: 4, Parts);
         if (images.DType != FileDType.U8) throw Error(path, "images", $"{images} is not of unsigned bytes, U8.");
         if (images.Length > Array.MaxLength) throw Error(path, "images", $"{images} is larger than an array; split the task.");
         var count = (int)images.Shape[0];
         if (images.Shape.AsSpan()[1..].ContainsAnyExceptInRange(1, int.MaxValue)) throw Error(path, "images", $"{images} has no pixels.");
 
-        var classes = FromJson(path, Entry(file, "classes"));
-        var labels = Integers(file, "labels", count, classes.Length - 1);
-        var groups = file.TryGet("groups", out _) ? Integers(file, "groups", count, int.MaxValue) : null;
-        var pool = Pool.Upstream;
-        if (file.Metadata.TryGetValue("pool", out var poolText) && !(Enum.TryParse(poolText, out pool) && Enum.IsDefined(pool)))
-            throw Error(path, "pool", $"'{poolText}' is none of Pretraining, Upstream, HeldOut.");
-        var train = count;
-        if (file.Metadata.TryGetValue("train_images", out var trainText)
-            && !(int.TryParse(trainText, NumberStyles.None, CultureInfo.InvariantCulture, out train) && train <= count))
-            throw Error(path, "train_images", $"'{trainText}' is no number of the {count} images.");
-
+        var header = HeaderOf(file, count, "image", Parts);
+        var groups = file.TryGet("groups", out _) ? Integers(file, "groups", count, int.MaxValue, "images", Parts) : null;
         var size = new ImageSize((int)images.Shape[1], (int)images.Shape[2], (int)images.Shape[3]);
         var pixels = file.Bytes(images);
-        var name = Entry(file, "name");
-        string licence = file.Metadata.GetValueOrDefault("licence", ""), source = file.Metadata.GetValueOrDefault("source", "");
-        return new(name, Part(pixels, 0, train), Part(pixels, train, count), pool);
+        return new(header.Name, Part(pixels, 0, header.Train), Part(pixels, header.Train, count), header.Pool);
 
         ImageSet Part(ReadOnlySpan<byte> all, int from, int to)
         {
             var part = all[(from * size.Length)..(to * size.Length)].ToArray();
-            return new(name, size, part, labels[from..to], classes, groups?[from..to]) { Licence = licence, Source = source };
+            var (labels, makers) = (header.Labels[from..to], groups?[from..to]);
+            return new(header.Name, size, part, labels, header.Classes, makers) { Licence = header.Licence, Source = header.Source };
         }
     }
 
-    private static InvalidDataException Error(string path, string field, string message) => new($"{path}: {field}: {message}");
+    /// <summary>What files of images and of texts have in common.</summary>
+    internal sealed record Header(string Name, string[] Classes, int[] Labels, int Train, Pool Pool, string Licence, string Source);
 
-    private static TensorEntry Tensor(SafetensorsFile file, string name, int rank)
+    /// <summary>Reads labels and metadata.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="count">How many samples it has.</param>
+    /// <param name="noun">What one is called.</param>
+    /// <param name="parts">The tensors that a file of this kind has, for errors.</param>
+    internal static Header HeaderOf(SafetensorsFile file, int count, string noun, string parts)
     {
-        if (!file.TryGet(name, out var entry)) throw Error(file.Path, name, "there is no such tensor; a task has images and labels.");
+        var (path, trainKey) = (file.Path, $"train_{noun}s");
+        var classes = FromJson(path, Entry(file, "classes"));
+        var labels = Integers(file, "labels", count, classes.Length - 1, $"{noun}s", parts);
+        var pool = Pool.Upstream;
+        if (file.Metadata.TryGetValue("pool", out var poolText) && !(Enum.TryParse(poolText, out pool) && Enum.IsDefined(pool)))
+            throw Error(path, "pool", $"'{poolText}' is none of Pretraining, Upstream, HeldOut.");
+        var train = count;
+        if (file.Metadata.TryGetValue(trainKey, out var trainText)
+            && !(int.TryParse(trainText, NumberStyles.None, CultureInfo.InvariantCulture, out train) && train <= count))
+            throw Error(path, trainKey, $"'{trainText}' is no number of the {count} {noun}s.");
+        return new(Entry(file, "name"), classes, labels, train, pool, Said("licence"), Said("source"));
+
+        string Said(string key) => file.Metadata.GetValueOrDefault(key, "");
+    }
+
+    internal static InvalidDataException Error(string path, string field, string message) => new($"{path}: {field}: {message}");
+
+    internal static TensorEntry Tensor(SafetensorsFile file, string name, int rank, string parts)
+    {
+        if (!file.TryGet(name, out var entry)) throw Error(file.Path, name, $"there is no such tensor; a task has {parts}.");
         return entry.Shape.Length == rank ? entry : throw Error(file.Path, name, $"{entry} should have {rank} axes.");
     }
 
     private static string Entry(SafetensorsFile file, string key) =>
         file.Metadata.TryGetValue(key, out var text) ? text : throw Error(file.Path, key, "the metadata has no such entry; a task has name and classes.");
 
-    private static int[] Integers(SafetensorsFile file, string name, int count, int most)
+    internal static int[] Integers(SafetensorsFile file, string name, int count, int most, string what, string parts)
     {
-        var entry = Tensor(file, name, rank: 1);
-        if (entry.Shape[0] != count) throw Error(file.Path, name, $"{entry} does not belong to {count} images.");
+        var entry = Tensor(file, name, rank: 1, parts);
+        if (entry.Shape[0] != count) throw Error(file.Path, name, $"{entry} does not belong to {count} {what}.");
         var values = file.ReadInt64(entry);
         var result = new int[count];
         for (var i = 0; i < count; i++)
@@ -113,7 +131,7 @@ public static class TaskFile
     }
 
     /// <summary>Little-endian, as in the file.</summary>
-    private static byte[] Integers(int[] values) => MemoryMarshal.AsBytes(values.AsSpan()).ToArray();
+    internal static byte[] Integers(int[] values) => MemoryMarshal.AsBytes(values.AsSpan()).ToArray();
 
     private static string ToJson(string[] classes)
     {

@@ -52,7 +52,7 @@ internal static class ReportFigures
         }
         page.Append("""
             </div>
-            <p class="note">Mean accuracy in percent over the tasks, by training images per class, with its 95 % bootstrap interval as a band, on one scale for
+            <p class="note">Mean accuracy in percent over the tasks, by training samples per class, with its 95 % bootstrap interval as a band, on one scale for
             all. The dashed line is the linear probe. The bands are wide because tasks differ; what is paired is below.</p>
             </section>
 

@@ -41,31 +41,32 @@ internal static class ReportTasks
         page.Append("</tbody>\n</table></div>\n");
     }
 
-    // Whether the base's features are worth more than pixels, task by task.
+    // Whether the base's features are worth more than the samples as they are, task by task.
     private static void Base(StringBuilder page, CellIndex index)
     {
+        var (arm, raw) = index.Arms.Contains(ArmNames.BagOfWords) ? (ArmNames.BagOfWords, "bags of words") : (ArmNames.PixelProbe, "raw pixels");
         var (panels, sentences) = (new List<Charts.Panel>(), new List<string>());
         foreach (var shots in index.Shots)
         {
             var (dots, by) = (new List<Charts.Dot>(), new SortedDictionary<Verdict, List<string>>());
             foreach (var task in index.Tasks)
             {
-                if (index.Compare(shots, ArmNames.LinearProbe, ArmNames.PixelProbe, task) is not { } d) continue;
+                if (index.Compare(shots, ArmNames.LinearProbe, arm, task) is not { } d) continue;
                 dots.Add(ReportFigures.Dot(task, d));
                 if (!by.TryGetValue(d.Verdict, out var tasks)) by[d.Verdict] = tasks = [];
                 tasks.Add(task);
             }
             if (dots.Count == 0) continue;
             panels.Add(new(Text.Shots(shots), 0, dots));
-            sentences.Add($"{Text.AtShots(shots)}, {string.Join("; ", by.Select(v => $"{Says(v.Key)} {Text.Join(v.Value)}"))}");
+            sentences.Add($"{Text.AtShots(shots)}, {string.Join("; ", by.Select(v => $"{Says(v.Key, raw)} {Text.Join(v.Value)}"))}");
         }
         if (panels.Count == 0) return;
         page.Append("<section>\n<h2>Where the base helps at all</h2>\n");
         foreach (var sentence in sentences) page.Append($"<p>{Text.Html(char.ToUpperInvariant(sentence[0]) + sentence[1..])}.</p>\n");
-        const string About = "The linear probe less the probe on pixels, by shots and task, in accuracy points";
-        page.Append("<figure>\n").Append(Charts.DotPlot(About, panels, "points", ReportFigures.Signed));
-        page.Append("""
-            <figcaption>Linear probe on the base’s features less linear probe on raw pixels, paired by draw, with 95 % intervals by Student’s t over the draws
+        var about = $"The linear probe less the probe on {raw}, by shots and task, in accuracy points";
+        page.Append("<figure>\n").Append(Charts.DotPlot(about, panels, "points", ReportFigures.Signed));
+        page.Append($"""
+            <figcaption>Linear probe on the base’s features less linear probe on {raw}, paired by draw, with 95 % intervals by Student’s t over the draws
             of the task. Where the base does not help, its modules have little to start from.</figcaption>
             </figure>
             </section>
@@ -73,10 +74,10 @@ internal static class ReportTasks
             """);
     }
 
-    private static string Says(Verdict verdict) => verdict switch
+    private static string Says(Verdict verdict, string raw) => verdict switch
     {
-        Verdict.Beats => "the base’s features beat raw pixels on",
-        Verdict.FallsBehind => "they fall behind raw pixels on",
+        Verdict.Beats => $"the base’s features beat {raw} on",
+        Verdict.FallsBehind => $"they fall behind {raw} on",
         Verdict.Unclear => "there is no clear difference on",
         _ => "there are too few draws to tell on",
     };

@@ -1,6 +1,5 @@
 using System.Globalization;
 using NanoLora.Data;
-using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.Experiments;
@@ -15,10 +14,10 @@ public sealed class Study
 
     private readonly StudyPlan _plan;
     private readonly StudyFolder _folder;
-    private readonly Dictionary<string, ImageTask> _tasks;
+    private readonly Dictionary<string, LabelledTask> _tasks;
     private readonly string[] _modules;
     private readonly IReadOnlyList<StudyJob> _jobs;
-    private readonly Normalisation _normalisation;
+    private readonly StudyBase _base;
     private readonly Workers _workers;
     private readonly HashSet<string> _done = [];
     private readonly Lock _gate = new();
@@ -32,17 +31,12 @@ public sealed class Study
     /// <exception cref="InvalidDataException">The folder belongs to another study, or modules and tasks do not fit.</exception>
     public Study(StudyPlan plan, StudyTasks tasks, string folder, string version, Workers? workers = null)
     {
-        (_plan, _folder, _tasks, _workers) = (plan, new StudyFolder(folder), tasks.Tasks.ToDictionary(t => t.Name), workers ?? Workers.Cores());
-        var model = plan.Resolve(plan.Model);
-        using (var backend = new CpuBackend(threads: 1))
-        using (var vit = Vit.Load(model, backend))
-        {
-            _normalisation = vit.Processor().Normalisation;
-            _modules = GivenModules(vit) ?? [.. plan.Tasks.Select(t => t.Name)];
-        }
-        IEnumerable<string> weights = Weights(model);
+        (_plan, _folder, _base, _workers) = (plan, new StudyFolder(folder), tasks.Base, workers ?? Workers.Cores());
+        _tasks = tasks.Tasks.ToDictionary(t => t.Name);
+        _modules = GivenModules() ?? [.. plan.Tasks.Select(t => t.Name)];
+        var weights = _base.Files;
         if (plan.Modules.Folder is { } given)
-            weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(Weights));
+            weights = weights.Concat(Directory.GetDirectories(plan.Resolve(given)).Order(StringComparer.Ordinal).SelectMany(StudyBase.Weights));
         _folder.Join(new(version, SmallTraining.Bits(_workers), StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()),
             StudyFolder.Digest(weights)), plan);
         _jobs = [.. StudyJobs.Modules(plan), .. StudyJobs.Similarities(plan), .. StudyJobs.Cells(plan, _tasks)];
@@ -170,7 +164,7 @@ public sealed class Study
                 var folders = _plan.Tasks.Select(t => _folder.ModuleFolder(similarity.Of, t.Name)).ToList();
                 var own = _plan.Tasks.ToList().FindIndex(t => t.Name == job.Task);
                 _folder.Save(job.Name, new Similarity(job.Task, similarity.Of,
-                    Similarities.Cka(_plan.Resolve(_plan.Model), folders, own, _tasks[job.Task].Test, _normalisation, backend)));
+                    Similarities.Cka(_base, folders, own, _tasks[job.Task].Test, backend)));
                 break;
             case CellsJob cells: RunCells(cells, backend, note, claim, cancellation); break;
         }
@@ -178,9 +172,9 @@ public sealed class Study
 
     private void TrainModule(ModuleJob job, Backend backend, CancellationToken cancellation)
     {
-        using var model = Vit.Load(_plan.Resolve(_plan.Model), backend);
-        var seed = _plan.Seed + (ulong)job.Of;
-        var (module, history) = Upstream.Train(model, _tasks[job.Task], _normalisation, _plan.Modules.Options(seed) with { Cancellation = cancellation });
+        using var model = _base.Open(backend);
+        var options = _plan.Modules.Options(_plan.Seed + (ulong)job.Of) with { Cancellation = cancellation };
+        var (module, history) = Upstream.Train(model, _base.Read(_tasks[job.Task].Train, training: true), job.Task, options);
         if (!history.Completed) return;
         var folder = _folder.ModuleFolder(job.Of, job.Task);
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
@@ -191,7 +185,7 @@ public sealed class Study
     {
         var task = _tasks[job.Task];
         var (names, folders) = UpstreamOf(job);
-        var kit = new ArmKit(_plan.Resolve(_plan.Model), folders, _normalisation);
+        var kit = new ArmKit(_base, folders);
         var cells = _folder.CellsOf(job.Name).ToList();
         foreach (var key in job.Keys)
         {
@@ -222,21 +216,21 @@ public sealed class Study
     private List<string> Matrices()
     {
         using var backend = new CpuBackend(threads: 1);
-        using var model = Vit.Load(_plan.Resolve(_plan.Model), backend);
+        using var model = _base.Open(backend);
         if (_plan.Modules.Folder is not { } given) return [.. Attach.Matching(model, _plan.Modules.Pattern).Select(l => l.Key)];
         using var module = Lora.Load(Path.Combine(_plan.Resolve(given), _modules[0]), model);
         return [.. model.Linears().Select(l => l.Key).Where(module.Updates.ContainsKey)];
     }
 
     // The names of modules from a folder; null if they are trained here.
-    private string[]? GivenModules(Vit vit)
+    private string[]? GivenModules()
     {
         if (_plan.Modules.Folder is not { } given) return null;
-        var modules = Lora.LoadAll(_plan.Resolve(given), vit);
+        using var backend = new CpuBackend(threads: 1);
+        using var model = _base.Open(backend);
+        var modules = Lora.LoadAll(_plan.Resolve(given), model);
         string[] names = [.. modules.Select(m => Path.GetFileName(m.Folder!))];
         foreach (var module in modules) module.Dispose();
         return names;
     }
-
-    private static IEnumerable<string> Weights(string folder) => Directory.GetFiles(folder, "*.safetensors").Order(StringComparer.Ordinal);
 }

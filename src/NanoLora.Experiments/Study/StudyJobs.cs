@@ -30,8 +30,8 @@ internal static class StudyJobs
         [.. from module in Modules(plan) where plan.HeldOutNames().Contains(module.Task) select new SimilarityJob(module.Task, module.Of)];
 
     /// <summary>The cells, draw by draw over all tasks, so that a study that ends early has every task alike.</summary>
-    /// <remarks>"All" images are left out where a listed number of shots is all there is: it would be the same cells again.</remarks>
-    public static IReadOnlyList<CellsJob> Cells(StudyPlan plan, IReadOnlyDictionary<string, ImageTask> tasks)
+    /// <remarks>"All" samples are left out where a listed number of shots is all there is: it would be the same cells again.</remarks>
+    public static IReadOnlyList<CellsJob> Cells(StudyPlan plan, IReadOnlyDictionary<string, LabelledTask> tasks)
     {
         var jobs = new List<CellsJob>();
         int?[] trainings = [null, .. plan.Arms.Any(a => a.UsesModules) ? Enumerable.Range(0, plan.Trainings).Select(t => (int?)t) : []];
@@ -60,7 +60,7 @@ internal static class StudyJobs
     public static int Cost(CellKey key, Protocol protocol) =>
         key.Arm.Method == ArmMethod.BestModule ? 9 : key.Arm.TrainsBelowHead ? 2 + protocol.StepsAt(key.Shots) / 6 : 1;
 
-    // Whether every class has as many images to learn from as the smallest.
-    private static bool AllAlike(ImageTask task, ulong seed, int draw) =>
+    // Whether every class has as many samples to learn from as the smallest.
+    private static bool AllAlike(LabelledTask task, ulong seed, int draw) =>
         FewShot.Draw(task, FewShot.AllShots, seed, draw).Support.ClassCounts().Distinct().Count() == 1;
 }

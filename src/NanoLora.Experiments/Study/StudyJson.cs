@@ -70,28 +70,30 @@ internal sealed class ShotsJson : JsonConverter<IReadOnlyList<int>>
     }
 }
 
-// "Balinese", or { "name": "mine", "images": "photos", "invert": true }.
+// "Balinese", or { "name": "mine", "images": "photos", "invert": true }, or { "name": "mine", "texts": "mine.csv" }.
 internal sealed class TaskSpecJson : JsonConverter<TaskSpec>
 {
     public override TaskSpec Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         if (reader.TokenType == JsonTokenType.String) return new(Fields.Filled("name", reader.GetString()));
-        var fields = new Fields(ref reader, "a task is a name, or an object with name and images", "name", "images", "invert", "testShare");
+        var fields = new Fields(ref reader, "a task is a name, or an object with name and images or texts", "name", "images", "texts", "invert", "testShare");
         var share = fields.Number("testShare");
         if (share is < 0 or >= 1) throw new JsonException("testShare is not from 0 to below 1.");
-        return new(fields.Text("name")!, fields.Text("images"), fields.Flag("invert") ?? false, share);
+        var spec = new TaskSpec(fields.Text("name")!, fields.Text("images"), fields.Flag("invert") ?? false, share, fields.Text("texts"));
+        if (spec is { Images: not null, Texts: not null }) throw new JsonException("images and texts do not go together; a task is of one kind.");
+        return spec is { Texts: not null, Invert: true } ? throw new JsonException("invert goes with images.") : spec;
     }
 
     public override void Write(Utf8JsonWriter writer, TaskSpec value, JsonSerializerOptions options)
     {
-        if (value.Images is null)
+        if (value.Path is null)
         {
             writer.WriteStringValue(value.Name);
             return;
         }
         writer.WriteStartObject();
         writer.WriteString("name", value.Name);
-        writer.WriteString("images", value.Images);
+        writer.WriteString(value.Images is null ? "texts" : "images", value.Path);
         if (value.Invert) writer.WriteBoolean("invert", true);
         if (value.TestShare is { } share) writer.WriteNumber("testShare", share);
         writer.WriteEndObject();
@@ -101,7 +103,8 @@ internal sealed class TaskSpecJson : JsonConverter<TaskSpec>
 // "learned", or { "name": "uniform × 3", "method": "uniform", "scale": 3 }. Scale is a number or "free"; weights are per "matrix", "block" or "model".
 internal sealed class ArmJson : JsonConverter<Arm>
 {
-    private static readonly string[] Methods = ["pixel-probe", "linear-probe", "full-finetune", "lora", "uniform", "learned", "best-module"];
+    private static readonly string[] Methods =
+        ["pixel-probe", "linear-probe", "full-finetune", "lora", "uniform", "learned", "best-module", "bag-of-words"];
     private static readonly string[] Sharings = ["matrix", "block", "model"];
 
     public override Arm Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)

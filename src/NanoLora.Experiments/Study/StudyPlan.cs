@@ -27,13 +27,13 @@ public sealed record StudyPlan
     /// <summary>The folder of raw sources, for tasks that are given by name; the command line may name another.</summary>
     public string? Data { get; set; }
 
-    /// <summary>The hashes of the images that the base has seen (<see cref="PoolHashes"/>): no task may have one of them.</summary>
+    /// <summary>The hashes of the samples that the base has seen (<see cref="PoolHashes"/>): no task may have one of them.</summary>
     public string? Pools { get; set; }
 
-    /// <summary>Whether images that two pools would share end the study, or stay with the first task that has them.</summary>
+    /// <summary>Whether samples that two pools would share end the study, or stay with the first task that has them.</summary>
     public Overlaps Overlaps { get; set; }
 
-    /// <summary>Support images per class; "all" for all there are.</summary>
+    /// <summary>Support samples per class; "all" for all there are.</summary>
     public IReadOnlyList<int> Shots { get; set; } = [1, 5];
 
     /// <summary>Draws of the support set.</summary>
@@ -158,23 +158,28 @@ public sealed record StudyPlan
     private static string Field(string? path) => path is null or "$" ? "" : $"{path.TrimStart('$').TrimStart('.')}: ";
 }
 
-/// <summary>What becomes of an image that is in two pools.</summary>
+/// <summary>What becomes of a sample that is in two pools.</summary>
 public enum Overlaps
 {
-    /// <summary>The study ends before it begins, and names the image.</summary>
+    /// <summary>The study ends before it begins, and names the sample.</summary>
     Refuse,
 
-    /// <summary>The image stays with the first task that has it; what was left out is counted.</summary>
+    /// <summary>The sample stays with the first task that has it; what was left out is counted.</summary>
     LeaveOut,
 }
 
-/// <summary>One task of a plan: the name of a bundled source, or a name and where its images are.</summary>
+/// <summary>One task of a plan: the name of a bundled source, or a name and where its images or texts are.</summary>
 /// <param name="Name">What it is called.</param>
 /// <param name="Images">A folder with a folder per class, a CSV index, a task file, or IDX files with commas between; null for a source by name.</param>
 /// <param name="Invert">Whether dark drawings on a light ground are turned to light on dark.</param>
 [JsonConverter(typeof(TaskSpecJson))]
 /// <param name="TestShare">The share of each class that is for tests, where the images are not divided; a sixth if not given.</param>
-public sealed record TaskSpec(string Name, string? Images = null, bool Invert = false, double? TestShare = null);
+/// <param name="Texts">A CSV file or lines of JSON with the fields text and label, or a task file of texts.</param>
+public sealed record TaskSpec(string Name, string? Images = null, bool Invert = false, double? TestShare = null, string? Texts = null)
+{
+    /// <summary>Where its samples are; null for a source by name.</summary>
+    public string? Path => Images ?? Texts;
+}
 
 /// <summary>Rates of some arms on some of the held-out tasks.</summary>
 /// <param name="HeldOut">The tasks.</param>
@@ -196,7 +201,7 @@ public sealed record ModulePlan
     /// <summary>Steps of the optimiser.</summary>
     public int Steps { get; set; } = 700;
 
-    /// <summary>Images in a batch.</summary>
+    /// <summary>Samples in a batch.</summary>
     public int Batch { get; set; } = 32;
 
     /// <summary>AdamW's rate for A and B.</summary>
@@ -216,10 +221,10 @@ public sealed record ArmSettings
     /// <summary>Steps of the optimiser.</summary>
     public int Steps { get; set; } = 60;
 
-    /// <summary>Steps where all training images are used; <see cref="Steps"/> if not given.</summary>
+    /// <summary>Steps where all training samples are used; <see cref="Steps"/> if not given.</summary>
     public int? StepsForAll { get; set; }
 
-    /// <summary>Images in a batch.</summary>
+    /// <summary>Samples in a batch.</summary>
     public int Batch { get; set; } = 32;
 
     /// <summary>The head's rate.</summary>
@@ -228,6 +233,6 @@ public sealed record ArmSettings
     /// <summary>From how many shots on an arm's second rate holds.</summary>
     public int ManyShots { get; set; } = 5;
 
-    /// <summary>If given, only so many test images of each class.</summary>
+    /// <summary>If given, only so many test samples of each class.</summary>
     public int? TestPerClass { get; set; }
 }

@@ -58,6 +58,7 @@ internal sealed record BertConfig
         var trained = hasPooler && (!roberta || file.Has("classifier.dense.weight"));
         var said = ClassifierFile.Pooling(node) ?? (hasHead || trained ? TextPooling.Pooler : TextPooling.Mean);
         if (asked == TextPooling.Pooler && !hasPooler) ClassifierFile.WithoutPooler(file.Path, TextPooling.Pooler);
+        ClassifierFile.AfterNorm(file.Path, asked ?? said);
         if (hasHead) OfSequences(node);
         int width = node.Int("hidden_size", 768), pad = node.Int("pad_token_id", roberta ? 1 : 0, min: 0);
         var config = new BertConfig

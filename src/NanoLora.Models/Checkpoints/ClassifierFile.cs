@@ -12,6 +12,8 @@ internal static class ClassifierFile
     // The field in which transformers says it of the families where there is a choice.
     private const string Field = "classifier_pooling";
 
+    private const string MeanThenNorm = "mean_then_norm";                              // which transformers does not have
+
     private static readonly string[] Rewritten = ["architectures", "id2label", "label2id", "num_labels", "problem_type", Field];
 
     /// <summary>How states become features, if the config says so.</summary>
@@ -22,8 +24,13 @@ internal static class ClassifierFile
         "last" => TextPooling.Last,
         "cls" => TextPooling.First,
         "pooler" => TextPooling.Pooler,
-        var other => throw node.Error(Field, $"\"{other}\" is not known; known are mean, last, cls and pooler."),
+        MeanThenNorm => TextPooling.MeanThenNorm,
+        var other => throw node.Error(Field, $"\"{other}\" is not known; known are mean, {MeanThenNorm}, last, cls and pooler."),
     };
+
+    /// <summary>Refuses pooling before a norm where there is no such way.</summary>
+    public static TextPooling AfterNorm(string source, TextPooling pooling) => pooling != TextPooling.MeanThenNorm ? pooling
+        : throw new ArgumentException($"{source}: the mean before the last norm is of decoders only; take the mean after it.");
 
     /// <summary>Refuses a pooler where there is none.</summary>
     public static TextPooling WithoutPooler(string source, TextPooling pooling) => pooling != TextPooling.Pooler ? pooling
@@ -62,15 +69,19 @@ internal static class ClassifierFile
         json.WriteStartObject("label2id");
         foreach (var (label, i) in model.Labels.Select(static (label, i) => (label, i)).DistinctBy(static l => l.label)) json.WriteNumber(label, i);
         json.WriteEndObject();
-        if (!standard) json.WriteString(Field, model.Pooling switch
-        {
-            TextPooling.Mean => "mean",
-            TextPooling.Last => "last",
-            TextPooling.First => "cls",
-            _ => "pooler",
-        });
+        if (!standard) WritePooling(json, model.Pooling);
         json.WriteEndObject();
     }
+
+    /// <summary>Writes how states become features.</summary>
+    public static void WritePooling(Utf8JsonWriter json, TextPooling pooling) => json.WriteString(Field, pooling switch
+    {
+        TextPooling.Mean => "mean",
+        TextPooling.Last => "last",
+        TextPooling.First => "cls",
+        TextPooling.MeanThenNorm => MeanThenNorm,
+        _ => "pooler",
+    });
 
     // LlamaForCausalLM, GPT2LMHeadModel and BertModel become …ForSequenceClassification.
     private static string? Architecture(JsonElement config)

@@ -154,6 +154,29 @@ internal sealed class FileWeights(Backend backend, Checkpoint checkpoint, NameMa
     }
 }
 
+/// <summary>The parameters of another model, its matrices in a type of choice.</summary>
+internal sealed class ConvertedWeights(Model model, DType matrices) : WeightSource(model.Backend)
+{
+    private readonly Dictionary<string, Parameter> _parameters = model.Parameters().ToDictionary();
+
+    /// <inheritdoc/>
+    public override Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false)
+    {
+        var wide = Backend.Main.From(Floats(_parameters[path]), shape);
+        if (!matrix || matrices == DType.F32) return wide;
+        var y = wide.Cast(matrices);
+        wide.Dispose();
+        return y;
+    }
+
+    private static float[] Floats(Tensor x)
+    {
+        if (x.DType == DType.F32) return x.ToArray();
+        using var wide = x.Cast(DType.F32);
+        return wide.ToArray();
+    }
+}
+
 /// <summary>Parameters drawn from a seed, one random stream each, in the order in which the model is built.</summary>
 internal sealed class RandomWeights(Backend backend, ulong seed) : WeightSource(backend)
 {

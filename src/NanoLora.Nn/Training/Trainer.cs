@@ -27,7 +27,7 @@ public static class Trainer
     public static History Fit(Model model, IDataset data, int epochs) => Fit(model, data, new FitOptions { Epochs = epochs });
 
     /// <summary>
-    /// Trains on cross entropy, the mean over all targets of a step, however they spread over its batches; a step without any moves nothing. If a classifier's
+    /// Trains on the model's loss, usually cross entropy: the mean over all targets of a step, however they spread over its batches; a step without any moves nothing. If a classifier's
     /// head does not have the data's classes, a new one is started from the class means. The loss is read before the update; if it or the gradient is not
     /// finite, the step is run again with a check after each operation, and no update is made.
     /// </summary>
@@ -104,7 +104,7 @@ public static class Trainer
                 var batch = Read(step, part);
                 if (options.Accumulation == 1) total = targets[0] = TargetsOf(batch);
                 if (targets[part] == 0) continue;                       // whose mean is no number
-                var loss = model.Forward(batch).CrossEntropy(batch.Targets, smoothing: options.LabelSmoothing);
+                var loss = model.Loss(batch, options.LabelSmoothing);
                 if (options.Accumulation > 1) loss = loss.Scale((float)targets[part] / total);
                 loss.Backward();
                 sum += loss.Item();

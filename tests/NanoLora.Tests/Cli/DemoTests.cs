@@ -67,7 +67,7 @@ public class DemoTests
     public void A_task_that_was_seen_before_is_refused()
     {
         using var models = new MadeUpModels();
-        PoolHashes.Write(models.At("models", "pools.safetensors"), [], [new("Leak", models.Task.Test, models.Task.Test.Subset([]), Pool.Upstream)]);
+        PoolHashes.Write(models.At("models", "pools.safetensors"), [], [new ImageTask("Leak", models.Task.Test, models.Task.Test.Subset([]), Pool.Upstream)]);
         Fails(Demo(models), "test image 0 (class class 0) of Held Out (HeldOut) is among the upstream images; images of this kind: 15");
     }
 

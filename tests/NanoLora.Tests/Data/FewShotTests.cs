@@ -18,7 +18,7 @@ public class FewShotTests
         var task = people ? ByPerson : ByImage;
         for (var draw = 0; draw < 5; draw++)
         {
-            FewShotDraw one = FewShot.Draw(task, 1, 42, draw), five = FewShot.Draw(task, 5, 42, draw);
+            FewShotDraw<ImageSet> one = FewShot.Draw(task, 1, 42, draw), five = FewShot.Draw(task, 5, 42, draw);
             Assert.Equal(Enumerable.Repeat(1, task.Classes.Length), one.Support.ClassCounts());
             Assert.Equal(Enumerable.Repeat(5, task.Classes.Length), five.Support.ClassCounts());
             for (var c = 0; c < task.Classes.Length; c++) Assert.Equal(one.Support.ContentHash(c), five.Support.ContentHash(5 * c));

@@ -38,9 +38,9 @@ public class PoolsTests
     {
         var leaky = Task("Leaky", Pool.Upstream, 6, more: DataFiles.Set("", 2, 2, 1006).Subset([1]));
         Assert.Contains("training image 6", Assert.Throws<InvalidDataException>(() => Pools.Check([leaky])).Message);
-        var few = new FewShotDraw(leaky, 1, 0, leaky.Train, leaky.Test);
+        var few = new FewShotDraw<ImageSet>(leaky, 1, 0, leaky.Train, leaky.Test);
         Assert.Contains("support image 6 is the same as test image 1", Assert.Throws<InvalidDataException>(() => Pools.Check(few)).Message);
-        Pools.Check(new FewShotDraw(Up, 1, 0, Up.Train, Up.Test));
+        Pools.Check(new FewShotDraw<ImageSet>(Up, 1, 0, Up.Train, Up.Test));
     }
 
     [Fact]

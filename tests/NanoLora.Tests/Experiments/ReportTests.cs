@@ -125,7 +125,7 @@ public class ReportTests
         ];
         foreach (var heading in headings) Assert.Contains(heading, text, StringComparison.Ordinal);
         foreach (var (_, label, _, _) in MadeUpStudy.Arms) Assert.Contains(label, text, StringComparison.Ordinal);
-        Assert.Contains("all training images", text, StringComparison.Ordinal);
+        Assert.Contains("all training samples", text, StringComparison.Ordinal);
         Assert.DoesNotContain("unfinished", text, StringComparison.Ordinal);
         Assert.DoesNotContain("NaN", body, StringComparison.Ordinal);
         Assert.Contains("<a href=\"cells.csv\">", html, StringComparison.Ordinal);

@@ -49,6 +49,34 @@ public class StudyPlanTests
         Assert.Equal(plan.ToJson(), again.ToJson());
     }
 
+    [Fact]
+    public void A_task_on_texts_can_be_written_and_comes_back()
+    {
+        var plan = Plan(""" "tasks": ["clinc150-class/0", { "name": "mine", "texts": "mine.csv", "testShare": 0.25 }], "arms": ["bag-of-words", "uniform"] """);
+        Assert.Equal(new TaskSpec("mine", TestShare: 0.25, Texts: "mine.csv"), plan.Tasks[1]);
+        Assert.Equal(ArmMethod.BagOfWords, plan.Arms[0].Method);
+        Assert.Equal(plan.ToJson(), StudyPlan.Parse(plan.ToJson()).ToJson());
+        Assert.Contains("do not go together", Refused($$"""{ {{Least}}, "tasks": [{ "name": "a", "images": "x", "texts": "y" }] }"""));
+        Assert.Contains("invert goes with images", Refused($$"""{ {{Least}}, "tasks": [{ "name": "a", "texts": "y", "invert": true }] }"""));
+    }
+
+    // Folders of a study that is under way are joined by the plan's digest.
+    [Fact]
+    public void The_plan_of_the_image_study_has_the_digest_that_its_folders_have()
+    {
+        var plan = StudyPlan.Read(Path.Combine(RepositoryRoot.Folder, "src", "NanoLora.Experiments", "image-study.json"));
+        Assert.Equal("e1544f71df45d325", StudyFolder.Digest((plan with { Model = "", Pools = null, Data = null }).ToJson()));
+    }
+
+    [Theory, InlineData("domain"), InlineData("class"), InlineData("mixed")]
+    public void The_plans_on_texts_can_be_read(string name)
+    {
+        var plan = StudyPlan.Read(Path.Combine(RepositoryRoot.Folder, "src", "NanoLora.Experiments", $"text-study-{name}.json"));
+        Assert.Equal(10, plan.Tasks.Count);
+        Assert.Equal(15, plan.Arms.Count);
+        Assert.DoesNotContain(plan.Arms, static arm => arm.Method == ArmMethod.PixelProbe || arm is { TrainsBelowHead: true, Rates: null });
+    }
+
     [Theory]
     [InlineData("null", "plan.json: ", "null")]
     [InlineData("{", "plan.json (line 1): ", "")]

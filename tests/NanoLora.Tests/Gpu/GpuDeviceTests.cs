@@ -71,12 +71,11 @@ public class GpuDeviceTests(DeviceFixture fixture) : IClassFixture<DeviceFixture
     public void Training_agrees_with_the_processor()
     {
         var models = Path.Combine(RepositoryRoot.Folder, "models");
-        using var cpu = new CpuBackend(1);
-        using var vit = Vit.Load(Path.Combine(models, "nano-vit"), cpu);
+        var vit = StudyBase.Of(Path.Combine(models, "nano-vit"));
         var modules = Directory.GetDirectories(Path.Combine(models, "nano-vit", "modules")).Order(StringComparer.Ordinal).ToList();
-        var task = ModelImages.Fit(TaskFile.Read(Path.Combine(models, "tasks", "balinese.safetensors")), vit.Processor());
-        var kit = new ArmKit(Path.Combine(models, "nano-vit"), modules, vit.Processor().Normalisation);
-        Assert.All(DeviceCheck.Training(fixture.Backend, kit, task, steps: 50), static finding => Assert.True(finding.Ok, $"{finding.Name}: {finding.Found}"));
+        var task = vit.Fit(vit.ReadFile(Path.Combine(models, "tasks", "balinese.safetensors")));
+        var findings = DeviceCheck.Training(fixture.Backend, new ArmKit(vit, modules), task, steps: 50);
+        Assert.All(findings, static finding => Assert.True(finding.Ok, $"{finding.Name}: {finding.Found}"));
     }
 
     [DeviceFact]
