@@ -92,11 +92,11 @@ internal static class Card
         return card.ToString();
     }
 
-    /// <summary>What a card says of a task's images.</summary>
-    public static IReadOnlyList<string> Images(ImageTask task) =>
+    /// <summary>What a card says of a task's samples.</summary>
+    public static IReadOnlyList<string> Samples(LabelledTask task) =>
     [
-        string.Create(CultureInfo.InvariantCulture, $"Trained on {task.Name}: {task.Train.Count:N0} images, {task.Classes.Length} classes."),
-        $"Licence of the images: {Known(task.Licence)}. Source: {Known(task.Train.Source)}.",
+        string.Create(CultureInfo.InvariantCulture, $"Trained on {task.Name}: {task.Train.Count:N0} {task.Train.Noun}s, {task.Classes.Length} classes."),
+        $"Licence of the {task.Train.Noun}s: {Known(task.Licence)}. Source: {Known(task.Train.Source)}.",
     ];
 
     /// <summary>Writes a card into a folder.</summary>

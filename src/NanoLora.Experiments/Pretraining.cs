@@ -85,6 +85,9 @@ public static class Pretraining
 /// <summary>How one upstream module is trained.</summary>
 public sealed record ModuleOptions
 {
+    /// <summary>What holds for texts.</summary>
+    public static ModuleOptions ForTexts { get; } = new() { Steps = 300 };
+
     /// <summary>Which linears, by path.</summary>
     public string Pattern { get; init; } = "blocks.*";
 
@@ -100,7 +103,7 @@ public sealed record ModuleOptions
     /// <summary>Steps of the optimiser.</summary>
     public int Steps { get; init; } = 700;
 
-    /// <summary>Images in a batch.</summary>
+    /// <summary>Samples in a batch.</summary>
     public int BatchSize { get; init; } = 32;
 
     /// <summary>AdamW's rate for A and B.</summary>
@@ -134,11 +137,7 @@ public sealed record ModuleOptions
 /// <summary>Trains upstream modules.</summary>
 public static class Upstream
 {
-    /// <summary>Trains a LoRA and a head of its own on a task's training images; gives the module and the history. The model keeps both.</summary>
-    public static (LoraModule Module, History History) Train(Vit model, ImageTask task, Normalisation normalisation, ModuleOptions options) =>
-        Train(model, new ImageDataset(task.Train, normalisation, options.Augment), task.Name, options);
-
-    /// <summary>As above, on samples of any kind.</summary>
+    /// <summary>Trains a LoRA and a head of its own; gives the module and the history. The model keeps both.</summary>
     /// <param name="model">The base; it keeps module and head.</param>
     /// <param name="data">What to learn from.</param>
     /// <param name="name">What the module is called.</param>

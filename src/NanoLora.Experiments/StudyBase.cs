@@ -71,6 +71,9 @@ public sealed class ImageStudyBase(string folder, ImageProcessor processor) : St
 {
     private static readonly Augment Moved = new ModuleOptions().Augment;
 
+    /// <summary>How the model wants its images.</summary>
+    public ImageProcessor Processor => processor;
+
     /// <inheritdoc/>
     public override string Noun => "image";
 

@@ -1,7 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using NanoLora.Data;
 using NanoLora.Experiments;
 using NanoLora.Models;
@@ -17,8 +15,8 @@ internal static class TrainCommand
         var (options, usual) = (new ModuleOptions(), new TextTrainingOptions());
         var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var task = Inputs.Text("--task", "TASK", $"What to learn: {TaskInput.Help}; {TextOptions.Help}.");
-        var all = Inputs.Switch("--all-upstream", "Instead of one task, every upstream task of --data, each into a folder of its own within --out.");
-        var data = Inputs.Text("--data", "DIR", "The folder of raw image sets.");
+        var all = Inputs.Switch("--all-upstream", "Instead of one task, every upstream task of the bundled base, from --data, each into a folder of its own within --out.");
+        var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, or text sets.");
         var (invert, share) = (TaskInput.InvertOption(), TaskInput.ShareOption());
         var output = Inputs.Required("--out", "DIR", "The adapter folder to write.");
         var rank = Inputs.OptionalWhole("--rank", $"The rank of A and B; {options.Rank} for images, {usual.Rank} for texts if not given.");
@@ -51,6 +49,7 @@ internal static class TrainCommand
             "nanolora train models/nano-vit --task photos --out mine",
             "nanolora train models/nano-vit --task train-images.idx.gz,train-labels.idx.gz --rank 8 --out mine",
             "nanolora train models/nano-vit --all-upstream --data data --out models/nano-vit/modules",
+            "nanolora train models/nano-text --all-upstream --data data --out models/nano-text/modules",
             "nanolora train my-llama --task answers.jsonl --steps 500 --eval-every 100 --out answers",
             "nanolora train my-bert --task topics.csv --out topics")
         { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, device, every, resume };
@@ -96,7 +95,7 @@ internal static class TrainCommand
                 Alpha = (float?)parsed.GetValue(alpha),
                 Pattern = parsed.GetValue(pattern) ?? options.Pattern,
                 Dropout = (float)(parsed.GetValue(dropout) ?? 0),
-                Steps = parsed.GetValue(steps) ?? options.Steps,
+                Steps = parsed.GetValue(steps) ?? (TextModels.Reads(ModelFolder.Of(parsed.GetValue(model)!)) ? ModuleOptions.ForTexts : options).Steps,
                 BatchSize = parsed.GetValue(batch) ?? options.BatchSize,
                 Rate = parsed.GetValue(rate) ?? options.Rate,
                 Seed = parsed.GetValue(seed),
@@ -108,90 +107,5 @@ internal static class TrainCommand
                 : trainer.Train(new TaskInput(one, source, parsed.GetValue(invert), parsed.GetValue(share)), folder);
         });
         return command;
-    }
-
-    /// <summary>The trainings of one command.</summary>
-    private sealed class ModuleTraining(Session session, string modelFolder, ModuleOptions options, string device, bool resume)
-    {
-        /// <summary>Every upstream task; those whose folder is done already are passed over by --resume.</summary>
-        public int TrainAll(string data, string folder)
-        {
-            OutputFolder.Prepare(folder);
-            foreach (var task in UserTask.Sources(data).Where(t => t.Pool == Pool.Upstream))
-            {
-                var target = Path.Combine(folder, TaskFile.BaseName(task.Name));
-                if (resume && IsDone(target)) session.Note($"{target} is done");
-                else if (Train(processor => ModelImages.Fit(task, processor), target, inverted: false) is var code && code != 0) return code;
-            }
-            return 0;
-        }
-
-        /// <summary>One task.</summary>
-        public int Train(TaskInput task, string folder) => Train(processor => task.Read(session, processor), folder, task.Invert);
-
-        private int Train(Func<ImageProcessor, ImageTask> read, string folder, bool inverted)
-        {
-            using var left = OutputFolder.NotLeftEmpty(folder);
-            OutputFolder.PrepareAdapter(folder);
-            using var backend = Devices.Open(device);
-            using var model = Vit.Load(ModelFolder.Of(modelFolder), backend);
-            var processor = model.Processor();
-            var task = read(processor);
-            var settings = Settings(task, inverted);
-            var training = new ResumableTraining(session, folder, [.. settings, new("training images", Digest(task.Train))]);
-            var state = training.Begin(resume);
-            training.Resumed(state, options.Steps);
-
-            var progress = session.Progress(task.Name, options.Steps - (state?.Step ?? 0));
-            var (module, history) = Upstream.Train(model, task, processor.Normalisation, options with
-            {
-                Resume = state,
-                Checkpoint = training.Save,
-                Cancellation = session.Cancellation,
-                Progress = step => progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}")),
-            });
-            progress.Dispose();
-            if (history.State is { } now) return training.Interrupted(now, options.Steps);
-            var measured = Measured(model, task, processor.Normalisation);
-            PeftFolder.Save(folder, module, model);
-            var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
-            var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
-            var making = new Card.Making([.. settings.Skip(2)], session.Recipe(), measured);
-            Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, Card.Images(task), making));
-            training.End();
-            session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
-            return 0;
-        }
-
-        private static string Measured(Vit model, ImageTask task, Normalisation normalisation)
-        {
-            if (task.Test.Count == 0) return "Nothing: the task has no test images.";
-            var (correct, count) = (model.Correct(new ImageDataset(task.Test, normalisation)), task.Test.Count);
-            return string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / count:0.0} % of {count:N0} test images are named rightly ({correct:N0}).");
-        }
-
-        private IReadOnlyList<Fact> Settings(ImageTask task, bool inverted) =>
-        [
-            new("training", "train"), new("task", task.Name), new("linears", options.Pattern), new("rank", $"{options.Rank}"),
-            new("alpha", Text(options.Alpha ?? options.Rank)), new("dropout", Text(options.Dropout)), new("steps", $"{options.Steps}"),
-            new("batch", $"{options.BatchSize}"), new("rate", Text(options.Rate)), new("seed", $"{options.Seed}"),
-            .. inverted ? [new Fact("images", "inverted")] : Array.Empty<Fact>(),
-            .. Devices.Facts(device),
-        ];
-
-        // A training goes on with the images it began with, or not at all.
-        private static string Digest(ImageSet set)
-        {
-            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            hash.AppendData(set.Pixels);
-            hash.AppendData(MemoryMarshal.AsBytes(set.Labels.AsSpan()));
-            return $"{set.Count}, SHA-256 {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
-        }
-
-        private static string Text(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
-
-        // An adapter and its card are there, and no training has begun to replace them.
-        private static bool IsDone(string folder) =>
-            File.Exists(Path.Combine(folder, "README.md")) && File.Exists(Path.Combine(folder, Adapters.PeftConfig)) && !ResumableTraining.IsUnderWay(folder);
     }
 }

@@ -40,6 +40,33 @@ public sealed class PretrainTextsTests : IDisposable
     }
 
     [Fact]
+    public void Raw_texts_become_a_base_modules_and_a_demo()
+    {
+        var (models, texts) = (At("models"), _texts.Folder);
+        var (model, modules) = (Path.Combine(models, "nano-text"), Path.Combine(models, "nano-text", "modules"));
+        Runs(Words(model));
+        string[] train = ["train", model, "--all-upstream", "--data", texts, "--out", modules, "--steps", "3", "--rank", "2"];
+        var trained = Runs(train);
+        Assert.Equal(9, Directory.GetDirectories(modules).Length);                         // the first of the ten tasks is held out
+        Assert.Contains("clinc150-class-1: clinc150-class/1, ", trained.Out);
+        Assert.Contains("test texts are named rightly", File.ReadAllText(Path.Combine(modules, "clinc150-class-9", "README.md")));
+        Assert.Contains("clinc150-class-9 is done", Runs([.. train, "--resume"]).Error);
+
+        Runs(["bundle", "--text", "--data", texts, "--out", models]);
+        var demo = Runs(["demo", "--text", "--models", models, "--out", At("demo"), "--draws", "2", "--steps", "2", "--shots", "1"]);
+        Assert.Contains("held-out task: clinc150-class/0, 2 classes", demo.Out);
+        Assert.Contains("9 upstream modules", demo.Out);
+        Assert.Contains("none in common", demo.Out);
+    }
+
+    private static CliRun Runs(string[] words)
+    {
+        var run = CliRun.Of(words);
+        Assert.Equal((0, ""), (run.Code, run.Code == 0 ? "" : run.Error));
+        return run;
+    }
+
+    [Fact]
     public void A_batch_size_is_refused()
     {
         var run = CliRun.Of([.. Words(At("none")), "--batch", "3"]);
