@@ -172,6 +172,7 @@ public unsafe class GemmTests
     [Theory]
     [InlineData(256)]
     [InlineData(8)]
+    [InlineData(1)]
     public void SixteenBitFloatsAreTransposedExactly(int rows)
     {
         var eye = new float[rows * 256];
@@ -184,6 +185,27 @@ public unsafe class GemmTests
             fixed (float* a = eye, to = c) fixed (ushort* b = bits) Gemm.MultiplySerial(rows, 256, 256, a, 256, false, b, 256, true, type, to, 256, false);
             for (var i = 0; i < rows; i++)
                 for (var j = 0; j < 256; j++) Assert.Equal(Exact(bits[j * 256 + i], type), c[i * 256 + j]);
+        }
+    }
+
+    // A pattern is alone among ones, all but its own times 0: infinity and no number too come through a dot product, whichever way its neighbours took.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void SixteenBitFloatsAmongOthersAreWidenedExactly(int rows)
+    {
+        const int Patterns = 1 << 16, K = 35, Place = 5;
+        var c = new float[rows * Patterns];
+        var x = new float[rows * K];
+        for (var i = 0; i < rows; i++) x[i * K + Place] = 1;
+        foreach (var type in (DType[])[DType.BF16, DType.F16])
+        {
+            var weights = new ushort[Patterns * K];
+            Array.Fill(weights, (ushort)(type == DType.F16 ? 0x3c00 : 0x3f80));
+            for (var j = 0; j < Patterns; j++) weights[j * K + Place] = (ushort)j;
+            fixed (float* a = x, to = c) fixed (ushort* b = weights) Gemm.MultiplySerial(rows, Patterns, K, a, K, false, b, K, true, type, to, Patterns, false);
+            for (var i = 0; i < rows; i++)
+                for (var j = 0; j < Patterns; j++) Assert.Equal(Exact((ushort)j, type), c[i * Patterns + j]);
         }
     }
 
