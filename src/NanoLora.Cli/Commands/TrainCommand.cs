@@ -135,6 +135,7 @@ internal static class TrainCommand
             OutputFolder.PrepareAdapter(folder);
             using var backend = Devices.Open(device);
             using var model = Vit.Load(ModelFolder.Of(modelFolder), backend);
+            model.Title = ModelFolder.Title(model.Source);
             var processor = model.Processor();
             var task = read(processor);
             var settings = Settings(task, inverted);
@@ -154,10 +155,10 @@ internal static class TrainCommand
             if (history.State is { } now) return training.Interrupted(now, options.Steps);
             var measured = Measured(model, task, processor.Normalisation);
             PeftFolder.Save(folder, module, model);
-            var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
+            var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model.Title)));
             var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
             var making = new Card.Making([.. settings.Skip(2)], session.Recipe(), measured);
-            Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, Card.Images(task), making));
+            Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, model.Title, Card.Images(task), making));
             training.End();
             session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
             return 0;
