@@ -73,9 +73,18 @@ public sealed record StudyPlan
     [JsonIgnore]
     public Protocol Protocol => (IsOfTexts ? Protocol.ForTexts : new()) with
     {
-        Shots = Shots, Draws = Draws, Arms = Arms, Seed = Seed, Steps = Settings.Steps, StepsForAll = Settings.StepsForAll,
-        BatchSize = Settings.Batch, HeadRate = Settings.HeadRate,
-        ManyShots = Settings.ManyShots, TestPerClass = Settings.TestPerClass, LoraPattern = Modules.Pattern, LoraRank = Modules.Rank,
+        Shots = Shots,
+        Draws = Draws,
+        Arms = Arms,
+        Seed = Seed,
+        Steps = Settings.Steps,
+        StepsForAll = Settings.StepsForAll,
+        BatchSize = Settings.Batch,
+        HeadRate = Settings.HeadRate,
+        ManyShots = Settings.ManyShots,
+        TestPerClass = Settings.TestPerClass,
+        LoraPattern = Modules.Pattern,
+        LoraRank = Modules.Rank,
     };
 
     /// <summary>A path of the plan, from where the plan lies.</summary>
