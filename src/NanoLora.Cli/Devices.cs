@@ -13,11 +13,11 @@ internal static class Devices
     public static Option<string> Option() => Inputs.Text("--device", "NAME",
         "Where to compute: cpu, gpu for the best there is, cuda, opencl, or a device as nanolora doctor names it.", Cpu);
 
-    /// <summary>The backend of a name.</summary>
+    /// <summary>The backend of a name; weights that are only read stay where their file is mapped.</summary>
     /// <exception cref="CommandException">There is no such device, or it cannot be opened.</exception>
-    public static Backend Open(string name)
+    public static Backend Open(string name, bool reads = false)
     {
-        if (name == Cpu) return new CpuBackend();
+        if (name == Cpu) return new CpuBackend { BorrowsWeights = reads };
         try { return new GpuBackend(Find(name)); }
         catch (GpuException error) { throw new CommandException($"--device: {error.Message}", error); }
     }

@@ -18,4 +18,7 @@ internal static class ModelFolder
             : throw new CommandException(
                 $"{name}: there is no such file or folder, and no model of that name in the cache; nanolora pull {name} would download it.");
     }
+
+    /// <summary>What an adapter calls its base: <c>ORG/NAME</c> of one in the cache, which others have elsewhere; of others the folder as given.</summary>
+    public static string Title(string folder) => Directory.Exists(folder) ? HubCache.NameOf(folder) ?? folder : folder;
 }

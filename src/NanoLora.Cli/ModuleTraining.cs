@@ -45,6 +45,7 @@ internal sealed class ModuleTraining(Session session, string modelFolder, Module
         OutputFolder.PrepareAdapter(folder);
         using var backend = Devices.Open(device);
         using var model = base_.Open(backend);
+        model.Title = ModelFolder.Title(model.Source);
         var task = read();
         var settings = Settings(task, inverted);
         var training = new ResumableTraining(session, folder, [.. settings, new($"training {base_.Noun}s", Digest(task.Train))]);
@@ -63,10 +64,10 @@ internal sealed class ModuleTraining(Session session, string modelFolder, Module
         if (history.State is { } now) return training.Interrupted(now, options.Steps);
         var measured = Measured(model, base_, task);
         PeftFolder.Save(folder, module, model);
-        var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
+        var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model.Title)));
         var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
         var making = new Card.Making([.. settings.Skip(2)], session.Recipe(), measured);
-        Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, modelFolder, Card.Samples(task), making));
+        Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, model.Title, Card.Samples(task), making));
         training.End();
         session.Say($"{folder}: {task.Name}, {module.Count:N0} values; {measured}");
         return 0;

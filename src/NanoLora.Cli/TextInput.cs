@@ -42,7 +42,7 @@ internal sealed class TextInput : IDisposable
             throw new CommandException($"{path}: there is no such folder or file; name that of a language model.");
         var folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var tokenizer = Data.Tokenizer.Load(folder);
-        var backend = Devices.Open(device);
+        var backend = Devices.Open(device, reads: true);
         Model? model = null;
         TextInput? y = null;
         try

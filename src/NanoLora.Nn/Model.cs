@@ -15,6 +15,9 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     /// <summary>The file or folder it was read from.</summary>
     public string Source { get; } = source;
 
+    /// <summary>What adapters call their base: <see cref="Source"/>, or the name under which others find it, as <c>org/name</c>.</summary>
+    public string Title { get; set; } = source;
+
     /// <summary>
     /// Sees intermediate values by name while the model runs: "hidden.0" is what enters the first block, "hidden.K" what leaves block K, then "last_hidden".
     /// </summary>
@@ -27,7 +30,8 @@ public abstract class Model(Backend backend, NameMap names, string source) : Mod
     public virtual Tensor Forward(Batch batch) => Forward(batch.Inputs);
 
     /// <summary>
-    /// What training makes small: the mean cross entropy of the outputs with the batch's targets. A model that learns several things at once has one of its own.
+    /// What training makes small: the mean cross entropy of the outputs with the batch's targets. A model that learns several things at once has one of its
+    /// own.
     /// </summary>
     /// <param name="batch">The batch.</param>
     /// <param name="smoothing">The share of each target that is spread over all classes.</param>

@@ -33,8 +33,9 @@ cache=${NUGET_PACKAGES:-$HOME/.nuget/packages}
 if [ -d "$cache" ]; then export NUGET_FALLBACK_PACKAGES=$cache; fi
 
 echo "--- pack $version"
+# Analyzers see the sources in the solution's build.
+dotnet pack -c Release "$here/libraries.slnf" -o "$work/feed" -p:Version="$version" -p:RunAnalyzers=false --artifacts-path "$work/pack" -v q --nologo || fail "pack"
 for project in NanoLora NanoLora.Gpu NanoLora.Nn NanoLora.Models NanoLora.Data; do
-  dotnet pack -c Release "$root/src/$project" -o "$work/feed" -p:Version="$version" --artifacts-path "$work/pack" -v q --nologo || fail "pack of $project"
   for kind in nupkg snupkg; do [ -s "$work/feed/$project.$version.$kind" ] || fail "$project.$version.$kind is not there"; done
 done
 
@@ -52,11 +53,12 @@ publish() {                                                 # NAME KIND OPTION..
 
 echo "--- publish"
 program Check "$here/Program.cs"
-publish Check jit -p:PublishAot=false
-publish Check aot ${linker[@]+"${linker[@]}"}
 awk '/^```/ { inside = /^```csharp/; next } inside' "$root/src/PACKAGE.md" > "$work/Readme.cs"
 program Readme "$work/Readme.cs"                            # the code of the packages' page
-publish Readme aot ${linker[@]+"${linker[@]}"}
+publish Check aot ${linker[@]+"${linker[@]}"} & check=$!
+publish Readme aot ${linker[@]+"${linker[@]}"} & page=$!
+publish Check jit -p:PublishAot=false
+wait "$check" && wait "$page" || exit 1                     # which have said why
 
 ln -s "$root/models" "$work/models"
 run() { (cd "$work" && "./$1/${1%-*}"); }

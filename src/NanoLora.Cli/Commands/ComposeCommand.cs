@@ -95,6 +95,7 @@ internal static class ComposeCommand
         using var opened = work is not null ? null
             : TextModels.Reads(request.Model) ? TextModels.For(request.Modules, request.Model, backend) : Vit.Load(request.Model, backend);
         var model = work?.Model ?? opened!;
+        model.Title = ModelFolder.Title(request.Model);
         var modules = Adapters.Load(model, request.Modules);
         try
         {

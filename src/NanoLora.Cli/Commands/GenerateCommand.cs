@@ -93,6 +93,7 @@ internal static class GenerateCommand
             Finish.Context => "the model's context is full",
             _ => "--max-tokens",
         };
-        session.Note($"{generation.PromptTokens} tokens read, {count} written in {seconds:0.00} s, {count / seconds:0.0} tokens/s; {SamplingOptions.How(request.Options)}; ended by: {end}");
+        var how = SamplingOptions.How(request.Options);
+        session.Note($"{generation.PromptTokens} tokens read, {count} written in {seconds:0.00} s, {count / seconds:0.0} tokens/s; {how}; ended by: {end}");
     }
 }

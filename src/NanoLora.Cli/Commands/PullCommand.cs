@@ -15,10 +15,10 @@ internal static class PullCommand
         var include = Inputs.Texts("--include", "PATTERN", "Which files instead: * stands for any characters, ? for one; may be given several times.");
         var exclude = Inputs.Texts("--exclude", "PATTERN", "Which of them not.");
         var command = new ToolCommand("pull", "Downloads a model or an adapter from the Hugging Face hub.", """
-            Weights, configs, tokenizer and licence, as far as they are read here; PyTorch weights only where there are no others. Every file is held against the
-            hash that the hub names. What is there already does not come again, and the same command goes on where an earlier one ended, however it ended. The
-            folder is written to standard output; commands that take a model take ORG/NAME from then on. HF_TOKEN is sent to the hub alone; HF_ENDPOINT, HF_HOME,
-            HF_HUB_CACHE and HTTPS_PROXY are heeded.
+            Weights, configs, tokenizer and licence, as far as they are read here; PyTorch weights only where there are no others. Every file is held against
+            the hash that the hub names. What is there already does not come again, and the same command goes on where an earlier one ended, however it ended.
+            The folder is written to standard output; commands that take a model take ORG/NAME from then on. HF_TOKEN is sent to the hub alone; HF_ENDPOINT,
+            HF_HOME, HF_HUB_CACHE, HTTPS_PROXY and NO_PROXY are heeded, and on Linux SSL_CERT_FILE, the certificates to trust instead of the system's.
             """, "nanolora pull google/vit-base-patch16-224", "nanolora pull org/adapter --revision v1.0 --out adapter",
             "nanolora pull org/model --include 'onnx/*' --exclude '*.bin'")
         { name, revision, output, include, exclude };

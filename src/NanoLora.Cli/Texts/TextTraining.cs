@@ -100,12 +100,12 @@ internal sealed class TextTraining(Session session, string modelFolder, TextTask
     private string CardOf(TextWork work, LoraModule module, IReadOnlyList<Fact> settings, string measured)
     {
         var (task, kind) = (work.Task, options.Kind switch { LoraKind.Dora => "DoRA", LoraKind.Pissa => "PiSSA", _ => "LoRA" });
-        var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelFolder)));
+        var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(work.Model.Title)));
         var head = work.Classifier is null ? "" : ", with a head of its own";
         var text = string.Create(CultureInfo.InvariantCulture, $"A {kind} module of {module.Count:N0} values for {name}{head}.");
         var classes = task.Classes.Count > 0 ? string.Create(CultureInfo.InvariantCulture, $", {task.Classes.Count} classes") : "";
         var learned = string.Create(CultureInfo.InvariantCulture, $"Trained on {task.Name}: {task.Train.Count:N0} texts{classes}.");
-        return Card.Adapter($"{task.Name}: {kind} of rank {options.Rank}", text, modelFolder, [learned, "Licence and source of the texts: not stated."],
+        return Card.Adapter($"{task.Name}: {kind} of rank {options.Rank}", text, work.Model.Title, [learned, "Licence and source of the texts: not stated."],
             new([.. settings.Skip(2)], session.Recipe(), measured));
     }
 

@@ -45,6 +45,7 @@ internal sealed class TextWork : IDisposable
     {
         var task = input.Read(session);
         var model = task.Kind == TextKind.Labelled ? TextModels.Classifier(folder, backend) : TextModels.Writer(folder, backend);
+        model.Title = ModelFolder.Title(folder);
         try
         {
             if (adapter is not null) Adapters.Attach(model, adapter);

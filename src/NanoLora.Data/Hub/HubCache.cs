@@ -6,6 +6,8 @@ namespace NanoLora.Data;
 /// </summary>
 public sealed class HubCache
 {
+    private const string Prefix = "models--", Snapshots = "snapshots";
+
     /// <summary>The cache in a folder, which may not be there yet.</summary>
     public HubCache(string folder)
     {
@@ -32,8 +34,22 @@ public sealed class HubCache
         ArgumentNullException.ThrowIfNull(revision);
         if (!HubNames.IsRepository(repository) || !HubNames.IsRevision(revision)) return null;
         var commit = Read(Path.Combine(Of(repository), "refs", revision)) ?? revision;
-        var folder = Path.Combine(Of(repository), "snapshots", commit);
+        var folder = Path.Combine(Of(repository), Snapshots, commit);
         return HubNames.IsCommit(commit) && Directory.Exists(folder) ? folder : null;
+    }
+
+    /// <summary>The name of the model whose downloaded files are in a folder, or null if it is no folder of a cache.</summary>
+    /// <param name="folder">As <see cref="Find"/> gives it: <c>…/models--ORG--NAME/snapshots/COMMIT</c>.</param>
+    public static string? NameOf(string folder)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(folder);
+        var snapshot = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        var snapshots = Path.GetDirectoryName(snapshot);
+        if (Path.GetFileName(snapshots) != Snapshots || !HubNames.IsCommit(Path.GetFileName(snapshot))) return null;
+        var repository = Path.GetFileName(Path.GetDirectoryName(snapshots));
+        if (repository is null || !repository.StartsWith(Prefix, StringComparison.Ordinal)) return null;
+        var name = repository[Prefix.Length..].Replace("--", "/", StringComparison.Ordinal);
+        return HubNames.IsRepository(name) ? name : null;
     }
 
     /// <summary>The folder of a repository.</summary>
@@ -42,7 +58,7 @@ public sealed class HubCache
     /// <summary>Where the locks of a repository are.</summary>
     internal string Locks(string repository) => Path.Combine(Folder, ".locks", Name(repository));
 
-    private static string Name(string repository) => "models--" + repository.Replace("/", "--", StringComparison.Ordinal);
+    private static string Name(string repository) => Prefix + repository.Replace("/", "--", StringComparison.Ordinal);
 
     private static string? Read(string path)
     {

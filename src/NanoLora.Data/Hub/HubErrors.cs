@@ -36,9 +36,12 @@ internal static class HubErrors
             OperationCanceledException => "it does not answer",
             _ => "the connection fails",
         };
+        var advice = error is HttpRequestException { HttpRequestError: HttpRequestError.SecureConnectionError }
+            ? "check HF_ENDPOINT and HTTPS_PROXY; if a proxy or a mirror here signs for itself, let this system trust its certificate, or on Linux name it in "
+                + "SSL_CERT_FILE, and run the command again to go on."
+            : "check the network, HF_ENDPOINT and HTTPS_PROXY, and run the command again to go on.";
         var detail = (error.InnerException ?? error).Message;
-        return new(repository, $"{uri.Host} cannot be reached, {why}; check the network, HF_ENDPOINT and HTTPS_PROXY, "
-            + $"and run the command again to go on. ({HubNames.Shown(detail)})", error);
+        return new(repository, $"{uri.Host} cannot be reached, {why}; {advice} ({HubNames.Shown(detail)})", error);
     }
 
     private static string Text(string repository, HubSettings settings, HttpStatusCode status, string? code, string who, bool withToken)

@@ -72,7 +72,8 @@ public static class FewShot
                 $"Few-shot: {task.Name}: {shots} shots, draw {draw}, {testPerClass} test {task.Train.Noun}s a class; a number is too small.");
         }
         var (pool, candidates, test) = task.HasGroups ? ByGroup(task, seed, draw) : BySample(task, seed, draw);
-        var support = Take(task, pool, candidates, shots);
+        var which = task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from";
+        var support = Take(task.Name, pool.Classes, pool.Noun, candidates, shots, which);
         var chosen = testPerClass is { } most ? Limit(task, test, most, seed) : test;
         var name = $"{task.Name}, {(shots == AllShots ? "all" : shots)} shots, draw {draw}";
         return new(task, shots, draw, (TSet)pool.Subset(support, name), (TSet)chosen);
@@ -118,21 +119,27 @@ public static class FewShot
         return candidates;
     }
 
-    /// <summary>The first samples of each class.</summary>
-    private static int[] Take(LabelledTask task, LabelledSet pool, List<int>[] candidates, int shots)
+    /// <summary>The first samples of each class, or all of them: class by class.</summary>
+    /// <param name="task">Names the task in errors.</param>
+    /// <param name="classes">The names of the classes.</param>
+    /// <param name="noun">What one sample is called.</param>
+    /// <param name="candidates">The samples of each class, in the order of a draw.</param>
+    /// <param name="shots">Samples of each class, or <see cref="AllShots"/>.</param>
+    /// <param name="which">Which samples the candidates are, in errors.</param>
+    internal static int[] Take(
+        string task, IReadOnlyList<string> classes, string noun, List<int>[] candidates, int shots, string which = "to learn from")
     {
         if (shots == AllShots)
         {
             if (Array.FindIndex(candidates, c => c.Count == 0) is var empty and >= 0)
-                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[empty]} has no {pool.Noun} to learn from.");
+                throw new ArgumentException($"Few-shot: {task}: class {classes[empty]} has no {noun} to learn from.");
             return [.. candidates.SelectMany(c => c)];
         }
         var taken = new int[checked(candidates.Length * shots)];
         for (var c = 0; c < candidates.Length; c++)
         {
-            var have = $"{candidates[c].Count} {pool.Noun}s {(task.HasGroups ? $"by people outside the {TestGroups} of the test set" : "to learn from")}";
             if (candidates[c].Count < shots)
-                throw new ArgumentException($"Few-shot: {task.Name}: class {pool.Classes[c]} has {have}; {shots} shots need {shots}.");
+                throw new ArgumentException($"Few-shot: {task}: class {classes[c]} has {candidates[c].Count} {noun}s {which}; {shots} shots need {shots}.");
             candidates[c].CopyTo(0, taken, c * shots, shots);
         }
         return taken;

@@ -41,21 +41,9 @@ public static class FreeTexts
     {
         ArgumentNullException.ThrowIfNull(dataFolder);
         ArgumentNullException.ThrowIfNull(without);
-        var barred = new HashSet<string>(without.Select(Normalised), StringComparer.Ordinal);
+        var barred = new HashSet<string>(without.Select(Words.Joined), StringComparer.Ordinal);
         FreeText[] all = [Gsm8k(dataFolder), Banking(dataFolder), Sms(dataFolder), Shakespeare(dataFolder), Restaurants(dataFolder)];
         return [.. all.Select(set => Without(set, barred))];
-    }
-
-    /// <summary>A text as it is compared: its letters and digits in lower case, one space between words.</summary>
-    internal static string Normalised(string text)
-    {
-        var y = new StringBuilder(text.Length);
-        foreach (var rune in text.EnumerateRunes())
-        {
-            if (Rune.IsLetterOrDigit(rune)) y.Append(Rune.ToLowerInvariant(rune).ToString());
-            else if (rune.Value != '\'' && rune.Value != '’' && y.Length > 0 && y[^1] != ' ') y.Append(' ');
-        }
-        return y.ToString().TrimEnd();
     }
 
     /// <summary>Cuts a text behind a full stop, question or exclamation mark that white space and no small letter follows.</summary>
@@ -98,7 +86,7 @@ public static class FreeTexts
             LeftOut = set.Documents.Count - kept.Count,
         };
 
-        bool IsBarred(string sentence) => barred.Contains(Normalised(sentence));
+        bool IsBarred(string sentence) => barred.Contains(Words.Joined(sentence));
     }
 
     // {"question": "…", "answer": "…"}; the answers are mostly sums.

@@ -30,7 +30,7 @@ public sealed class TextSet : LabelledSet
     /// </summary>
     public override UInt128 ContentHash(int index)
     {
-        var words = string.Join(' ', Words.Of(Texts[index]));
+        var words = Words.Joined(Texts[index]);
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(Encoding.UTF8.GetBytes(words.Length > 0 ? words : Texts[index]), hash);
         return BinaryPrimitives.ReadUInt128BigEndian(hash);
@@ -124,4 +124,7 @@ internal static class Words
         }
         if (word.Length > 0) yield return word.ToString();
     }
+
+    /// <summary>A text as it is compared: its words with one space between.</summary>
+    public static string Joined(string text) => string.Join(' ', Of(text));
 }

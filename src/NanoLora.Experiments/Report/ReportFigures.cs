@@ -27,7 +27,8 @@ internal static class ReportFigures
         page.Append("<section>\n<h2>Accuracy</h2>\n<figure>\n");
         page.Append(Charts.DotPlot("Accuracy by shots and arm, in percent", panels, "percent", Plain));
         page.Append($"""
-            <figcaption>Mean accuracy on the test set; the line through a dot is its 95 % interval, a faint tick is one draw. The dashed line is the linear probe.
+            <figcaption>Mean accuracy on the test set; the line through a dot is its 95 % interval, a faint tick is one draw.
+            The dashed line is the linear probe.
             <span class="composed">Compositions</span> of upstream modules stand out; their control is <span class="control">grey</span>.</figcaption>
             </figure>
             </section>

@@ -57,7 +57,8 @@ internal static class ReportWeights
         var similar = Similarities(results);
         page.Append("""
             <p>Mixing weights of the learned composition, a row per held-out task and a column per module, mean over the matrices, draws and trainings.
-            Training starts at 1/N everywhere, which is the uniform composition; <span class="better">blue</span> is more, <span class="worse">orange</span> less.
+            Training starts at 1/N everywhere, which is the uniform composition;
+            <span class="better">blue</span> is more, <span class="worse">orange</span> less.
             """);
         if (similar.Count > 0)
         {

@@ -13,6 +13,7 @@ public sealed class Study
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(2);
 
     private readonly StudyPlan _plan;
+    private readonly Protocol _protocol;
     private readonly StudyFolder _folder;
     private readonly Dictionary<string, LabelledTask> _tasks;
     private readonly string[] _modules;
@@ -31,7 +32,7 @@ public sealed class Study
     /// <exception cref="InvalidDataException">The folder belongs to another study, or modules and tasks do not fit.</exception>
     public Study(StudyPlan plan, StudyTasks tasks, string folder, string version, Workers? workers = null)
     {
-        (_plan, _folder, _base, _workers) = (plan, new StudyFolder(folder), tasks.Base, workers ?? Workers.Cores());
+        (_plan, _protocol, _folder, _base, _workers) = (plan, plan.Protocol, new StudyFolder(folder), tasks.Base, workers ?? Workers.Cores());
         _tasks = tasks.Tasks.ToDictionary(t => t.Name);
         _modules = GivenModules() ?? [.. plan.Tasks.Select(t => t.Name)];
         var weights = _base.Files;
@@ -151,7 +152,7 @@ public sealed class Study
     private int Units(StudyJob job) => job switch
     {
         ModuleJob => Math.Max(1, _plan.Modules.Steps / 6),
-        CellsJob cells => cells.Keys.Sum(k => StudyJobs.Cost(k, _plan.Protocol)),
+        CellsJob cells => cells.Keys.Sum(k => StudyJobs.Cost(k, _protocol)),
         _ => 2,
     };
 
@@ -192,7 +193,7 @@ public sealed class Study
             if (cells.Exists(c => c.Arm == key.Arm.Name && c.Shots == key.Shots)) continue;
             if (cancellation.IsCancellationRequested || claim.IsLost) return;
             var draw = FewShot.Draw(task, key.Shots, _plan.Seed, key.Draw, _plan.Settings.TestPerClass);
-            var cell = Arms.Run(key, _plan.Protocol, draw, kit, backend);
+            var cell = Arms.Run(key, _protocol, draw, kit, backend);
             if (claim.IsLost) return;
             cells.Add(cell with { Weights = InAllColumns(cell.Weights, names) });
             _folder.Save(job.Name, cells);

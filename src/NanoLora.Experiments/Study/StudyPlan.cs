@@ -61,13 +61,30 @@ public sealed record StudyPlan
     [JsonIgnore]
     public string Source { get; init; } = "plan";
 
-    /// <summary>The protocol that the plan sets.</summary>
+    /// <summary>
+    /// Whether the samples are texts. Its tasks say so, or the arm that has no model; where they leave it open, the config of the base.
+    /// </summary>
     [JsonIgnore]
-    public Protocol Protocol => new()
+    public bool IsOfTexts => Tasks.Any(t => t.Texts is not null)
+        || Tasks.All(t => t.Images is null) && (Arms.FirstOrDefault(a => a.IsRaw) is { } raw ? raw.Method == ArmMethod.BagOfWords
+            : TextStudyBase.Reads(Resolve(Model)));
+
+    /// <summary>The protocol that the plan sets; rates that it does not name are those of its kind of samples.</summary>
+    [JsonIgnore]
+    public Protocol Protocol => (IsOfTexts ? Protocol.ForTexts : new()) with
     {
-        Shots = Shots, Draws = Draws, Arms = Arms, Seed = Seed, Steps = Settings.Steps, StepsForAll = Settings.StepsForAll,
-        BatchSize = Settings.Batch, HeadRate = Settings.HeadRate,
-        ManyShots = Settings.ManyShots, TestPerClass = Settings.TestPerClass, LoraPattern = Modules.Pattern, LoraRank = Modules.Rank,
+        Shots = Shots,
+        Draws = Draws,
+        Arms = Arms,
+        Seed = Seed,
+        Steps = Settings.Steps,
+        StepsForAll = Settings.StepsForAll,
+        BatchSize = Settings.Batch,
+        HeadRate = Settings.HeadRate,
+        ManyShots = Settings.ManyShots,
+        TestPerClass = Settings.TestPerClass,
+        LoraPattern = Modules.Pattern,
+        LoraRank = Modules.Rank,
     };
 
     /// <summary>A path of the plan, from where the plan lies.</summary>

@@ -99,7 +99,7 @@ public static class TextProbe
         foreach (var text in tasks.SelectMany(static task => task.Train.Texts))
         {
             count++;
-            foreach (var word in Words(text).Distinct()) seen[word] = seen.GetValueOrDefault(word) + 1;
+            foreach (var word in Words.Of(text).Distinct()) seen[word] = seen.GetValueOrDefault(word) + 1;
         }
         var places = new Dictionary<string, (int Place, float Rarity)>(StringComparer.Ordinal);
         foreach (var (word, times) in seen) places[word] = (places.Count, (float)(Math.Log((1.0 + count) / (1 + times)) + 1));
@@ -111,15 +111,13 @@ public static class TextProbe
             for (var i = 0; i < texts.Count; i++)
             {
                 var row = y.AsSpan(i * places.Count, places.Count);
-                foreach (var word in Words(texts[i])) if (places.TryGetValue(word, out var place)) row[place.Place] += place.Rarity;
+                foreach (var word in Words.Of(texts[i])) if (places.TryGetValue(word, out var place)) row[place.Place] += place.Rarity;
                 var square = 0.0;
                 foreach (var x in row) square += (double)x * x;
                 if (square > 0) foreach (ref var x in row) x = (float)(x / Math.Sqrt(square));
             }
             return y;
         }
-
-        static string[] Words(string text) => FreeTexts.Normalised(text).Split(' ', StringSplitOptions.RemoveEmptyEntries);
     }
 
     // The first texts of each class, in the order of a draw: those of fewer shots lie within those of more.

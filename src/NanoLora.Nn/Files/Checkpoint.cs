@@ -139,6 +139,19 @@ public abstract unsafe class Checkpoint : IDisposable
     /// <summary>Lets go of files and memory; called once.</summary>
     private protected abstract void Close();
 
+    /// <summary>
+    /// Where the tensor's bytes can be written to as well, without a trace in the file; 0 where it does not hold them in one piece, or the system gives no such
+    /// memory. Valid as <see cref="Address"/> is.
+    /// </summary>
+    internal nint PrivateAddress(TensorEntry entry)
+    {
+        _ = Find(entry);
+        return (nint)LocatePrivate(entry);
+    }
+
+    /// <summary>As <see cref="Locate"/>, in memory that can be written to; null where there is none.</summary>
+    private protected virtual byte* LocatePrivate(TensorEntry entry) => null;
+
     /// <summary>Where the bytes of an entry of this very file are, all <see cref="TensorEntry.Length"/> of them.</summary>
     private protected abstract byte* Locate(TensorEntry entry);
 

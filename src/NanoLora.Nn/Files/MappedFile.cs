@@ -9,9 +9,14 @@ namespace NanoLora.Nn;
 /// </remarks>
 internal sealed unsafe class MappedFile : IDisposable
 {
+    private readonly Lock _lock = new();
+    private readonly FileStream? _stream;
     private readonly MemoryMappedFile? _map;
     private readonly MemoryMappedViewAccessor? _view;
-    private byte* _start;
+    private readonly byte* _start;
+    private (MemoryMappedFile Map, MemoryMappedViewAccessor View)? _private;
+    private byte* _privateStart;
+    private bool _disposed, _hasNoPrivate;
 
     /// <summary>Maps a file; a missing or unreadable one is a <see cref="CheckpointException"/>.</summary>
     public MappedFile(string path)
@@ -20,14 +25,11 @@ internal sealed unsafe class MappedFile : IDisposable
         try
         {
             if (Directory.Exists(path)) throw new CheckpointException(path, "file", "this is a folder; name the weight file in it.");
-            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
-            Length = stream.Length;
+            _stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
+            Length = _stream.Length;
             if (Length == 0) return;   // an empty file has no pages to map
-            _map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-            _view = _map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-            byte* start = null;
-            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
-            _start = start + _view.PointerOffset;
+            (_map, _view, var start) = View(MemoryMappedFileAccess.Read);
+            _start = (byte*)start;
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -52,8 +54,35 @@ internal sealed unsafe class MappedFile : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Length - offset);
-        ObjectDisposedException.ThrowIf(_start == null && Length > 0, this);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         return _start + offset;
+    }
+
+    /// <summary>
+    /// As <see cref="At"/>, in a second mapping: a page that is written to becomes this process's own, and the file stays as it is. Null where the system
+    /// gives none.
+    /// </summary>
+    public byte* PrivateAt(long offset, long count)
+    {
+        _ = At(offset, count);
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_privateStart == null && !_hasNoPrivate)
+            {
+                try
+                {
+                    var (map, view, start) = View(MemoryMappedFileAccess.CopyOnWrite);
+                    _private = (map, view);
+                    _privateStart = (byte*)start;
+                }
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or OutOfMemoryException)
+                {
+                    _hasNoPrivate = true;      // a system may ask for memory in reserve, in case all pages are written to
+                }
+            }
+            return _privateStart == null ? null : _privateStart + offset;
+        }
     }
 
     /// <summary>The <paramref name="count"/> bytes from <paramref name="offset"/>.</summary>
@@ -64,9 +93,37 @@ internal sealed unsafe class MappedFile : IDisposable
 
     public void Dispose()
     {
-        if (_start != null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
-        _start = null;
-        _view?.Dispose();
-        _map?.Dispose();
+        lock (_lock)
+        {
+            if (_disposed) return;
+            _disposed = true;
+        }
+        if (_private is { } own) Close(own.Map, own.View);
+        if (_start != null) Close(_map!, _view!);
+        _stream?.Dispose();
+    }
+
+    private (MemoryMappedFile Map, MemoryMappedViewAccessor View, nint Start) View(MemoryMappedFileAccess access)
+    {
+        var map = MemoryMappedFile.CreateFromFile(_stream!, null, 0, access, HandleInheritability.None, leaveOpen: true);
+        try
+        {
+            var view = map.CreateViewAccessor(0, 0, access);
+            byte* start = null;
+            view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
+            return (map, view, (nint)(start + view.PointerOffset));
+        }
+        catch
+        {
+            map.Dispose();
+            throw;
+        }
+    }
+
+    private static void Close(MemoryMappedFile map, MemoryMappedViewAccessor view)
+    {
+        view.SafeMemoryMappedViewHandle.ReleasePointer();
+        view.Dispose();
+        map.Dispose();
     }
 }

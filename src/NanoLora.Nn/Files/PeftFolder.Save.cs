@@ -121,7 +121,7 @@ public static partial class PeftFolder
         {
             json.WriteStartObject();
             Patterns(json, "alpha_pattern", updates, names, u => u.Alpha != alpha, u => json.WriteNumberValue(u.Alpha));
-            json.WriteString("base_model_name_or_path", model.Source);
+            json.WriteString("base_model_name_or_path", model.Title);
             json.WriteString("bias", "none");
             json.WritePropertyName("exclude_modules");
             if (others.Length == 0) json.WriteNullValue();

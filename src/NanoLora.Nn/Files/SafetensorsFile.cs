@@ -31,5 +31,7 @@ public sealed unsafe class SafetensorsFile : Checkpoint
 
     private protected override byte* Locate(TensorEntry entry) => _file.At(entry.Offset, entry.Length);
 
+    private protected override byte* LocatePrivate(TensorEntry entry) => _file.PrivateAt(entry.Offset, entry.Length);
+
     private protected override void Close() => _file.Dispose();
 }

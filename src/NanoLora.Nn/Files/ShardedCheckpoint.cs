@@ -39,6 +39,8 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
 
     private protected override byte* Locate(TensorEntry entry) => (byte*)_shardOf[entry].Address(entry);
 
+    private protected override byte* LocatePrivate(TensorEntry entry) => (byte*)_shardOf[entry].PrivateAddress(entry);
+
     private protected override void Close()
     {
         foreach (var shard in _shards.Values) shard.Dispose();

@@ -7,7 +7,7 @@ public static class TensorFiles
 {
     /// <summary>
     /// Reads a tensor into a workspace: floats as F32, 16-bit floats as they rest in the file if <paramref name="keepType"/> is set; integers must be
-    /// exact in F32.
+    /// exact in F32. A backend that <see cref="CpuBackend.BorrowsWeights"/> takes those of a safetensors file where they are, if they rest as they are wanted.
     /// </summary>
     /// <param name="checkpoint">The open file.</param>
     /// <param name="entry">One of its tensors.</param>
@@ -20,6 +20,7 @@ public static class TensorFiles
         ArgumentNullException.ThrowIfNull(entry);
         ArgumentNullException.ThrowIfNull(workspace);
         var shape = ShapeOf(checkpoint, entry);
+        if (Borrowed(checkpoint, entry, shape, workspace, keepType) is { } there) return there;
         if (keepType && entry.DType == FileDType.BF16) return As<ushort>(checkpoint, entry, workspace.New(shape, DType.BF16));
         if (keepType && entry.DType == FileDType.F16) return As<ushort>(checkpoint, entry, workspace.New(shape, DType.F16));
         var x = workspace.New(shape);
@@ -166,6 +167,21 @@ public static class TensorFiles
             sizes[i] = (int)entry.Shape[i];
         }
         return new Shape(sizes);
+    }
+
+    private static Tensor? Borrowed(Checkpoint checkpoint, TensorEntry entry, Shape shape, Workspace workspace, bool keepType)
+    {
+        if (workspace.Backend is not CpuBackend { BorrowsWeights: true } cpu || OperatingSystem.IsWindows() || entry.Length == 0) return null;
+        DType? resting = entry.DType switch
+        {
+            FileDType.F32 => DType.F32,
+            FileDType.BF16 when keepType => DType.BF16,
+            FileDType.F16 when keepType => DType.F16,
+            _ => null,
+        };
+        if (resting is not { } dtype) return null;
+        var address = checkpoint.PrivateAddress(entry);
+        return address == 0 || address % dtype.Bytes() != 0 ? null : cpu.Borrow(workspace, address, shape, dtype, checkpoint.Hold());
     }
 
     private static Tensor As<T>(Checkpoint checkpoint, TensorEntry entry, Tensor x) where T : unmanaged

@@ -27,9 +27,9 @@ public static class Trainer
     public static History Fit(Model model, IDataset data, int epochs) => Fit(model, data, new FitOptions { Epochs = epochs });
 
     /// <summary>
-    /// Trains on the model's loss, usually cross entropy: the mean over all targets of a step, however they spread over its batches; a step without any moves nothing. If a classifier's
-    /// head does not have the data's classes, a new one is started from the class means. The loss is read before the update; if it or the gradient is not
-    /// finite, the step is run again with a check after each operation, and no update is made.
+    /// Trains on the model's loss, usually cross entropy: the mean over all targets of a step, however they spread over its batches; a step without any
+    /// moves nothing. If a classifier's head does not have the data's classes, a new one is started from the class means. The loss is read before the
+    /// update; if it or the gradient is not finite, the step is run again with a check after each operation, and no update is made.
     /// </summary>
     /// <exception cref="NonFiniteException">Names the operation that first gave a NaN or an infinity.</exception>
     /// <exception cref="InvalidOperationException">Nothing trains.</exception>

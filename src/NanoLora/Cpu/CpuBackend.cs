@@ -22,6 +22,13 @@ public sealed partial class CpuBackend : Backend
     /// <inheritdoc/>
     public override string Name => "cpu";
 
+    /// <summary>
+    /// Whether weights stay in the mapping of their file where it holds them as kernels want them. Loading then copies nothing and pages come as they are read;
+    /// what is written to a weight stays in this process. Nobody may write into the file, or cut it short, while such a weight lives: files are replaced by
+    /// renaming. On Windows, where a mapped file cannot be replaced, weights are copied all the same.
+    /// </summary>
+    public bool BorrowsWeights { get; init; }
+
     /// <summary>Who runs the kernels.</summary>
     public Threads Threads { get; }
 
@@ -33,6 +40,22 @@ public sealed partial class CpuBackend : Backend
 
     /// <inheritdoc/>
     public override Storage Allocate(long bytes) => _allocate is null ? _pool.Take(bytes) : _allocate(this, bytes);
+
+    /// <summary>A tensor over memory that belongs to somebody else; its scope owns the tensor, or the caller where there is none.</summary>
+    /// <param name="workspace">Where it is born: one of this backend.</param>
+    /// <param name="address">The first element, aligned as an element is; the memory can be read and written.</param>
+    /// <param name="shape">The sizes of the axes.</param>
+    /// <param name="dtype">What an element is.</param>
+    /// <param name="lender">Is disposed when the last tensor or step of the tape lets go.</param>
+    /// <exception cref="ArgumentException">The workspace is another backend's, or the address is not aligned.</exception>
+    public Tensor Borrow(Workspace workspace, nint address, Shape shape, DType dtype, IDisposable lender)
+    {
+        ArgumentNullException.ThrowIfNull(workspace);
+        ArgumentNullException.ThrowIfNull(lender);
+        if (workspace.Backend != this) throw new ArgumentException($"CpuBackend.Borrow: the workspace of {shape} is another backend's.");
+        if (address == 0 || address % dtype.Bytes() != 0) throw new ArgumentException($"CpuBackend.Borrow: {shape} {dtype} at {address:x} is not aligned.");
+        return workspace.Track(new Tensor(workspace, new CpuStorage(this, address, shape.LongCount * dtype.Bytes(), lender), shape, dtype));
+    }
 
     /// <inheritdoc/>
     public override void Upload<T>(ReadOnlySpan<T> values, Tensor x) => values.CopyTo(MemoryMarshal.Cast<byte, T>(x.Raw()));

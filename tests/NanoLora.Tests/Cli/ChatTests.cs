@@ -80,7 +80,10 @@ public sealed class ChatTests : IDisposable
         var host = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
         // What runs in the background of a shell ignores the signal, and so would its children.
         string[] command = OperatingSystem.IsLinux() && IgnoresInterrupt() ? ["/usr/bin/env", "--default-signal=INT", host, .. args] : [host, .. args];
-        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(command[0], command[1..])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
+        };
         using var process = Process.Start(start)!;
         try
         {

@@ -42,6 +42,58 @@ public sealed class PullTests : IDisposable
     }
 
     [Fact]
+    public void A_hub_of_https_is_asked_for_its_certificate_through_the_proxy_too()
+    {
+        using var certificate = HubServer.SelfSigned("hub.invalid");
+        using var hub = new FakeHub(certificate, ("config.json", 10), ("model.safetensors", 1000));
+        using var proxy = new HubServer(hub.Usual, certificate, isProxy: true);
+        var authority = hub.At("authority.pem");
+        File.WriteAllText(authority, certificate.ExportCertificatePem());
+
+        var run = Pull(("HF_ENDPOINT", hub.Server.Address), ("HTTPS_PROXY", proxy.Address), ("NO_PROXY", "127.0.0.1"));
+        Assert.Equal((1, ""), (run.Code, run.Out));
+        var line = Assert.Single(run.Error.TrimEnd().Split('\n'));
+        Assert.StartsWith("nanolora pull: org/name: 127.0.0.1 cannot be reached, its certificate or encryption is not accepted; check", line,
+            StringComparison.Ordinal);
+        Assert.Contains("let this system trust its certificate, or on Linux name it in SSL_CERT_FILE", line, StringComparison.Ordinal);
+        Assert.Empty(hub.Server.Requests);                                               // nothing is asked of a stranger
+        Assert.Empty(proxy.Requests);
+
+        if (!OperatingSystem.IsLinux()) return;
+        run = Pull(("HF_ENDPOINT", "https://hub.invalid"), ("HTTPS_PROXY", proxy.Address), ("NO_PROXY", "127.0.0.1"), ("SSL_CERT_FILE", authority),
+            ("HF_TOKEN", "hf_secret"));
+        Assert.True(run.Code == 0, run.Error);
+        Assert.Contains(proxy.Requests, r => (r.Method, r.Target) == ("CONNECT", "hub.invalid:443"));
+        Assert.All(proxy.Requests, r => Assert.Equal(r.Method == "CONNECT" ? null : "Bearer hf_secret", r["Authorization"]));
+        Assert.Single(hub.Storage.Requests);                                             // NO_PROXY: asked without the proxy, and without the token
+        Assert.Null(hub.Storage.Requests[0]["Authorization"]);
+        Assert.Empty(hub.Server.Requests);
+        Assert.Equal(hub["model.safetensors"], File.ReadAllBytes(Path.Combine(run.Out.Trim(), "model.safetensors")));
+
+        CliRun Pull(params (string, string?)[] variables) =>
+            Tool(["pull", FakeHub.Name], [("HF_HUB_CACHE", hub.Cache), ("no_proxy", null), ("https_proxy", null), .. variables]);
+    }
+
+    [Fact]
+    public void An_adapter_calls_a_base_of_the_cache_by_its_name_on_the_hub()
+    {
+        var run = Tool(["pull", FakeHub.Name], ("HF_ENDPOINT", _hub.Server.Address));
+        Assert.True(run.Code == 0, run.Error);
+        foreach (var model in new[] { FakeHub.Name, run.Out.Trim() })
+        {
+            var adapter = _hub.At("adapter");
+            var trained = Tool(["train", model, "--task", _models.TaskPath, "--steps", "1", "--out", adapter]);
+            Assert.True(trained.Code == 0, trained.Error);
+            var config = File.ReadAllText(Path.Combine(adapter, "adapter_config.json"));
+            Assert.Contains("\"base_model_name_or_path\": \"org/name\"", config, StringComparison.Ordinal);
+            var card = File.ReadAllText(Path.Combine(adapter, "README.md"));
+            Assert.Contains("\nbase_model: org/name\n", card, StringComparison.Ordinal);
+            Assert.Contains(" values for name, with a head", card, StringComparison.Ordinal);
+            Directory.Delete(adapter, recursive: true);
+        }
+    }
+
+    [Fact]
     public void What_was_not_pulled_is_said_with_the_command_that_does()
     {
         var run = Tool(["eval", "org/other", "--task", "task"]);

@@ -159,7 +159,8 @@ public class StudyTests
         using var models = new MadeUpModels();
         using var study = new MadeUpStudyPlan();
         study.Write($$"""
-            { "title": "One", "model": "{{models.Model}}", "tasks": [{ "name": "north", "images": "north.safetensors" }], "pools": "{{models.At("models", "pools.safetensors")}}",
+            { "title": "One", "model": "{{models.Model}}", "tasks": [{ "name": "north", "images": "north.safetensors" }],
+              "pools": "{{models.At("models", "pools.safetensors")}}",
               "modules": { "folder": "{{models.Model}}/modules" }, "draws": 2, "settings": { "steps": 2 }, "arms": ["linear-probe", "learned"] }
             """);
         var run = study.Run();

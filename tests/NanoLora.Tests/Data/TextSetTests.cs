@@ -19,6 +19,7 @@ public class TextSetTests
         Assert.NotEqual(Hash("?!"), Hash("!?"));
         Assert.Equal(["don", "t"], Words.Of("don-t"));
         Assert.Equal(["it", "s2", "späte", "日本"], Words.Of("IT: S2... späte 日本"));
+        Assert.Equal("whats my balance", Words.Joined(" ¿What’s my -- balance? "));
     }
 
     [Fact]

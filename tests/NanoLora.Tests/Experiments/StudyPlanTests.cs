@@ -28,7 +28,8 @@ public class StudyPlanTests
     public void Every_kind_of_arm_and_task_can_be_written_and_comes_back()
     {
         var plan = Plan("""
-            "heldOut": ["mine"], "tasks": ["a", { "name": "mine", "images": "photos", "invert": true, "testShare": 0.5 }], "shots": [2, "all"], "overlaps": "leave-out",
+            "heldOut": ["mine"], "tasks": ["a", { "name": "mine", "images": "photos", "invert": true, "testShare": 0.5 }], "shots": [2, "all"],
+            "overlaps": "leave-out",
             "arms": ["learned", "uniform-double", "best-module", { "name": "u3", "method": "uniform", "scale": 3, "label": "uniform × 3" },
                      { "name": "free", "method": "learned", "scale": "free", "weights": "block", "rates": [0.01, 0.2] },
                      { "name": "learned-global", "rates": [0.5] }, { "name": "f", "method": "full-finetune", "from": "uniform" },
@@ -47,6 +48,32 @@ public class StudyPlanTests
         Assert.Equal(plan.Arms, again.Arms);
         Assert.Equal(plan.Tasks, again.Tasks);
         Assert.Equal(plan.ToJson(), again.ToJson());
+    }
+
+    [Fact]
+    public void Rates_that_a_plan_leaves_out_are_those_of_its_kind_of_samples()
+    {
+        const string arms = """ "arms": ["linear-probe", "learned", "lora", "full-finetune", { "name": "mine", "method": "lora", "rates": 0.5 }] """;
+        Assert.Equal(Rates(new Protocol()), Rates(Plan(arms).Protocol));
+        Assert.Equal(Rates(new Protocol()), Rates(Plan(""" "tasks": ["a", { "name": "b", "images": "x" }] """).Protocol));
+        var texts = Plan($$""" "tasks": ["a", { "name": "b", "texts": "x" }], "settings": { "steps": 7 }, "draws": 3, {{arms}} """);
+        Assert.Equal(Rates(Protocol.ForTexts), Rates(texts.Protocol));
+        Assert.Equal((7, 3, 5), (texts.Protocol.Steps, texts.Protocol.Draws, texts.Protocol.Arms.Count));
+        Assert.EndsWith("AdamW at 0.03, from 5 shots on at 0.3", texts.Protocol.FactOf(texts.Arms[1]).Settings);
+        Assert.EndsWith("AdamW at 0.5", texts.Protocol.FactOf(texts.Arms[4]).Settings);
+
+        // Tasks by name: the arm without a model says it, else the config of the base.
+        Assert.Equal(Rates(Protocol.ForTexts), Rates(Plan(""" "arms": ["bag-of-words", "lora"] """).Protocol));
+        var folder = Directory.CreateTempSubdirectory("nanolora-plan-");
+        try
+        {
+            File.WriteAllText(Path.Combine(folder.FullName, "config.json"), """{ "vocab_size": 7 }""");
+            var plan = StudyPlan.Parse($$"""{ "title": "t", "model": "{{folder.FullName.Replace('\\', '/')}}", "tasks": ["a", "b"], {{arms}} }""");
+            Assert.Equal(Rates(Protocol.ForTexts), Rates(plan.Protocol));
+        }
+        finally { folder.Delete(recursive: true); }
+
+        static (ShotRates, ShotRates, ShotRates) Rates(Protocol p) => (p.MixingRate, p.LoraRate, p.FullRate);
     }
 
     [Fact]

@@ -18,12 +18,7 @@ public static class TextFewShot
         if (task.Classes.Count == 0) throw new ArgumentException($"Few-shot: the texts of {task.Name} have no labels; draws take some of each class.");
         if (shots < 1 || draw < 0) throw new ArgumentException($"Few-shot: {task.Name}: {shots} shots, draw {draw}; a number is too small.");
         var candidates = FewShot.Candidates(task.Name, [.. task.Train.Select(static s => s.Label)], task.Classes.Count, seed, draw);
-        for (var c = 0; c < candidates.Length; c++)
-        {
-            var have = candidates[c].Count;
-            if (have < shots)
-                throw new ArgumentException($"Few-shot: {task.Name}: class {task.Classes[c]} has {have} texts to learn from; {shots} shots need {shots}.");
-        }
-        return task with { Train = [.. candidates.SelectMany(c => c.Take(shots)).Select(i => task.Train[i])] };
+        var taken = FewShot.Take(task.Name, task.Classes, "text", candidates, shots);
+        return task with { Train = [.. taken.Select(i => task.Train[i])] };
     }
 }

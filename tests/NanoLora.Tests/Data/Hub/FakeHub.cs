@@ -1,5 +1,6 @@
 using System.Net;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json.Nodes;
 using NanoLora.Data;
@@ -17,11 +18,14 @@ internal sealed class FakeHub : IDisposable
     // What this machine's variables say of a proxy is not for loopback.
     static FakeHub() => HttpClient.DefaultProxy = new WebProxy();
 
-    public FakeHub(params (string Name, int Length)[] files)
+    public FakeHub(params (string Name, int Length)[] files) : this(certificate: null, files) { }
+
+    /// <summary>With a certificate, hub and storage speak TLS.</summary>
+    public FakeHub(X509Certificate2? certificate, params (string Name, int Length)[] files)
     {
         foreach (var (name, length) in files) this[name] = Bytes(length, name.Length);
-        Server = new(request => Odd?.Invoke(request) ?? Usual(request));
-        Storage = new(request => OddStorage?.Invoke(request) ?? Stored(request));
+        Server = new(request => Odd?.Invoke(request) ?? Usual(request), certificate);
+        Storage = new(request => OddStorage?.Invoke(request) ?? Stored(request), certificate);
     }
 
     public HubServer Server { get; }

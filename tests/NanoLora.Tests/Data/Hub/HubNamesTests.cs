@@ -54,6 +54,20 @@ public sealed class HubNamesTests
     [InlineData("ä/b", false)]
     public void A_name_of_a_model_is_told(string text, bool is_) => Assert.Equal(is_, HubCache.IsName(text));
 
+    [Theory]
+    [InlineData("models--org--name/snapshots/COMMIT", "org/name")]
+    [InlineData("models--org--name/snapshots/COMMIT/", "org/name")]
+    [InlineData("models--gpt2/snapshots/COMMIT", "gpt2")]
+    [InlineData("models--org--name/snapshots/main", null)]
+    [InlineData("models--org--name/blobs/COMMIT", null)]
+    [InlineData("models--org--name", null)]
+    [InlineData("datasets--org--name/snapshots/COMMIT", null)]
+    [InlineData("models--a--b--c/snapshots/COMMIT", null)]
+    [InlineData("COMMIT", null)]
+    [InlineData("/", null)]
+    public void The_folder_of_a_model_in_the_cache_tells_its_name(string folder, string? name) =>
+        Assert.Equal(name, HubCache.NameOf(folder.Replace("COMMIT", FakeHub.Commit, StringComparison.Ordinal)));
+
     [Fact]
     public void Variables_are_those_of_the_hubs_own_client()
     {

@@ -1,7 +1,11 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 
 namespace NanoLora.Tests.Data.Hub;
@@ -36,24 +40,29 @@ internal sealed record Answer(int Status, byte[] Body, params (string Name, stri
     public Answer With(params (string Name, string Value)[] headers) => this with { Headers = [.. Headers, .. headers] };
 }
 
-/// <summary>A server on loopback that says what a test wants, byte by byte; a connection is for one request.</summary>
+/// <summary>
+/// A server on loopback that says what a test wants, byte by byte; a connection is for one request. With a certificate it speaks TLS, and behind a CONNECT
+/// as if it were the host that is asked for.
+/// </summary>
 internal sealed class HubServer : IDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource _end = new();
     private readonly Func<Request, Answer> _answer;
+    private readonly X509Certificate2? _certificate;
+    private readonly bool _isProxy;
     private readonly ConcurrentQueue<Request> _requests = new();
 
-    public HubServer(Func<Request, Answer> answer)
+    public HubServer(Func<Request, Answer> answer, X509Certificate2? certificate = null, bool isProxy = false)
     {
-        _answer = answer;
+        (_answer, _certificate, _isProxy) = (answer, certificate, isProxy);
         _listener.Start();
         _ = AcceptAsync();
     }
 
     public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
 
-    public string Address => $"http://127.0.0.1:{Port}";
+    public string Address => $"{(_certificate is null || _isProxy ? "http" : "https")}://127.0.0.1:{Port}";
 
     /// <summary>What was asked, in order.</summary>
     public IReadOnlyList<Request> Requests => [.. _requests];
@@ -62,6 +71,19 @@ internal sealed class HubServer : IDisposable
     {
         _end.Cancel();
         _listener.Dispose();
+    }
+
+    /// <summary>A certificate that nobody has signed but itself, for this machine and one more host.</summary>
+    public static X509Certificate2 SelfSigned(string host)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddIpAddress(IPAddress.Loopback);
+        names.AddDnsName(host);
+        var request = new CertificateRequest("CN=a test", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(names.Build());
+        using var signed = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        return X509CertificateLoader.LoadPkcs12(signed.Export(X509ContentType.Pfx), null);          // with its key in a form that every system takes
     }
 
     private async Task AcceptAsync()
@@ -83,22 +105,44 @@ internal sealed class HubServer : IDisposable
         {
             try
             {
-                var stream = client.GetStream();
-                using var reader = new StreamReader(stream, Encoding.Latin1, false, 1024, leaveOpen: true);
-                var line = (await reader.ReadLineAsync(_end.Token) ?? "").Split(' ');
-                if (line.Length < 2) return;
-                var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
-                while (await reader.ReadLineAsync(_end.Token) is { Length: > 0 } header)
-                    headers[header.Split(':')[0]] = header[(header.IndexOf(':') + 1)..].Trim();
-                var request = new Request(line[0], line[1], headers);
-                _requests.Enqueue(request);
-                await SendAsync(stream, request, _answer(request));
+                Stream stream = client.GetStream();
+                if (!_isProxy) stream = await SecuredAsync(stream);
+                var request = await ReadAsync(stream);
+                if (request is { Method: "CONNECT" })
+                {
+                    await stream.WriteAsync("HTTP/1.1 200 Open\r\n\r\n"u8.ToArray(), _end.Token);
+                    stream = await SecuredAsync(stream);
+                    request = await ReadAsync(stream);
+                }
+                if (request is not null) await SendAsync(stream, request, _answer(request));
+                await stream.DisposeAsync();
             }
-            catch (Exception e) when (e is IOException or OperationCanceledException) { }
+            catch (Exception e) when (e is IOException or OperationCanceledException or AuthenticationException) { }
         }
     }
 
-    private async Task SendAsync(NetworkStream stream, Request request, Answer answer)
+    private async Task<Stream> SecuredAsync(Stream stream)
+    {
+        if (_certificate is null) return stream;
+        var secured = new SslStream(stream);
+        await secured.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = _certificate }, _end.Token);
+        return secured;
+    }
+
+    private async Task<Request?> ReadAsync(Stream stream)
+    {
+        using var reader = new StreamReader(stream, Encoding.Latin1, false, 1024, leaveOpen: true);
+        var line = (await reader.ReadLineAsync(_end.Token) ?? "").Split(' ');
+        if (line.Length < 2) return null;
+        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        while (await reader.ReadLineAsync(_end.Token) is { Length: > 0 } header)
+            headers[header.Split(':')[0]] = header[(header.IndexOf(':') + 1)..].Trim();
+        var request = new Request(line[0], line[1], headers);
+        _requests.Enqueue(request);
+        return request;
+    }
+
+    private async Task SendAsync(Stream stream, Request request, Answer answer)
     {
         var head = new StringBuilder($"HTTP/1.1 {answer.Status} Said\r\nConnection: close\r\n");
         foreach (var (name, value) in answer.Headers) head.Append($"{name}: {value}\r\n");

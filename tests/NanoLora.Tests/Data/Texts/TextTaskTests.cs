@@ -74,7 +74,8 @@ public sealed class TextTaskTests : IDisposable
     [Theory]
     [InlineData("a.jsonl", "{\"text\": \"a\"}\nno json\n", "line 2: it is no JSON; each line is an object such as")]
     [InlineData("a.jsonl", "{\"text\": \"a\"}\n[\"text\"]\n", "line 2: it is [\"text\"]; an object such as {\"text\": \"…\"} is expected.")]
-    [InlineData("a.jsonl", "{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n", "line 3: text is missing; the fields are texts. All lines of a file have the same fields.")]
+    [InlineData("a.jsonl", "{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n",
+        "line 3: text is missing; the fields are texts. All lines of a file have the same fields.")]
     [InlineData("a.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n", "line 2: text: it is 3; a text is expected.")]
     [InlineData("a.jsonl", "{\"text\": \" \"}", "line 1: text: it is empty.")]
     [InlineData("a.jsonl", "{\"text\": \"\\ud800\"}", "line 1: text: it has half a surrogate pair; copy the file again.")]
@@ -192,6 +193,7 @@ public sealed class TextTaskTests : IDisposable
         Assert.Empty(few.Train.Except(more.Train));
         Assert.Equal(task.Test, few.Test);
         Assert.NotEqual(few.Train, TextFewShot.Draw(task, 2, 1, 1).Train);
+        Assert.Equal("30 14 39 7 28 4 17 37", string.Join(" ", few.Train.Select(s => s.Line)));                  // which texts a draw takes must not change
         Assert.Contains("class a has 8 texts to learn from; 9 shots need 9", Assert.Throws<ArgumentException>(() => TextFewShot.Draw(task, 9, 1, 0)).Message);
         Assert.Contains("have no labels", Assert.Throws<ArgumentException>(() => TextFewShot.Draw(Read("b.jsonl", "{\"text\": \"a\"}"), 1, 1, 0)).Message);
     }
