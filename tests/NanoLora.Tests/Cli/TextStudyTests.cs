@@ -120,7 +120,7 @@ public class TextStudyTests
         Assert.Contains("bags of words", report);
         Assert.DoesNotContain("pixels", report);
         Assert.DoesNotContain("image", report);
-        Assert.Contains("AdamW at 0.03", results.Arms.First(a => a.Name == ArmNames.Learned).Settings);
+        Assert.Contains("AdamW at 0.1", results.Arms.First(a => a.Name == ArmNames.Learned).Settings);
         Assert.Equal(results.Arms, StudyReport.FromTables(StudyPlan.Read(plan), models.At("out")).Arms);
 
         Assert.Equal(0, Study(models, plan, "again", "--threads", "2").Code);

@@ -59,7 +59,7 @@ public class StudyPlanTests
         var texts = Plan($$""" "tasks": ["a", { "name": "b", "texts": "x" }], "settings": { "steps": 7 }, "draws": 3, {{arms}} """);
         Assert.Equal(Rates(Protocol.ForTexts), Rates(texts.Protocol));
         Assert.Equal((7, 3, 5), (texts.Protocol.Steps, texts.Protocol.Draws, texts.Protocol.Arms.Count));
-        Assert.EndsWith("AdamW at 0.03, from 5 shots on at 0.3", texts.Protocol.FactOf(texts.Arms[1]).Settings);
+        Assert.EndsWith("AdamW at 0.1, from 5 shots on at 0.03", texts.Protocol.FactOf(texts.Arms[1]).Settings);
         Assert.EndsWith("AdamW at 0.5", texts.Protocol.FactOf(texts.Arms[4]).Settings);
 
         // Tasks by name: the arm without a model says it, else the config of the base.
@@ -100,7 +100,7 @@ public class StudyPlanTests
     {
         var plan = StudyPlan.Read(Path.Combine(RepositoryRoot.Folder, "src", "NanoLora.Experiments", $"text-study-{name}.json"));
         Assert.Equal(10, plan.Tasks.Count);
-        Assert.Equal(15, plan.Arms.Count);
+        Assert.Equal(11, plan.Arms.Count);
         Assert.DoesNotContain(plan.Arms, static arm => arm.Method == ArmMethod.PixelProbe || arm is { TrainsBelowHead: true, Rates: null });
     }
 
