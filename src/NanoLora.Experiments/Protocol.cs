@@ -66,7 +66,8 @@ public sealed record Protocol
     [
         new("shots per class", string.Join(", ", Shots.Select(s => s == Cell.AllShots ? "all" : Text(s)))), new("draws of the support set", Text(Draws)),
         new("steps, all arms", StepsForAll is { } all ? $"{Text(Steps)}; {Text(all)} where all samples are used" : Text(Steps)), new("batch", Text(BatchSize)),
-        new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
+        Arms.Any(static arm => arm.Method == ArmMethod.Base) ? new("answers", "the classes' names in words; the likeliest per token counts, all arms")
+            : new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
         new("mixing weights", $"AdamW at {Text(MixingRate)}"), new("LoRA from scratch", $"rank {LoraRank} on {LoraPattern}, AdamW at {Text(LoraRate)}"),
         new("full fine-tuning", $"AdamW at {Text(FullRate)}"),
         new("schedule", "cosine to 0, gradients clipped to norm 1"),
