@@ -1,6 +1,7 @@
 namespace NanoLora.Experiments;
 
-// Raffel et al. 2020: spans of a text are gone, and a model that has read the rest writes them. Of n tokens, round(share · n) are in round(that / mean length) spans:
+// Raffel et al. 2020: spans of a text are gone, and a model that has read the rest writes them. Of n tokens, round(share · n) are in round(that / mean
+// length) spans:
 //
 //     text      thank you for inviting me to your party last week
 //     read      thank you <0> me to your party <1> week

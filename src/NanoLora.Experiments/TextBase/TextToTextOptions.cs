@@ -6,7 +6,7 @@ namespace NanoLora.Experiments;
 public sealed record TextToTextOptions : TextBaseOptions
 {
     /// <summary>The usual settings.</summary>
-    public TextToTextOptions() => (Steps, Rate, Intermediate, Rows, RowLength, Queries, Pairs, TrainTokens) = (1200, 1e-3, 384, 24, 32, 24, 16, true);
+    public TextToTextOptions() => (Steps, Rate, Intermediate, Rows, RowLength, Queries, Pairs, TrainTokens) = (1000, 1e-3, 384, 24, 32, 24, 16, true);
 
     /// <summary>The share of tokens that are gone from a row of running text, and written.</summary>
     public double SpanShare { get; init; } = 0.15;

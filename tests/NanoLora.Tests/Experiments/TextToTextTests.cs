@@ -64,7 +64,7 @@ public sealed class TextToTextTests : EngineTest
             Assert.Equal(text, whole);
             different.Add(string.Join(' ', read));
         }
-        Assert.True(count < 10 || different.Count > 3);
+        Assert.True(spans == 1 ? different.Count == 1 : different.Count > 3);               // the last span ends the text
     }
 
     [Fact]
