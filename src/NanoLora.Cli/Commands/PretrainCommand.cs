@@ -16,7 +16,7 @@ internal static class PretrainCommand
         var textToText = Inputs.Switch("--text-to-text", "Makes the base that reads a text and writes another.");
         var data = Inputs.Required("--data", "DIR", "The folder of raw image or text sets.");
         var output = Inputs.Required("--out", "DIR", "The model folder to write: config.json, model.safetensors and a README.md.");
-        var steps = Inputs.OptionalWhole("--steps", 
+        var steps = Inputs.OptionalWhole("--steps",
             $"Steps of the optimiser; {options.Steps} on images, {texts.Steps} on texts and {writing.Steps} from text to text if not given.");
         var batch = Inputs.OptionalWhole("--batch", $"Images in a batch; {options.BatchSize} if not given.");
         var seed = Inputs.Seed("Of the start, the draws and their augmentation.");
