@@ -49,14 +49,23 @@ internal static class Card
     /// <param name="texts">What it was trained on.</param>
     /// <param name="options">How often each of these was drawn.</param>
     /// <param name="making">How it was made.</param>
-    public static string TextBase(string name, long parameters, IReadOnlyList<FreeText> texts, TextPretrainOptions options, Making making)
+    public static string TextBase(string name, long parameters, IReadOnlyList<FreeText> texts, TextBaseOptions options, Making making)
     {
-        var card = new StringBuilder();
-        Front(card, [("library_name", "transformers"), ("pipeline_tag", "text-generation"), ("license", "mit"), ("language", "en")]);
+        var (card, writes) = (new StringBuilder(), options is TextToTextOptions);
+        Front(card, [("library_name", "transformers"), ("pipeline_tag", writes ? "text2text-generation" : "text-generation"), ("license", "mit"),
+            ("language", "en")]);
         Line(card, $"# {name}");
         Line(card, $"");
-        Line(card, $"A language model of {parameters:N0} parameters in Llama's architecture, trained on the sets below: a base for classifiers");
-        Line(card, $"of short texts, by the mean over a text's tokens. It goes on with a text, too, if not with much sense.");
+        if (writes)
+        {
+            Line(card, $"A model of {parameters:N0} parameters in T5's architecture, trained on the sets below: a base for naming short texts, by how likely");
+            Line(card, $"it finds each name as an answer.");
+        }
+        else
+        {
+            Line(card, $"A language model of {parameters:N0} parameters in Llama's architecture, trained on the sets below: a base for classifiers");
+            Line(card, $"of short texts, by the mean over a text's tokens. It goes on with a text, too, if not with much sense.");
+        }
         Line(card, $"The weights are under the MIT licence; the texts keep their own.");
         Line(card, $"");
         Line(card, $"| trained on | texts | sentences | of running text | of pairs | licence | by |");

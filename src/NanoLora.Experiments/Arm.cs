@@ -29,6 +29,9 @@ public enum ArmMethod
 
     /// <summary>A head on bags of words, tf-idf.</summary>
     BagOfWords,
+
+    /// <summary>Nothing at all: the base answers in words as it is.</summary>
+    Base,
 }
 
 /// <summary>One way to learn a task from a few samples. Every arm has the same head.</summary>
@@ -72,6 +75,7 @@ public sealed record Arm(string Name, ArmMethod Method)
         ArmMethod.PixelProbe => "a head on raw pixels",
         ArmMethod.BagOfWords => "a head on bags of words, tf-idf",
         ArmMethod.LinearProbe => "a head on the frozen base",
+        ArmMethod.Base => "nothing is trained",
         ArmMethod.FullFinetune => FromUniform ? "all weights, from base + uniform mix" : "all weights",
         ArmMethod.Lora => FromUniform ? "a new LoRA, on base + uniform mix" : "a new LoRA",
         ArmMethod.Uniform => string.Create(CultureInfo.InvariantCulture, $"{Mixed}, weights {Scale} / N"),
@@ -93,7 +97,7 @@ public sealed record Arm(string Name, ArmMethod Method)
     /// <summary>All arms that have a name of their own: those of the demo, then variants of them.</summary>
     public static IReadOnlyList<Arm> Known { get; } =
     [
-        .. OfTheDemo, OfTheTextDemo[0],
+        .. OfTheDemo, OfTheTextDemo[0], new(ArmNames.Base, ArmMethod.Base),
         new("uniform-half", ArmMethod.Uniform) { Label = "uniform × 0.5", Scale = 0.5f },
         new("uniform-double", ArmMethod.Uniform) { Label = "uniform × 2", Scale = 2 },
         new("learned-free-scale", ArmMethod.Learned) { Label = "learned, free scale", FreeScale = true },

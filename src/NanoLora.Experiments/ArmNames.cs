@@ -12,6 +12,9 @@ public static class ArmNames
     /// <summary>A linear head on the frozen base: the reference that every difference is taken to.</summary>
     public const string LinearProbe = "linear-probe";
 
+    /// <summary>The base as it is, which answers in words and learns nothing: what differences are taken to where there is no head.</summary>
+    public const string Base = "base";
+
     /// <summary>All weights of the base and the head trained.</summary>
     public const string FullFinetune = "full-finetune";
 
@@ -27,7 +30,9 @@ public static class ArmNames
     /// <summary>The control: as learned, over random modules of the same norms.</summary>
     public const string RandomModules = "random-modules";
 
-    /// <summary>The arms of images in the order in which they are shown, bag-of-words before them; others follow in the order in which they appear.</summary>
+    /// <summary>
+    /// The arms of images in the order in which they are shown, bag-of-words and base before them; others follow in the order in which they appear.
+    /// </summary>
     public static IReadOnlyList<string> Order { get; } = [PixelProbe, LinearProbe, FullFinetune, Lora, Uniform, Learned, RandomModules];
 
     /// <summary>What an arm of the demo is called in prose; another arm is called by its name.</summary>
@@ -36,6 +41,7 @@ public static class ArmNames
         PixelProbe => "linear probe on pixels",
         BagOfWords => "bag of words",
         LinearProbe => "linear probe",
+        Base => "the base as it is",
         FullFinetune => "full fine-tuning",
         Lora => "LoRA from scratch",
         Uniform => "uniform composition",
@@ -53,7 +59,7 @@ public static class ArmNames
             if (!present.Contains(cell.Arm)) present.Add(cell.Arm);
         }
         var ordered = new List<string>(present.Count);
-        foreach (var arm in (IEnumerable<string>)[BagOfWords, .. Order])
+        foreach (var arm in (IEnumerable<string>)[BagOfWords, Base, .. Order])
         {
             if (present.Remove(arm)) ordered.Add(arm);
         }

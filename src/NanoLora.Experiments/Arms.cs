@@ -28,7 +28,7 @@ public sealed record ArmKit(StudyBase Base, IReadOnlyList<string> ModuleFolders)
     }
 }
 
-/// <summary>Runs the arms: ways to learn a task from a few samples, with the same head recipe for all.</summary>
+/// <summary>Runs the arms: ways to learn a task from a few samples, with the same recipe above the model for all.</summary>
 public static class Arms
 {
     /// <summary>Trains and tests one cell.</summary>
@@ -42,32 +42,29 @@ public static class Arms
     {
         Pools.Check(draw);
         var arm = key.Arm;
+        if (kit.Base.Refusal(arm) is { } refusal) throw new ArgumentException($"Arms: {kit.Base.Name}: {refusal}");
         Mixture? mixture = null;
         var clock = Stopwatch.StartNew();
-        var (support, test) = (kit.Base.Read(draw.Support), kit.Base.Read(draw.Test));
         if (arm.IsRaw)
         {
-            if (arm.Method != kit.Base.RawProbe) throw new ArgumentException($"Arms: {arm.Name} is not for {kit.Base.Noun}s, which {kit.Base.Name} reads.");
             var raw = kit.Base.Raw(draw);
-            return HeadAlone(raw.Support, raw.Test);
+            return Tested(HeadLearner.Alone(backend, raw.Support, raw.Test, Options()), null);
         }
 
         using var model = kit.Base.Open(backend);
+        var learner = kit.Base.Over(model);
         IReadOnlyList<LoraModule> modules = arm.UsesModules ? kit.Modules(model) : [];
         try
         {
             if (arm.RandomModules) modules = RandomModules.Like(modules, model, Seed(key, protocol));
             if (arm.Method == ArmMethod.BestModule) return Best();
-            if (arm.Method == ArmMethod.Learned) mixture = Learned(arm, model, modules);
+            if (arm.Method == ArmMethod.Learned) mixture = Mixed(arm, model, modules);
             else if (arm.UsesModules) mixture = Compose.Uniform(model, modules, arm.Scale);
             if (arm.FromUniform) Attach.Fuse(model);
-            if (!arm.TrainsBelowHead) return HeadAlone(Seen(support), Seen(test));
-
             if (arm.Method == ArmMethod.Lora) Attach.Lora(model, protocol.LoraPattern, protocol.LoraRank, seed: Seed(key, protocol));
-            Heads.NearestMean(model, support);
-            if (arm.Method == ArmMethod.FullFinetune) model.Train();
-            var history = Trainer.Fit(model, support, Options());
-            return Tested(model.Correct(test), history.TrainedCount, Weights());
+            var learned = arm.TrainsBelowHead ? learner.Through(draw.Support, draw.Test, arm.Method == ArmMethod.FullFinetune, Options())
+                : learner.Above(draw.Support, draw.Test, Options());
+            return Tested(learned, Weights());
         }
         finally
         {
@@ -75,43 +72,27 @@ public static class Arms
             foreach (var module in modules) module.Dispose();
         }
 
-        FeatureDataset Seen(IDataset samples) => new(samples, model.FeaturesOf(samples));
-
-        Cell HeadAlone(IDataset from, IDataset on)
-        {
-            var (correct, trained) = Head(from, on);
-            return Tested(correct, trained, Weights());
-        }
-
-        (int Correct, long Trained) Head(IDataset from, IDataset on)
-        {
-            using var head = new FeatureClassifier(backend);
-            Heads.NearestMean(head, from);
-            var history = Trainer.Fit(head, from, Options());
-            return (head.Correct(on), history.TrainedCount);
-        }
-
         Cell Best()
         {
-            var (best, correct, trained) = (0, -1, 0L);
+            var (best, found) = (0, new Learned(-1, 0));
             for (var n = 0; n < modules.Count; n++)
             {
                 Attach.Module(model, modules[n]);
-                (var right, trained) = Head(Seen(support), Seen(test));
+                var here = learner.Above(draw.Support, draw.Test, Options());
                 Attach.Detach(model, dispose: false);
-                if (right > correct) (best, correct) = (n, right);
+                if (here.Correct > found.Correct) (best, found) = (n, here);
             }
             var chosen = new float[modules.Count];
             chosen[best] = 1;
             var matrices = model.Linears().Count(l => modules.Any(m => m.Updates.ContainsKey(l.Key)));
-            return Tested(correct, trained, [.. Enumerable.Repeat(chosen, matrices)]);
+            return Tested(found, [.. Enumerable.Repeat(chosen, matrices)]);
         }
 
         // Mixing weights are worth keeping where they are real modules' and not fused with what trains.
         float[][]? Weights() => arm.RandomModules || arm.FromUniform ? null : mixture?.Weights();
 
-        Cell Tested(int correct, long trained, float[][]? weights) => new(
-            draw.Task.Name, arm.Name, key.Shots, key.Draw, (double)correct / test.Count, correct, test.Count, trained,
+        Cell Tested(Learned learned, float[][]? weights) => new(
+            draw.Task.Name, arm.Name, key.Shots, key.Draw, (double)learned.Correct / draw.Test.Count, learned.Correct, draw.Test.Count, learned.Trained,
             clock.Elapsed.TotalSeconds, weights, key.Training);
 
         FitOptions Options()
@@ -125,7 +106,7 @@ public static class Arms
         }
     }
 
-    private static Mixture Learned(Arm arm, Model model, IReadOnlyList<LoraModule> modules)
+    private static Mixture Mixed(Arm arm, Model model, IReadOnlyList<LoraModule> modules)
     {
         var mixture = Compose.Learned(model, modules,
             new LearnedOptions { Sharing = arm.Sharing, Beta = arm.FreeScale || arm.Scale != 1 ? Sharing.Matrix : null });

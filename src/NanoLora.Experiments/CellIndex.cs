@@ -70,6 +70,15 @@ internal sealed class CellIndex
     /// <summary>The arms that have cells, in the order in which they are shown.</summary>
     public IReadOnlyList<string> Arms { get; }
 
+    /// <summary>The arm that differences are taken to: the linear probe, or where the base has no head to train, the base as it is.</summary>
+    public string Reference => Arms.Contains(ArmNames.Base) && !Arms.Contains(ArmNames.LinearProbe) ? ArmNames.Base : ArmNames.LinearProbe;
+
+    /// <summary>What it is called in a sentence.</summary>
+    public string ReferenceName => Reference == ArmNames.LinearProbe ? "the linear probe" : Label(Reference);
+
+    /// <summary>What it is called where it was named before.</summary>
+    public string ReferenceShort => Reference == ArmNames.LinearProbe ? "the probe" : ReferenceName;
+
     /// <summary>How many draws occur.</summary>
     public int Draws { get; }
 

@@ -3,12 +3,11 @@ namespace NanoLora.Experiments;
 /// <summary>Says in one sentence what the cells show, whichever way the study came out.</summary>
 /// <remarks>
 /// "Beats" and "falls behind" need a clear paired difference (<see cref="Paired.Verdict"/>: an interval that excludes 0 and, over several tasks, a sign test
-/// that agrees); everything else is "no clear difference". A gain over the linear probe counts as transfer only if the composition also beats the control:
-/// the same mixing over random modules.
+/// that agrees); everything else is "no clear difference". A gain over the linear probe, or over a base that answers as it is, counts as transfer only if the
+/// composition also beats the control: the same mixing over random modules.
 /// </remarks>
 public static class Conclusion
 {
-    private static readonly string[] References = [ArmNames.LinearProbe, ArmNames.Lora, ArmNames.FullFinetune];
     private static readonly string[] Compositions = [ArmNames.Learned, ArmNames.Uniform];
 
     /// <summary>The sentence for a whole study.</summary>
@@ -57,7 +56,7 @@ public static class Conclusion
     private static List<Paired> Compare(CellIndex index, int shots, string arm)
     {
         var found = new List<Paired>();
-        foreach (var reference in References)
+        foreach (var reference in (ReadOnlySpan<string>)[index.Reference, ArmNames.Lora, ArmNames.FullFinetune])
         {
             if (index.Compare(shots, arm, reference) is { } difference) found.Add(difference);
         }
@@ -101,11 +100,11 @@ public static class Conclusion
         var gains = new List<string>();
         foreach (var arm in Compositions)
         {
-            if (index.Compare(shots, arm, ArmNames.LinearProbe) is { Verdict: Verdict.Beats }) gains.Add(arm);
+            if (index.Compare(shots, arm, index.Reference) is { Verdict: Verdict.Beats }) gains.Add(arm);
         }
         if (gains.Count == 0) return "";
 
-        if (index.Compare(shots, ArmNames.RandomModules, ArmNames.LinearProbe) is not { Estimate.HasInterval: true } control)
+        if (index.Compare(shots, ArmNames.RandomModules, index.Reference) is not { Estimate.HasInterval: true } control)
         {
             return ", and without the control of random modules it stays open whether the gain is transfer";
         }
@@ -117,7 +116,7 @@ public static class Conclusion
         }
         if (shown.Count == 0) return $", but the gain is not shown to be transfer, as it is not clear over random modules ({Text.Join(open)})";
         var part = control.Verdict == Verdict.Beats
-            ? $"part of the gain is transfer, as random modules also beat the probe ({Said(control)}) but by less"
+            ? $"part of the gain is transfer, as random modules also beat {index.ReferenceShort} ({Said(control)}) but by less"
             : "the gain is transfer, as random modules do not have it";
         var doubt = open.Count == 0 ? "" : $", which is not shown for {Text.Join(open)}";
         return $", and {part} ({Text.Join(shown)} over them{doubt})";
@@ -135,7 +134,7 @@ public static class Conclusion
         (_, true) => $"have too few {(byTask ? "tasks" : "draws")} to be compared with",
     };
 
-    private static string Named(CellIndex index, string arm) => arm == ArmNames.LinearProbe ? "the linear probe" : index.Label(arm);
+    private static string Named(CellIndex index, string arm) => arm == index.Reference ? index.ReferenceName : index.Label(arm);
 
     private static string Short(string arm) => arm == ArmNames.Learned ? "learned" : "uniform";
 }

@@ -145,14 +145,21 @@ public static class Upstream
     public static (LoraModule Module, History History) Train(Classifier model, IDataset data, string name, ModuleOptions options)
     {
         Heads.NearestMean(model, data);
-        var module = Attach.Lora(model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: name);
-        var history = Trainer.Fit(model, data, new FitOptions
-        {
-            Steps = options.Steps, BatchSize = options.BatchSize, FactorRate = options.Rate, HeadRate = options.HeadRate, Seed = options.Seed,
-            Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
-            Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
-        });
+        var module = Attached(model, name, options);
+        var history = Trainer.Fit(model, data, Fitting(options));
         return (new LoraModule(name, module.Updates,
             new HeadWeights(model.Head!.Weight.Value.ToArray(), model.Head.Bias!.Value.ToArray(), model.Labels)), history);
     }
+
+    /// <summary>The module before its training, in the model.</summary>
+    internal static LoraModule Attached(Model model, string name, ModuleOptions options) =>
+        Attach.Lora(model, options.Pattern, options.Rank, options.Alpha, dropout: options.Dropout, seed: options.Seed, name: name);
+
+    /// <summary>How it is trained.</summary>
+    internal static FitOptions Fitting(ModuleOptions options) => new()
+    {
+        Steps = options.Steps, BatchSize = options.BatchSize, FactorRate = options.Rate, HeadRate = options.HeadRate, Seed = options.Seed,
+        Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+        Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
+    };
 }

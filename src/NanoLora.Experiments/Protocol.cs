@@ -61,12 +61,16 @@ public sealed record Protocol
     /// <summary>Of draws, orders and starts.</summary>
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>Whether the base answers in words, so that there is no head: then it can be an arm as it is.</summary>
+    public bool HasAnswers => Arms.Any(static arm => arm.Method == ArmMethod.Base);
+
     /// <summary>The settings for a report.</summary>
     public IReadOnlyList<Fact> Facts() =>
     [
         new("shots per class", string.Join(", ", Shots.Select(s => s == Cell.AllShots ? "all" : Text(s)))), new("draws of the support set", Text(Draws)),
         new("steps, all arms", StepsForAll is { } all ? $"{Text(Steps)}; {Text(all)} where all samples are used" : Text(Steps)), new("batch", Text(BatchSize)),
-        new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
+        HasAnswers ? new("answers", "the classes' names in words; the likeliest per token counts, all arms")
+            : new("head", $"nearest class mean, then AdamW at {Text(HeadRate)}, all arms"),
         new("mixing weights", $"AdamW at {Text(MixingRate)}"), new("LoRA from scratch", $"rank {LoraRank} on {LoraPattern}, AdamW at {Text(LoraRate)}"),
         new("full fine-tuning", $"AdamW at {Text(FullRate)}"),
         new("schedule", "cosine to 0, gradients clipped to norm 1"),

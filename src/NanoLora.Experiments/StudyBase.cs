@@ -26,8 +26,14 @@ public abstract class StudyBase(string folder)
     /// <summary>The arm that needs no model: a head on the samples as they are.</summary>
     public abstract ArmMethod RawProbe { get; }
 
+    /// <summary>The arm that leaves the base as it is: a head on its features, or, where it answers in words, nothing at all.</summary>
+    public virtual ArmMethod Frozen => ArmMethod.LinearProbe;
+
     /// <summary>Reads the model, all weights frozen.</summary>
-    public abstract Classifier Open(Backend backend);
+    public abstract Model Open(Backend backend);
+
+    /// <summary>How tasks are learned with a model that was opened here.</summary>
+    public abstract Learner Over(Model model);
 
     /// <summary>A set as the model reads it.</summary>
     /// <param name="set">The samples.</param>
@@ -54,7 +60,19 @@ public abstract class StudyBase(string folder)
 
     /// <summary>The base in a folder.</summary>
     /// <exception cref="CheckpointException">It is no model that can be read.</exception>
-    public static StudyBase Of(string folder) => TextStudyBase.Reads(folder) ? TextStudyBase.Of(folder) : ImageStudyBase.Of(folder);
+    public static StudyBase Of(string folder) => TextToTextBase.Reads(folder) ? TextToTextBase.Of(folder)
+        : TextStudyBase.Reads(folder) ? TextStudyBase.Of(folder) : ImageStudyBase.Of(folder);
+
+    /// <summary>Why an arm cannot be run on the base, and what to do; null if it can.</summary>
+    internal string? Refusal(Arm arm) => arm.Method switch
+    {
+        _ when arm.IsRaw && arm.Method != RawProbe => $"\"{arm.Name}\" is not for {Noun}s, which the base reads; take it out.",
+        ArmMethod.LinearProbe when Frozen != arm.Method => $"\"{arm.Name}\" trains a head, and the base has none to train: it answers in words; "
+            + $"use \"{ArmNames.Base}\", which trains nothing.",
+        ArmMethod.Base when Frozen != arm.Method => $"\"{arm.Name}\" trains nothing, and the base cannot name a class before a head is trained; "
+            + $"use \"{ArmNames.LinearProbe}\".",
+        _ => null,
+    };
 
     internal static IEnumerable<string> Weights(string folder) => Directory.GetFiles(folder, "*.safetensors").Order(StringComparer.Ordinal);
 }
@@ -89,7 +107,10 @@ public sealed class ImageStudyBase(string folder, ImageProcessor processor) : St
     }
 
     /// <inheritdoc/>
-    public override Classifier Open(Backend backend) => Vit.Load(Folder, backend);
+    public override Model Open(Backend backend) => Vit.Load(Folder, backend);
+
+    /// <inheritdoc/>
+    public override Learner Over(Model model) => new HeadLearner((Classifier)model, this);
 
     /// <inheritdoc/>
     public override IDataset Read(LabelledSet set, bool training = false) =>

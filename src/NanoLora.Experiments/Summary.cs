@@ -4,7 +4,9 @@ namespace NanoLora.Experiments;
 /// <param name="Shots">Training examples per class; <see cref="Cell.AllShots"/> for all there are.</param>
 /// <param name="Arm">The way of adapting.</param>
 /// <param name="Accuracy">Accuracy, 0 to 1, with its interval.</param>
-/// <param name="Difference">Accuracy less that of the linear probe on the same draws; null for the probe itself, or where no draw has both.</param>
+/// <param name="Difference">
+/// Accuracy less that of the linear probe, or of a base that answers as it is, on the same draws; null for that arm itself, or where no draw has both.
+/// </param>
 /// <param name="TrainedParameters">Numbers that training could change, mean over the runs.</param>
 /// <param name="Seconds">Wall-clock time of one run, mean over the runs.</param>
 /// <param name="Runs">How many runs there are.</param>
@@ -35,7 +37,7 @@ public sealed record Summary(int Shots, string Arm, Estimate Accuracy, Paired? D
             foreach (var arm in index.Arms)
             {
                 if (index.Of(shots, arm) is not { } group) continue;
-                var difference = arm == ArmNames.LinearProbe ? null : index.Compare(shots, arm, ArmNames.LinearProbe);
+                var difference = arm == index.Reference ? null : index.Compare(shots, arm, index.Reference);
                 rows.Add(new Summary(shots, arm, index.Accuracy(shots, arm)!.Value, difference,
                     (long)Math.Round(group.Parameters / group.Runs), group.Seconds / group.Runs, group.Runs));
             }

@@ -7,7 +7,7 @@ public static class Table
 {
     private const int Width = 100;
 
-    /// <summary>A block per number of shots, a line per arm: accuracy, difference to the linear probe, trained parameters, seconds of a run.</summary>
+    /// <summary>A block per number of shots, a line per arm: accuracy, difference to the reference, trained parameters, seconds of a run.</summary>
     public static string Of(Results results)
     {
         ArgumentNullException.ThrowIfNull(results);
@@ -20,7 +20,7 @@ public static class Table
             {
                 if (shots is not null) table.Append('\n');
                 shots = row.Shots;
-                Line(table, Text.Shots(row.Shots), "accuracy, %", "to the linear probe, points", "", "trained", "seconds");
+                Line(table, Text.Shots(row.Shots), "accuracy, %", $"to {index.ReferenceName}, points", "", "trained", "seconds");
                 table.Append('─', Width).Append('\n');
             }
             var difference = row.Difference is { } d ? $"{Text.Points(d.Estimate.Mean),6} {Text.Ends(d.Estimate),-16}" : "";

@@ -8,13 +8,13 @@ namespace NanoLora.Experiments;
 /// <summary>A language model as a classifier of texts, with its tokenizer.</summary>
 /// <param name="folder">The model's folder.</param>
 /// <param name="encoder">Makes the tokens of texts.</param>
-public sealed class TextStudyBase(string folder, TextEncoder encoder) : StudyBase(folder)
+public class TextStudyBase(string folder, TextEncoder encoder) : StudyBase(folder)
 {
     // Longer texts are cut: the tasks are of sentences.
-    private const int MostTokens = 128;
+    private protected const int MostTokens = 128;
 
     // The share of tokens that the training of a module leaves out at random: what moving a little is to images.
-    private const float Dropped = 0.1f;
+    private protected const float Dropped = 0.1f;
 
     /// <inheritdoc/>
     public override string Noun => "text";
@@ -26,17 +26,7 @@ public sealed class TextStudyBase(string folder, TextEncoder encoder) : StudyBas
     public override IEnumerable<string> Files => base.Files.Concat(Directory.GetFiles(Folder).Where(IsOfTokenizer).Order(StringComparer.Ordinal));
 
     /// <summary>Whether the model in a folder is one of texts: its config says how many tokens it knows.</summary>
-    public static bool Reads(string folder)
-    {
-        var config = Path.Combine(folder, "config.json");
-        if (!File.Exists(config)) return false;
-        try
-        {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(config));
-            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("vocab_size", out _);
-        }
-        catch (JsonException) { return false; }                                             // who reads all of it says what is wrong
-    }
+    public static bool Reads(string folder) => Field(folder, "vocab_size") is not null;
 
     /// <inheritdoc cref="StudyBase.Of"/>
     public static new TextStudyBase Of(string folder)
@@ -47,7 +37,10 @@ public sealed class TextStudyBase(string folder, TextEncoder encoder) : StudyBas
     }
 
     /// <inheritdoc/>
-    public override Classifier Open(Backend backend) => TextClassifier.Load(Folder, backend, keepType: false);
+    public override Model Open(Backend backend) => TextClassifier.Load(Folder, backend, keepType: false);
+
+    /// <inheritdoc/>
+    public override Learner Over(Model model) => new HeadLearner((Classifier)model, this);
 
     /// <inheritdoc/>
     public override IDataset Read(LabelledSet set, bool training = false)
@@ -89,6 +82,25 @@ public sealed class TextStudyBase(string folder, TextEncoder encoder) : StudyBas
         TextTaskOptions Options() => new() { TestShare = options.TestShare, Note = options.Note, Cancellation = options.Cancellation };
 
         static LabelledTextTask Named(LabelledTextTask task, string name) => new(name, task.Train, task.Test, task.Pool);
+    }
+
+    /// <summary>Makes the tokens of texts.</summary>
+    private protected TextEncoder Encoder => encoder;
+
+    /// <summary>The family of the model in a folder, or null where its config does not say.</summary>
+    private protected static string? TypeIn(string folder) => Field(folder, "model_type") is { ValueKind: JsonValueKind.String } type ? type.GetString() : null;
+
+    // A field of a folder's config. What is no config has none: who reads all of it says what is wrong.
+    private static JsonElement? Field(string folder, string name)
+    {
+        var config = Path.Combine(folder, "config.json");
+        if (!File.Exists(config)) return null;
+        try
+        {
+            using var json = JsonDocument.Parse(File.ReadAllBytes(config));
+            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty(name, out var value) ? value.Clone() : null;
+        }
+        catch (JsonException) { return null; }
     }
 
     // tokenizer.json, vocab.txt, merges.txt, spiece.model, …

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text.Json;
 using NanoLora.Nn;
 
 namespace NanoLora.Models;
@@ -65,6 +67,29 @@ public sealed class T5 : Model, ITextModel
     /// <summary>The bucket of a distance, key minus query.</summary>
     internal int Bucket(int distance, bool bidirectional) => _config.Bucket(distance, bidirectional);
 
+    /// <summary>
+    /// A new T5, with random weights that do not train yet. They are normal numbers of the deviations of Mesh TensorFlow, times
+    /// <see cref="T5Config.InitialFactor"/>: 1 for tokens and head, 1 / √(D · head size) for queries, and 1 / √in for all else.
+    /// </summary>
+    /// <param name="config">What it is made of.</param>
+    /// <param name="backend">Where the weights are put.</param>
+    /// <param name="seed">Of the weights.</param>
+    /// <exception cref="ArgumentException">No model can be made of the config.</exception>
+    public static T5 Create(T5Config config, Backend backend, ulong seed)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(backend);
+        const string source = "a new T5";
+        var c = config.Checked(source);
+        var bytes = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(bytes)) T5File.Describe(json, c);
+        using var document = JsonDocument.Parse(bytes.WrittenMemory);
+        return new T5(c, new NewT5Weights(backend, seed, c), T5File.Names(c.Gated), source)
+        {
+            Json = ConfigNode.Of(source, document.RootElement.Clone()), _tokens = new(null, [c.EndToken]),
+        };
+    }
+
     /// <summary>Reads a T5, a T5 1.1 or a Flan-T5, all weights frozen.</summary>
     /// <param name="path">A folder with config.json and the weights in one file or several, or the weight file in it.</param>
     /// <param name="backend">Where the weights are put.</param>
@@ -86,9 +111,9 @@ public sealed class T5 : Model, ITextModel
     internal static T5 Read(TextFile file)
     {
         if (file.ModelType != "t5") throw file.Json.Error("model_type", $"\"{file.ModelType}\" is no t5.");
-        var c = T5Config.Of(file.Json, ownHead: file.Checkpoint.TryGet("lm_head.weight", out _));
-        var names = T5Config.Names(c.Gated);
-        return file.Build(names, tied: false, w => new T5(c, w, names, file.Path) { Json = file.Json }, ignored: T5Config.Copies);
+        var c = T5File.Of(file.Json, ownHead: file.Checkpoint.TryGet("lm_head.weight", out _));
+        var names = T5File.Names(c.Gated);
+        return file.Build(names, tied: false, w => new T5(c, w, names, file.Path) { Json = file.Json }, ignored: T5File.Copies);
     }
 
     /// <summary>Writes config.json and model.safetensors into a folder, which is made if need be. Loading gives the same model.</summary>
@@ -131,7 +156,7 @@ public sealed class T5 : Model, ITextModel
         TextRows.Check(Source, outputs, []);
         if (outputs.Shape[0] != inputs.Shape[0]) throw new ArgumentException($"{Source}: outputs {outputs.Shape} for inputs {inputs.Shape}.");
         using var scope = inputs.Workspace.Scope();
-        return scope.Keep(Logits(Decode(outputs, Read(inputs, lengths), null)));
+        return scope.Keep(Write(outputs, Read(inputs, lengths)));
     }
 
     /// <summary>Reads texts: the keys and values that each block of the decoder looks at.</summary>
@@ -140,6 +165,9 @@ public sealed class T5 : Model, ITextModel
         var (x, padding) = Encode(inputs, lengths, Trace, "encoder.");
         return new T5Memory(_decoder.Remember(x), padding);
     }
+
+    /// <summary>The mean of the encoder's states after its norm over the tokens of each text, [B, D].</summary>
+    internal Tensor MeanState(Batch batch) => TextRows.Mean(Encode(batch.Inputs, batch.Lengths, null, "").States, batch.Lengths);
 
     /// <summary>The encoder's states after its norm, [B, S, D], and the mask that hides padding from who looks at them.</summary>
     internal (Tensor States, Tensor? Padding) Encode(Tensor inputs, ReadOnlySpan<int> lengths, Action<string, Tensor>? trace, string prefix)
@@ -153,6 +181,12 @@ public sealed class T5 : Model, ITextModel
         trace?.Invoke(prefix + "last_hidden", x);
         return (x, padding);
     }
+
+    /// <summary>
+    /// The logits [B · N, T, V] of the token that follows each of those written, where N texts [B · N, T] are written of each text that was read: what was
+    /// read is there once, and the N lie side by side as so many more queries to it.
+    /// </summary>
+    internal Tensor Write(Tensor outputs, T5Memory memory) => Logits(Decode(outputs, memory, null));
 
     /// <summary>The logits [B, V] after the next token of each text that is being written.</summary>
     internal Tensor Next(Tensor tokens, T5Memory memory, KeyValueCache cache)
@@ -267,7 +301,8 @@ internal sealed class T5Block : Module
         if (Cross is not null)
         {
             var (ofKeys, ofValues) = memory!.Blocks[_layer];
-            x += Cross.Forward(_normCross!.Forward(x), HeadView.Of(ofKeys), HeadView.Of(ofValues), memory.Padding, causal: false);
+            var asked = _normCross!.Forward(x).Reshape(ofKeys.Shape[0], x.Rows / ofKeys.Shape[0], x.Cols);        // [B, N T, D]
+            x += Cross.Forward(asked, HeadView.Of(ofKeys), HeadView.Of(ofValues), memory.Padding, causal: false).Reshape(x.Shape);
         }
         var m = _norm2.Forward(x);
         var up = _up.Forward(m);

@@ -11,11 +11,13 @@ internal static class PretrainCommand
 {
     public static Command Create(Session session)
     {
-        var (options, texts) = (new PretrainOptions(), new TextPretrainOptions());
+        var (options, texts, writing) = (new PretrainOptions(), new TextPretrainOptions(), new TextToTextOptions());
         var text = Inputs.Switch("--text", "Makes the base for texts.");
+        var textToText = Inputs.Switch("--text-to-text", "Makes the base that reads a text and writes another.");
         var data = Inputs.Required("--data", "DIR", "The folder of raw image or text sets.");
         var output = Inputs.Required("--out", "DIR", "The model folder to write: config.json, model.safetensors and a README.md.");
-        var steps = Inputs.OptionalWhole("--steps", $"Steps of the optimiser; {options.Steps} on images and {texts.Steps} on texts if not given.");
+        var steps = Inputs.OptionalWhole("--steps",
+            $"Steps of the optimiser; {options.Steps} on images, {texts.Steps} on texts and {writing.Steps} from text to text if not given.");
         var batch = Inputs.OptionalWhole("--batch", $"Images in a batch; {options.BatchSize} if not given.");
         var seed = Inputs.Seed("Of the start, the draws and their augmentation.");
         var device = Devices.Option();
@@ -27,12 +29,15 @@ internal static class PretrainCommand
             texts that CLINC150 has too are left out. The state of the training is kept in the folder until it is done: however it ends, the same command
             with --resume goes on, to the same bits.
             """, "nanolora pretrain --data data --out models/nano-vit", "nanolora pretrain --text --data data --out models/nano-text",
+            "nanolora pretrain --text-to-text --data data --out models/nano-t5",
             "nanolora pretrain --data data --out models/nano-vit --resume")
-        { text, data, output, steps, batch, seed, device, every, resume };
+        { text, textToText, data, output, steps, batch, seed, device, every, resume };
         command.SetAction(parsed =>
         {
             var (dataFolder, folder, on, again) = (parsed.GetValue(data)!, parsed.GetValue(output)!, parsed.GetValue(device)!, parsed.GetValue(resume));
-            if (!parsed.GetValue(text))
+            var (classifies, writes) = (parsed.GetValue(text), parsed.GetValue(textToText));
+            if (classifies && writes) throw new UsageException("--text and --text-to-text make two bases; give one of them.");
+            if (!classifies && !writes)
             {
                 return Run(session, dataFolder, folder, on, again, options with
                 {
@@ -43,9 +48,10 @@ internal static class PretrainCommand
                 });
             }
             if (parsed.GetValue(batch) is not null) throw new UsageException("--batch counts images; a batch of texts is made of three parts of fixed sizes.");
-            return PretrainTexts.Run(session, dataFolder, folder, on, again, texts with
+            TextBaseOptions recipe = writes ? writing : texts;
+            return PretrainTexts.Run(session, dataFolder, folder, on, again, recipe with
             {
-                Steps = parsed.GetValue(steps) ?? texts.Steps,
+                Steps = parsed.GetValue(steps) ?? recipe.Steps,
                 Seed = parsed.GetValue(seed),
                 CheckpointEvery = parsed.GetValue(every),
             });

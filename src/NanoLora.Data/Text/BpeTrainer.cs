@@ -18,13 +18,14 @@ internal static class BpeTrainer
     /// <summary>Learns a tokenizer.</summary>
     /// <param name="texts">The texts.</param>
     /// <param name="size">The number of tokens, more than the 257 that are there at first; fewer if no pair occurs twice.</param>
+    /// <param name="special">Tokens beside them that no text has, such as a mask; their ids come after all others, in this order.</param>
     /// <returns>The bytes of a tokenizer.json as the tokenizers library writes them.</returns>
-    public static byte[] Train(IEnumerable<string> texts, int size)
+    public static byte[] Train(IEnumerable<string> texts, int size, params IReadOnlyList<string> special)
     {
         if (size <= Bytes) throw new ArgumentException($"BpeTrainer: {size} tokens; the {Bytes} bytes and the end token are {Bytes + 1}.");
         List<string> tokens = [EndToken, .. Enumerable.Range(0, Bytes).Select(static b => char.ConvertFromUtf32(ByteAlphabet.Character((byte)b)))];
         var merges = new Merging(Words(texts), tokens).Until(size);
-        return Json(tokens, merges);
+        return Json(tokens, merges, special);
     }
 
     // Each word as the model will see it, and how often it occurs.
@@ -47,7 +48,7 @@ internal static class BpeTrainer
     }
 
     // What Words does, in the words of tokenizer.json.
-    private static byte[] Json(List<string> tokens, List<(int Left, int Right)> merges)
+    private static byte[] Json(List<string> tokens, List<(int Left, int Right)> merges, IReadOnlyList<string> special)
     {
         var bytes = new ArrayBufferWriter<byte>();
         using var json = new Utf8JsonWriter(bytes,
@@ -57,9 +58,8 @@ internal static class BpeTrainer
         json.WriteNull("truncation");
         json.WriteNull("padding");
         json.WritePropertyName("added_tokens");
-        json.WriteRawValue($$"""
-            [{ "id": 0, "content": "{{EndToken}}", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }]
-            """);
+        var added = special.Select((token, i) => Added(tokens.Count + i, token)).Prepend(Added(0, EndToken));
+        json.WriteRawValue($"[{string.Join(", ", added)}]");
         json.WritePropertyName("normalizer");
         json.WriteRawValue("""{ "type": "Sequence", "normalizers": [{ "type": "NFKC" }, { "type": "Lowercase" }] }""");
         json.WritePropertyName("pre_tokenizer");
@@ -83,6 +83,10 @@ internal static class BpeTrainer
         bytes.Write("\n"u8);
         return bytes.WrittenSpan.ToArray();
     }
+
+    private static string Added(int id, string token) => $$"""
+        { "id": {{id}}, "content": "{{token}}", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }
+        """;
 
     // The words as rows of token ids; of each pair of neighbours how often it occurs and in which words. The queue may hold counts that are no longer true:
     // they are looked up when their turn comes.

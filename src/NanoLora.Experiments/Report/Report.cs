@@ -50,7 +50,7 @@ public static class Report
         ReportTables.Numbers(page, index, summary);
         if (index.ByTask) ReportFigures.Curves(page, index);
         else ReportFigures.Accuracy(page, index, summary);
-        ReportFigures.Differences(page, index, ArmNames.LinearProbe);
+        ReportFigures.Differences(page, index);
         if (index.ByTask) ReportFigures.OtherReferences(page, index);
         ReportTasks.Append(page, index);
         ReportWeights.Append(page, results, index);

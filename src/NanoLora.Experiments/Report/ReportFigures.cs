@@ -19,7 +19,7 @@ internal static class ReportFigures
             foreach (var row in summary)
             {
                 if (row.Shots != shots) continue;
-                if (row.Arm == ArmNames.LinearProbe) reference = row.Accuracy.Mean;
+                if (row.Arm == index.Reference) reference = row.Accuracy.Mean;
                 dots.Add(new(index.Label(row.Arm), row.Accuracy, index.Spread(shots, row.Arm), Family(index, row.Arm), Text.PlusMinus(row.Accuracy)));
             }
             panels.Add(new(Text.Shots(shots), reference, dots));
@@ -27,8 +27,8 @@ internal static class ReportFigures
         page.Append("<section>\n<h2>Accuracy</h2>\n<figure>\n");
         page.Append(Charts.DotPlot("Accuracy by shots and arm, in percent", panels, "percent", Plain));
         page.Append($"""
-            <figcaption>Mean accuracy on the test set; the line through a dot is its 95 % interval, a faint tick is one draw.
-            The dashed line is the linear probe.
+            <figcaption>Mean accuracy on the test set; the line through a dot is its 95 % interval, a faint tick is one draw. The dashed line is
+            {Text.Html(index.ReferenceName)}.
             <span class="composed">Compositions</span> of upstream modules stand out; their control is <span class="control">grey</span>.</figcaption>
             </figure>
             </section>
@@ -36,10 +36,10 @@ internal static class ReportFigures
             """);
     }
 
-    /// <summary>A small chart per arm: its accuracy over the number of shots, beside the linear probe's.</summary>
+    /// <summary>A small chart per arm: its accuracy over the number of shots, beside that of the arm that differences are taken to.</summary>
     public static void Curves(StringBuilder page, CellIndex index)
     {
-        var probe = Points(ArmNames.LinearProbe);
+        var probe = Points(index.Reference);
         var series = index.Arms.Select(arm => (Arm: arm, Points: Points(arm))).ToList();
         var range = ChartsLines.Range(series.SelectMany(s => s.Points));
         var ticks = index.Shots.Select(Text.ShortShots).ToList();
@@ -48,13 +48,13 @@ internal static class ReportFigures
         {
             var label = index.Label(arm);
             page.Append($"<figure class=\"{Family(index, arm)}\"><figcaption>{Text.Html(label)}</figcaption>");
-            var beside = arm == ArmNames.LinearProbe ? null : probe;
+            var beside = arm == index.Reference ? null : probe;
             page.Append(ChartsLines.Curve($"Accuracy of {label} over shots", points, beside, ticks, range)).Append("</figure>\n");
         }
-        page.Append("""
+        page.Append($"""
             </div>
             <p class="note">Mean accuracy in percent over the tasks, by training samples per class, with its 95 % bootstrap interval as a band, on one scale for
-            all. The dashed line is the linear probe. The bands are wide because tasks differ; what is paired is below.</p>
+            all. The dashed line is {Text.Html(index.ReferenceName)}. The bands are wide because tasks differ; what is paired is below.</p>
             </section>
 
             """);
@@ -62,15 +62,15 @@ internal static class ReportFigures
         List<Estimate?> Points(string arm) => [.. index.Shots.Select(shots => index.Accuracy(shots, arm))];
     }
 
-    public static void Differences(StringBuilder page, CellIndex index, string reference)
+    public static void Differences(StringBuilder page, CellIndex index)
     {
-        if (Forest(index, reference, null, ArmNames.PixelProbe) is not { } forest) return;
-        page.Append($"<section>\n<h2>Difference to the linear probe</h2>\n<figure>\n{forest}");
+        if (Forest(index, index.Reference, null, ArmNames.PixelProbe) is not { } forest) return;
+        page.Append($"<section>\n<h2>Difference to {Text.Html(index.ReferenceName)}</h2>\n<figure>\n{forest}");
         var pixels = index.Arms.Contains(ArmNames.PixelProbe) ? " The probe on raw pixels is left to the table above." : "";
         var clear = index.ByTask ? "where the interval excludes 0 and the sign test over tasks gives p &lt; 0.05" : "where the interval excludes 0";
         page.Append($"""
             <figcaption>Paired difference in accuracy points with its 95 % interval. <span class="better">● better</span> and
-            <span class="worse">● worse</span> than the probe {clear};
+            <span class="worse">● worse</span> than {Text.Html(index.ReferenceShort)} {clear};
             <span class="unclear">○ no clear difference</span> otherwise.{pixels}</figcaption>
             </figure>
             </section>
@@ -104,7 +104,7 @@ internal static class ReportFigures
             if (dots.Count > 0) panels.Add(new(Text.Shots(shots), 0, dots));
         }
         var where = task is null ? "" : $" on {task}";
-        var to = reference == ArmNames.LinearProbe ? "the linear probe" : index.Label(reference);
+        var to = reference == index.Reference ? index.ReferenceName : index.Label(reference);
         return panels.Count == 0 ? null : Charts.DotPlot($"Difference to {to}{where} by shots and arm, in accuracy points", panels, "points", Signed);
     }
 

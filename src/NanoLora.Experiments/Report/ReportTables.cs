@@ -9,9 +9,10 @@ internal static class ReportTables
 
     public static void Numbers(StringBuilder page, CellIndex index, IReadOnlyList<Summary> summary)
     {
+        var to = Text.Html($"to {index.ReferenceName}");
         string[] columns = index.ByTask
-            ? ["arm", "accuracy, %", "95 % interval", "to the linear probe", "95 % interval", "tasks won", "p, sign", "p, Wilcoxon", "draws won, %"]
-            : ["arm", "accuracy, %", "to the linear probe", "95 % interval", "trained numbers", "seconds", "n"];
+            ? ["arm", "accuracy, %", "95 % interval", to, "95 % interval", "tasks won", "p, sign", "p, Wilcoxon", "draws won, %"]
+            : ["arm", "accuracy, %", to, "95 % interval", "trained numbers", "seconds", "n"];
         page.Append($"<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table class=\"{(index.ByTask ? "summary dense" : "summary")}\">\n<thead><tr>");
         foreach (var column in columns) page.Append($"<th scope=\"col\">{column}</th>");
         page.Append("</tr></thead>\n");

@@ -9,17 +9,17 @@ internal static class ReportTasks
     {
         if (!index.ByTask) return;
         Base(page, index);
-        page.Append("""
+        page.Append($"""
             <section>
             <h2>Task by task</h2>
-            <p class="note">Difference to the linear probe in points, mean over draws; an asterisk marks a 95 % interval by Student’s t over the draws of the
-            task that excludes 0.</p>
+            <p class="note">Difference to {Text.Html(index.ReferenceName)} in points, mean over draws; an asterisk marks a 95 % interval by Student’s t over the
+            draws of the task that excludes 0.</p>
 
             """);
         foreach (var shots in index.Shots) Matrix(page, index, shots);
         foreach (var task in index.Tasks)
         {
-            if (ReportFigures.Forest(index, ArmNames.LinearProbe, task, ArmNames.PixelProbe) is { } forest)
+            if (ReportFigures.Forest(index, index.Reference, task, ArmNames.PixelProbe) is { } forest)
                 page.Append($"<details>\n<summary>{Text.Html(task)} as a figure</summary>\n<figure>\n{forest}</figure>\n</details>\n");
         }
         page.Append("</section>\n");
@@ -33,9 +33,9 @@ internal static class ReportTasks
         page.Append("</tr></thead>\n<tbody>\n");
         foreach (var arm in index.Arms)
         {
-            if (arm == ArmNames.LinearProbe || index.Of(shots, arm) is null) continue;
+            if (arm == index.Reference || index.Of(shots, arm) is null) continue;
             page.Append($"""<tr><th scope="row">{Text.Html(index.Label(arm))}</th>""");
-            foreach (var task in index.Tasks) page.Append(ReportTables.Marked(index.Compare(shots, arm, ArmNames.LinearProbe, task)));
+            foreach (var task in index.Tasks) page.Append(ReportTables.Marked(index.Compare(shots, arm, index.Reference, task)));
             page.Append("</tr>\n");
         }
         page.Append("</tbody>\n</table></div>\n");

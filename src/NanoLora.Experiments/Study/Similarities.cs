@@ -15,8 +15,9 @@ internal static class Similarities
     public static IReadOnlyList<double?> Cka(StudyBase study, IReadOnlyList<string> moduleFolders, int own, LabelledSet test, Backend backend)
     {
         using var model = study.Open(backend);
+        var learner = study.Over(model);
         var step = Math.Max(1, (test.Count + MostSamples - 1) / MostSamples);
-        var samples = study.Read(test.Subset([.. Enumerable.Range(0, test.Count).Where(i => i % step == 0)]));
+        var samples = test.Subset([.. Enumerable.Range(0, test.Count).Where(i => i % step == 0)]);
         var features = moduleFolders.Select(Features).ToList();
         return [.. features.Select((f, n) => n == own ? (double?)null : Experiments.Cka.Linear(f, features[own], samples.Count))];
 
@@ -24,7 +25,7 @@ internal static class Similarities
         {
             using var module = Lora.Load(folder, model);
             Attach.Module(model, module);
-            var seen = model.FeaturesOf(samples);
+            var seen = learner.Features(samples);
             Attach.Detach(model, dispose: false);
             return seen;
         }

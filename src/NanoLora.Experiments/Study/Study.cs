@@ -175,7 +175,7 @@ public sealed class Study
     {
         using var model = _base.Open(backend);
         var options = _plan.Modules.Options(_plan.Seed + (ulong)job.Of) with { Cancellation = cancellation };
-        var (module, history) = Upstream.Train(model, _base.Read(_tasks[job.Task].Train, training: true), job.Task, options);
+        var (module, history) = _base.Over(model).Module(_tasks[job.Task].Train, job.Task, options);
         if (!history.Completed) return;
         var folder = _folder.ModuleFolder(job.Of, job.Task);
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);

@@ -104,7 +104,7 @@ internal sealed class TaskSpecJson : JsonConverter<TaskSpec>
 internal sealed class ArmJson : JsonConverter<Arm>
 {
     private static readonly string[] Methods =
-        ["pixel-probe", "linear-probe", "full-finetune", "lora", "uniform", "learned", "best-module", "bag-of-words"];
+        ["pixel-probe", "linear-probe", "full-finetune", "lora", "uniform", "learned", "best-module", "bag-of-words", "base"];
     private static readonly string[] Sharings = ["matrix", "block", "model"];
 
     public override Arm Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)

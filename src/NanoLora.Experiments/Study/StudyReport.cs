@@ -61,5 +61,6 @@ public static class StudyReport
         ? $"those of {Path.GetFileName(Path.TrimEndingDirectorySeparator(folder))}"
         : string.Create(CultureInfo.InvariantCulture,
             $"one a task, trained {plan.Trainings} times: LoRA of rank {plan.Modules.Rank} on {plan.Modules.Pattern}, "
-                + $"{plan.Modules.Steps} steps of {plan.Modules.Batch}, AdamW at {plan.Modules.Rate} (head {plan.Modules.HeadRate})");
+                + $"{plan.Modules.Steps} steps of {plan.Modules.Batch}, AdamW at {plan.Modules.Rate}")
+            + (plan.Protocol.HasAnswers ? "" : string.Create(CultureInfo.InvariantCulture, $" (head {plan.Modules.HeadRate})"));
 }

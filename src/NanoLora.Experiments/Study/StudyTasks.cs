@@ -21,8 +21,8 @@ public sealed record StudyTasks(StudyBase Base, IReadOnlyList<LabelledTask> Task
     /// <exception cref="InvalidDataException">A file is malformed, or two pools share a sample: both are named.</exception>
     public static StudyTasks Load(StudyPlan plan, StudyBase base_, string? data, UserTaskOptions? options = null)
     {
-        if (plan.Arms.FirstOrDefault(a => a.IsRaw && a.Method != base_.RawProbe) is { } arm)
-            throw new InvalidDataException($"{plan.Source}: arms: \"{arm.Name}\" is not for {base_.Noun}s, which the base reads; take it out.");
+        if (plan.Arms.Select(base_.Refusal).FirstOrDefault(static why => why is not null) is { } refusal)
+            throw new InvalidDataException($"{plan.Source}: arms: {refusal}");
         if (plan.Tasks.FirstOrDefault(t => (base_.Noun == "text" ? t.Images : t.Texts) is not null) is { } other)
             throw new InvalidDataException($"{plan.Source}: tasks: \"{other.Name}\" is not of {base_.Noun}s, which the base reads.");
         var sources = new Lazy<TaskSource>(() => data is not null ? base_.Sources(data)

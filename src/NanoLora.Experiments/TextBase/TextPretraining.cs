@@ -35,9 +35,7 @@ public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<b
     /// <exception cref="CheckpointException">A file cannot be written.</exception>
     public void Save(string folder, DType matrices = DType.F32)
     {
-        Directory.CreateDirectory(folder);
-        Write("tokenizer.json", TokenizerFile);
-        Write("tokenizer_config.json", Encoding.UTF8.GetBytes(Config));
+        WriteTokenizer(folder, TokenizerFile);
         using var model = Model.As(matrices);
         TextFile.Write(model, folder, Describe);
 
@@ -50,6 +48,14 @@ public sealed record TextBase(Llama Model, Tokenizer Tokenizer, ReadOnlyMemory<b
             ClassifierFile.WritePooling(json, Pooling);
             json.WriteEndObject();
         }
+    }
+
+    /// <summary>Writes the two files of a tokenizer that was learned here into a folder, which is made if need be.</summary>
+    internal static void WriteTokenizer(string folder, ReadOnlyMemory<byte> tokenizer)
+    {
+        Directory.CreateDirectory(folder);
+        Write("tokenizer.json", tokenizer);
+        Write("tokenizer_config.json", Encoding.UTF8.GetBytes(Config));
 
         void Write(string name, ReadOnlyMemory<byte> bytes) => AtomicFile.Write(Path.Combine(folder, name), stream => stream.Write(bytes.Span));
     }
@@ -75,8 +81,7 @@ public static class TextPretraining
         ArgumentNullException.ThrowIfNull(texts);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(backend);
-        var file = BpeTrainer.Train(texts.SelectMany(static text => text.Documents.SelectMany(static sentences => sentences)), options.Vocabulary);
-        var tokenizer = TokenizerJson.Read(JsonTree.Parse(Source, file));
+        var (tokenizer, file) = Tokens(texts, options);
         var data = new TextMixture(texts, tokenizer, options);
         var model = Start(data, tokenizer.VocabularySize, options, backend);
         var objective = new TextObjective(model, data.Intents.Count, options);
@@ -84,12 +89,7 @@ public static class TextPretraining
         {
             objective.Train();
             model.Parameters().First(static p => p.Key == "embed.weight").Value.Trains = options.TrainTokens;
-            var history = Trainer.Fit(objective, data, new FitOptions
-            {
-                Steps = options.Steps, BatchSize = options.Rows, BaseRate = options.Rate, WeightDecay = options.WeightDecay, Beta2 = 0.98,
-                Warmup = options.Warmup, Seed = options.Seed, Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
-                Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
-            });
+            var history = Trainer.Fit(objective, data, Fitting(options));
             objective.Train(false);
             return (new TextBase(model, tokenizer, file, options.Pooling), history);
         }
@@ -101,6 +101,34 @@ public static class TextPretraining
         finally { objective.Release(); }
     }
 
+    /// <summary>A tokenizer that is learned from the texts, and its file.</summary>
+    internal static (Tokenizer Tokenizer, byte[] File) Tokens(IReadOnlyList<FreeText> texts, TextBaseOptions options, params IReadOnlyList<string> special)
+    {
+        var file = BpeTrainer.Train(texts.SelectMany(static text => text.Documents.SelectMany(static sentences => sentences)), options.Vocabulary, special);
+        return (TokenizerJson.Read(JsonTree.Parse(Source, file)), file);
+    }
+
+    /// <summary>How every base is trained.</summary>
+    internal static FitOptions Fitting(TextBaseOptions options) => new()
+    {
+        Steps = options.Steps, BatchSize = options.Rows, BaseRate = options.Rate, WeightDecay = options.WeightDecay, Beta2 = 0.98,
+        Warmup = options.Warmup, Seed = options.Seed, Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+        Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
+    };
+
+    /// <summary>Word vectors of all tokens, [vocabulary, width], the rarest with a mean square of 1.</summary>
+    internal static float[] Vectors(IEnumerable<int[]> documents, int vocabulary, TextBaseOptions options)
+    {
+        var vectors = WordVectors.Of(documents, vocabulary, options.Width, options.Seed);
+        FillGaps(vectors, options.Width, new Philox(options.Seed, Philox.StreamOf("tokens that do not occur")));
+        var scale = MathF.Sqrt(options.Width);
+        return Array.ConvertAll(vectors, x => scale * x);
+    }
+
+    /// <summary>Multiplies a parameter's values by a number.</summary>
+    internal static void Scale(Parameter parameter, float by) =>
+        parameter.Value.Backend.Upload<float>(Array.ConvertAll(parameter.Value.ToArray(), v => by * v), parameter.Value);
+
     // Tokens start as word vectors, the rarest with a mean square of 1, and what the blocks add to them is little at first. The head over tokens is not tied
     // to them: it would pull up the frequent ones, which are to count for little in a text's features.
     private static Llama Start(TextMixture data, int vocabulary, TextPretrainOptions options, Backend backend)
@@ -111,17 +139,11 @@ public static class TextPretraining
             MaxPositions = TextBase.Positions,
         }, backend, options.Seed);
         var parameters = model.Parameters().ToDictionary();
-        if (options.WordVectors)
-        {
-            var vectors = WordVectors.Of(data.Documents, vocabulary, options.Width, options.Seed);
-            FillGaps(vectors, options.Width, new Philox(options.Seed, Philox.StreamOf("tokens that do not occur")));
-            var scale = MathF.Sqrt(options.Width);
-            backend.Upload<float>(Array.ConvertAll(vectors, x => scale * x), parameters["embed.weight"].Value);
-        }
+        if (options.WordVectors) backend.Upload<float>(Vectors(data.Documents, vocabulary, options), parameters["embed.weight"].Value);
         foreach (var (path, parameter) in parameters)
         {
-            if (!path.EndsWith("attn.o.weight", StringComparison.Ordinal) && !path.EndsWith("mlp.down.weight", StringComparison.Ordinal)) continue;
-            backend.Upload<float>(Array.ConvertAll(parameter.Value.ToArray(), v => options.BranchScale * v), parameter.Value);
+            if (path.EndsWith("attn.o.weight", StringComparison.Ordinal) || path.EndsWith("mlp.down.weight", StringComparison.Ordinal))
+                Scale(parameter, options.BranchScale);
         }
         return model;
     }

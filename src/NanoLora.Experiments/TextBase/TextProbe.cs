@@ -20,6 +20,9 @@ public static class TextProbe
     /// <summary>How many draws of each task are usual.</summary>
     public const int DefaultDraws = 3;
 
+    /// <summary>Every how many-th test text <see cref="ZeroShot"/> ranks names for.</summary>
+    public const int RankedEvery = 3;
+
     private const ulong Seed = 77;
     private const int Steps = 60, BatchSize = 32, LongestText = 64, Chunk = 64;
     private const double Rate = 3e-3;
@@ -43,6 +46,40 @@ public static class TextProbe
             {
                 foreach (var shots in (ReadOnlySpan<int>)[1, 5]) y.Add(new ProbeResult(name, deal, shots, Accuracy(tasks, of, shots, DefaultDraws, backend)));
             }
+        }
+        return y;
+    }
+
+    /// <summary>
+    /// How often a text-to-text base that has learned nothing of a task finds the right one of its classes' names the likeliest, by the mean of the name's
+    /// tokens and by their sum, on the tasks by domain and by class.
+    /// </summary>
+    /// <inheritdoc cref="Compare" path="/param"/>
+    /// <inheritdoc cref="Compare" path="/exception"/>
+    public static IReadOnlyList<ProbeResult> ZeroShot(TextToText text, string dataFolder, Backend backend)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var encoder = new TextEncoder(text.Tokenizer, LongestText, text.Model.EndTokens[0]);
+        var y = new List<ProbeResult>();
+        foreach (var deal in (string[])["domain", "class"])
+        {
+            var tasks = deal == "domain" ? ClincTasks.ByDomain(dataFolder) : ClincTasks.ByClass(dataFolder);
+            var (byMean, bySum, count) = (0, 0, 0);
+            foreach (var task in tasks)
+            {
+                int[] some = [.. Enumerable.Range(0, task.Test.Texts.Count).Where(static i => i % RankedEvery == 0)];
+                var set = new TextSet(task.Name, [.. some.Select(i => task.Test.Texts[i])], [.. some.Select(i => task.Test.Labels[i])], [.. task.Classes]);
+                var answers = new Answers(set.Classes, encoder);
+                var scores = text.Model.ScoreAnswers(answers.Texts(set), answers.Tokens, workspace: backend.Main);
+                byMean += Right(scores, bySum: false);
+                bySum += Right(scores, bySum: true);
+                count += set.Count;
+
+                int Right(TokenScore[] of, bool bySum) =>
+                    TokenScores.BestAnswers(of, set.Classes.Length, bySum).Index().Count(best => best.Item == set.Labels[best.Index]);
+            }
+            y.Add(new ProbeResult("mean", deal, 0, (double)byMean / count));
+            y.Add(new ProbeResult("sum", deal, 0, (double)bySum / count));
         }
         return y;
     }

@@ -112,7 +112,7 @@ public static class Compose
     private static string Key(string path, Sharing sharing) => sharing switch
     {
         Sharing.Matrix => path,
-        Sharing.Block => path.Split('.') is ["blocks", var n, ..] ? n : path,
+        Sharing.Block => path.Split('.') switch { ["blocks", var n, ..] => n, [var stack, "blocks", var n, ..] => $"{stack}.{n}", _ => path },
         _ => "",
     };
 }

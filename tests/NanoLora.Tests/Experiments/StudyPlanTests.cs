@@ -104,6 +104,17 @@ public class StudyPlanTests
         Assert.DoesNotContain(plan.Arms, static arm => arm.Method == ArmMethod.PixelProbe || arm is { TrainsBelowHead: true, Rates: null });
     }
 
+    [Fact]
+    public void The_plan_from_text_to_text_can_be_read_and_comes_back()
+    {
+        var plan = StudyPlan.Read(Path.Combine(RepositoryRoot.Folder, "src", "NanoLora.Experiments", "text-to-text-study.json"));
+        Assert.Equal(10, plan.Tasks.Count);
+        Assert.Contains(plan.Arms, static arm => arm.Method == ArmMethod.Base);
+        Assert.DoesNotContain(plan.Arms, static arm => arm.Method == ArmMethod.LinearProbe || arm is { TrainsBelowHead: true, Rates: null });
+        Assert.Equal(plan.ToJson(), StudyPlan.Parse(plan.ToJson()).ToJson());
+        Assert.Equal("*.blocks.*", plan.Protocol.LoraPattern);
+    }
+
     [Theory]
     [InlineData("null", "plan.json: ", "null")]
     [InlineData("{", "plan.json (line 1): ", "")]

@@ -19,6 +19,103 @@ public sealed class T5Tests : EngineFileTest
         foreach (var entry in before.Entries) Assert.True(before.Bytes(entry).SequenceEqual(after.Bytes(after[entry.Name])), entry.Name);
     }
 
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void ANewOneComesFromItsSeedAndBackFromItsFolder(bool gated, bool tied)
+    {
+        var config = New with { Gated = gated, TiedHead = tied, ScaledHead = tied, Activation = gated ? Activation.GeluTanh : Activation.Relu };
+        using T5 model = T5.Create(config, Backend, 5), same = T5.Create(config, Backend, 5), other = T5.Create(config, Backend, 6);
+        Assert.Equal(Logits(model), Logits(same));
+        Assert.NotEqual(Logits(model), Logits(other));
+        Assert.Empty(model.Trained());
+        Assert.Equal([1], model.EndTokens);
+        model.Save(Temporary.Path);
+        using var again = T5.Load(Temporary.Path, Backend);
+        Assert.Equal(Logits(model), Logits(again));
+        Assert.Equal((model.Vocabulary, model.StartToken, model.EndTokens[0]), (again.Vocabulary, again.StartToken, again.EndTokens[0]));
+        again.Save(Path.Combine(Temporary.Path, "once more"));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(Temporary.Path, "config.json")),
+            File.ReadAllBytes(Path.Combine(Temporary.Path, "once more", "config.json")));
+    }
+
+    [Fact]
+    public void ANewOneHasTheDeviationsOfMeshTensorFlow()
+    {
+        using var model = T5.Create(New with { HiddenSize = 64, HeadSize = 16, Heads = 6, IntermediateSize = 256, InitialFactor = 0.5f }, Backend, 5);
+        foreach (var (path, deviation) in (ReadOnlySpan<(string, double)>)[
+            ("embed.weight", 1), ("head.weight", 1), ("encoder.blocks.0.attn.q.weight", 1 / Math.Sqrt(64 * 16)),
+            ("decoder.blocks.1.cross.k.weight", 0.125),
+            ("decoder.blocks.1.cross.o.weight", 1 / Math.Sqrt(96)), ("encoder.blocks.1.mlp.gate.weight", 0.125),
+            ("encoder.blocks.1.mlp.down.weight", 1.0 / 16)])
+        {
+            var values = model.Parameters().Single(p => p.Key == path).Value.Value.ToArray();
+            Assert.Equal(0.5 * deviation, Math.Sqrt(values.Average(static v => (double)v * v)), 0.04 * deviation);
+        }
+        Assert.All(model.Parameters().Single(static p => p.Key == "decoder.norm.weight").Value.Value.ToArray(), static v => Assert.Equal(0.5f, v));
+    }
+
+    [Fact]
+    public void NoneIsMadeOfAConfigThatDoesNotFit()
+    {
+        Refused("Heads is 0", New with { Heads = 0 });
+        Refused("MaxDistance is 16", New with { MaxDistance = 16 });
+        Refused("EndToken 40", New with { EndToken = 40 });
+        Refused("gated-gelu", New with { Activation = Activation.Gelu });
+
+        void Refused(string why, T5Config config) =>
+            Assert.Contains(why, Assert.Throws<ArgumentException>(() => T5.Create(config, Backend, 1)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnswersHaveTheScoresThatTheyHaveAlone()
+    {
+        using var model = T5.Create(New with { InitialFactor = 0.5f }, Backend, 5);
+        int[][] texts = [[5, 17, 30, 33, 8, 1], [39, 1], [7, 7, 21, 1], [12, 13, 14, 15, 16, 17, 1]], answers = [[9], [10, 11, 12], [20, 3]];
+        var pairs = new Rows([.. texts.SelectMany(text => answers.Select(answer => (text, answer)))]);
+        var (plain, once) = (model.ScoreEach(pairs, 5), model.ScoreAnswers(new Rows([.. texts.Select(static text => (text, Answer: (int[])[1]))]), answers, 3));
+        Assert.Equal(plain.Length, once.Length);
+        for (var i = 0; i < plain.Length; i++)
+        {
+            Assert.Equal(plain[i].LogLikelihood, once[i].LogLikelihood, 1e-5 * Math.Abs(plain[i].LogLikelihood));
+            Assert.Equal((plain[i].Targets, plain[i].Right), (once[i].Targets, once[i].Right));
+        }
+        Assert.Equal(TokenScores.BestAnswers(plain, 3), TokenScores.BestAnswers(once, 3));
+        Assert.Contains("each has a token", Assert.Throws<ArgumentException>(() => model.ScoreAnswers(pairs, [[9], []])).Message);
+    }
+
+    private static T5Config New { get; } = new()
+    {
+        Vocabulary = 40, HiddenSize = 16, Heads = 3, HeadSize = 4, IntermediateSize = 24, EncoderLayers = 2, DecoderLayers = 2, Buckets = 32, MaxDistance = 64,
+    };
+
+    // Texts to read and what is to be written, padded.
+    private sealed class Rows(IReadOnlyList<(int[] Text, int[] Answer)> rows) : IDataset
+    {
+        public string Name => "rows";
+
+        public int Count => rows.Count;
+
+        public IReadOnlyList<string> Classes => [];
+
+        public int Label(int index) => -1;
+
+        public int Length(int index) => rows[index].Text.Length;
+
+        public Batch Read(Workspace workspace, ReadOnlySpan<int> indices, Philox? random = null)
+        {
+            int[] chosen = [.. indices], lengths = [.. chosen.Select(i => rows[i].Text.Length)];
+            return new(Padded(i => rows[i].Text, 0), Padded(i => rows[i].Answer, Batch.Ignored)) { Lengths = lengths };
+
+            Tensor Padded(Func<int, int[]> part, int padding)
+            {
+                var width = chosen.Max(i => part(i).Length);
+                return workspace.From([.. chosen.SelectMany(i => part(i).Concat(Enumerable.Repeat(padding, width - part(i).Length)))],
+                    new Shape(chosen.Length, width));
+            }
+        }
+    }
+
     /// <summary>With gates and a head of its own, and a mix of lengths: a cache, and company, change nothing about what is written.</summary>
     [Theory]
     [InlineData("relu")]

@@ -1,33 +1,16 @@
+using System.Text.Json;
 using NanoLora.Nn;
 
 namespace NanoLora.Models;
 
-/// <summary>What a <see cref="T5"/> is made of, as its files say, and how they call its parts.</summary>
-internal sealed record T5Config
+/// <summary>What the files of a <see cref="T5"/> say of it, and how they call its parts.</summary>
+internal static class T5File
 {
     /// <summary>Tensors that some files hold although they are the embedding once more, or that no version of the model reads.</summary>
     public static string[] Copies { get; } =
     [
         "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
     ];
-
-    public required int Vocabulary { get; init; }
-    public required int HiddenSize { get; init; }
-    public required int HeadSize { get; init; }
-    public required int Heads { get; init; }
-    public required int IntermediateSize { get; init; }
-    public required int EncoderLayers { get; init; }
-    public required int DecoderLayers { get; init; }
-    public required int Buckets { get; init; }
-    public required int MaxDistance { get; init; }
-    public required Activation Activation { get; init; }
-    public required bool Gated { get; init; }
-    public required float Eps { get; init; }
-    public required int StartToken { get; init; }
-    public required bool TiedHead { get; init; }
-
-    /// <summary>Whether what enters the head is divided by √D.</summary>
-    public required bool ScaledHead { get; init; }
 
     /// <summary>Reads a config.json.</summary>
     /// <param name="node">The config.</param>
@@ -78,17 +61,42 @@ internal sealed record T5Config
         return config;
     }
 
-    /// <summary>
-    /// The bucket of a distance, key minus query: one each for the nearest, then wider and wider ones. The reference takes the logarithm in F32.
-    /// </summary>
-    public int Bucket(int distance, bool bidirectional)
+    /// <summary>Writes the config of a model that was made here, in the words of transformers.</summary>
+    public static void Describe(Utf8JsonWriter json, T5Config c)
     {
-        var (first, count) = bidirectional ? (distance > 0 ? Buckets / 2 : 0, Buckets / 2) : (0, Buckets);
-        var d = bidirectional ? Math.Abs(distance) : Math.Max(0, -distance);
-        var exact = count / 2;
-        if (d < exact) return first + d;
-        var wider = MathF.Log((float)d / exact) / (float)Math.Log((double)MaxDistance / exact) * (count - exact);
-        return first + Math.Min(exact + (int)wider, count - 1);
+        var function = c.Activation switch
+        {
+            Activation.GeluTanh => c.Gated ? "gelu" : "gelu_new",
+            Activation.Gelu => "gelu",
+            Activation.Silu => "silu",
+            Activation.QuickGelu => "quick_gelu",
+            _ => "relu",
+        };
+        json.WriteStartObject();
+        json.WriteString("model_type", "t5");
+        json.WriteStartArray("architectures");
+        json.WriteStringValue("T5ForConditionalGeneration");
+        json.WriteEndArray();
+        json.WriteBoolean("is_encoder_decoder", true);
+        json.WriteNumber("vocab_size", c.Vocabulary);
+        json.WriteNumber("d_model", c.HiddenSize);
+        json.WriteNumber("d_kv", c.HeadSize);
+        json.WriteNumber("num_heads", c.Heads);
+        json.WriteNumber("d_ff", c.IntermediateSize);
+        json.WriteNumber("num_layers", c.EncoderLayers);
+        json.WriteNumber("num_decoder_layers", c.DecoderLayers);
+        json.WriteNumber("relative_attention_num_buckets", c.Buckets);
+        json.WriteNumber("relative_attention_max_distance", c.MaxDistance);
+        json.WriteString("feed_forward_proj", c.Gated ? $"gated-{function}" : function);
+        json.WriteNumber("layer_norm_epsilon", c.Eps);
+        json.WriteNumber("initializer_factor", c.InitialFactor);
+        json.WriteNumber("dropout_rate", 0);
+        json.WriteBoolean("tie_word_embeddings", c.TiedHead);
+        json.WriteBoolean("scale_decoder_outputs", c.ScaledHead);
+        json.WriteNumber("pad_token_id", c.StartToken);
+        json.WriteNumber("decoder_start_token_id", c.StartToken);
+        json.WriteNumber("eos_token_id", c.EndToken);
+        json.WriteEndObject();
     }
 
     /// <summary>How the files call the parts.</summary>
@@ -112,4 +120,34 @@ internal sealed record T5Config
             map.Add($"decoder.blocks.{{n}}.cross.{part}", $"decoder.block.{{n}}.layer.1.EncDecAttention.{part}");
         return map.Add("decoder.blocks.{n}.norm_cross", "decoder.block.{n}.layer.1.layer_norm");
     }
+}
+
+/// <summary>The first weights of a new T5, each from a random stream of its own: normal numbers of the deviations that Mesh TensorFlow gives them.</summary>
+/// <param name="backend">Where they are put.</param>
+/// <param name="seed">Of all streams.</param>
+/// <param name="c">The model.</param>
+internal sealed class NewT5Weights(Backend backend, ulong seed, T5Config c) : WeightSource(backend)
+{
+    /// <inheritdoc/>
+    public override Tensor Get(string path, Shape shape, Init init = Init.Normal, bool matrix = false)
+    {
+        var values = new float[shape.Count];
+        if (init == Init.Ones) Array.Fill(values, c.InitialFactor);
+        else
+        {
+            var (random, deviation) = (new Philox(seed, Philox.StreamOf(path)), c.InitialFactor * Deviation(path));
+            for (var i = 0; i < values.Length; i++) values[i] = deviation * random.Normal((ulong)i);
+        }
+        return Backend.Main.From(values, shape);
+    }
+
+    // Scores are not divided by √(head size): the queries' weights are so much smaller.
+    private float Deviation(string path) => path.Split('.') switch
+    {
+        ["embed" or "head", ..] => 1,
+        [.., "q", _] => 1 / MathF.Sqrt((float)c.HiddenSize * c.HeadSize),
+        [.., "attn" or "cross", "o", _] => 1 / MathF.Sqrt((float)c.Heads * c.HeadSize),
+        [.., "down", _] => 1 / MathF.Sqrt(c.IntermediateSize),
+        _ => 1 / MathF.Sqrt(c.HiddenSize),
+    };
 }
