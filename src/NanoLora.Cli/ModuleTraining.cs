@@ -8,7 +8,7 @@ using NanoLora.Nn;
 
 namespace NanoLora.Cli;
 
-/// <summary>The training of modules for a classifier, of images or of texts, each into a folder of its own.</summary>
+/// <summary>The training of modules for images or texts, each into a folder of its own.</summary>
 /// <param name="session">Who is told, and who ends it.</param>
 /// <param name="modelFolder">The base.</param>
 /// <param name="options">The settings.</param>
@@ -53,7 +53,8 @@ internal sealed class ModuleTraining(Session session, string modelFolder, Module
         training.Resumed(state, options.Steps);
 
         var progress = session.Progress(task.Name, options.Steps - (state?.Step ?? 0));
-        var (module, history) = Upstream.Train(model, base_.Read(task.Train, training: true), task.Name, options with
+        var learner = base_.Over(model);
+        var (module, history) = learner.Module(task.Train, task.Name, options with
         {
             Resume = state,
             Checkpoint = training.Save,
@@ -62,10 +63,11 @@ internal sealed class ModuleTraining(Session session, string modelFolder, Module
         });
         progress.Dispose();
         if (history.State is { } now) return training.Interrupted(now, options.Steps);
-        var measured = Measured(model, base_, task);
+        var measured = Measured(learner, task);
         PeftFolder.Save(folder, module, model);
         var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model.Title)));
-        var text = string.Create(CultureInfo.InvariantCulture, $"A LoRA module of {module.Count:N0} values for {name}, with a head of its own.");
+        var text = string.Create(CultureInfo.InvariantCulture,
+            $"A LoRA module of {module.Count:N0} values for {name}{(module.Head is null ? "" : ", with a head of its own")}.");
         var making = new Card.Making([.. settings.Skip(2)], session.Recipe(), measured);
         Card.Save(folder, Card.Adapter($"{task.Name}: LoRA of rank {options.Rank}", text, model.Title, Card.Samples(task), making));
         training.End();
@@ -73,11 +75,12 @@ internal sealed class ModuleTraining(Session session, string modelFolder, Module
         return 0;
     }
 
-    private static string Measured(Classifier model, StudyBase base_, LabelledTask task)
+    private static string Measured(Learner learner, LabelledTask task)
     {
-        if (task.Test.Count == 0) return $"Nothing: the task has no test {base_.Noun}s.";
-        var (correct, count) = (model.Correct(base_.Read(task.Test)), task.Test.Count);
-        return string.Create(CultureInfo.InvariantCulture, $"{100.0 * correct / count:0.0} % of {count:N0} test {base_.Noun}s are named rightly ({correct:N0}).");
+        if (task.Test.Count == 0) return $"Nothing: the task has no test {task.Test.Noun}s.";
+        var (correct, count) = (learner.Correct(task.Test), task.Test.Count);
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{100.0 * correct / count:0.0} % of {count:N0} test {task.Test.Noun}s are named rightly ({correct:N0}).");
     }
 
     private IReadOnlyList<Fact> Settings(LabelledTask task, bool inverted) =>

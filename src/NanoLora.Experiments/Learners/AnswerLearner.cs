@@ -33,6 +33,16 @@ public sealed class AnswerLearner(T5 model, TextToTextBase study) : Learner(mode
     }
 
     /// <inheritdoc/>
+    public override int Correct(LabelledSet test)
+    {
+        var answers = study.AnswersTo(test);
+        var scores = model.ScoreAnswers(answers.Texts((TextSet)test), answers.Tokens);
+        var (best, correct) = (TokenScores.BestAnswers(scores, test.Classes.Length), 0);
+        for (var i = 0; i < best.Length; i++) if (best[i] == test.Labels[i]) correct++;
+        return correct;
+    }
+
+    /// <inheritdoc/>
     /// <remarks>The mean of the encoder's states after its norm.</remarks>
     public override float[] Features(LabelledSet samples)
     {
@@ -44,15 +54,6 @@ public sealed class AnswerLearner(T5 model, TextToTextBase study) : Learner(mode
             y.AddRange(model.MeanState(batch).ToArray());
         }
         return [.. y];
-    }
-
-    private int Correct(LabelledSet test)
-    {
-        var answers = study.AnswersTo(test);
-        var scores = model.ScoreAnswers(answers.Texts((TextSet)test), answers.Tokens);
-        var (best, correct) = (TokenScores.BestAnswers(scores, test.Classes.Length), 0);
-        for (var i = 0; i < best.Length; i++) if (best[i] == test.Labels[i]) correct++;
-        return correct;
     }
 }
 

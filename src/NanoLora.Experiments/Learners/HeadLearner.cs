@@ -32,12 +32,15 @@ public sealed class HeadLearner(Classifier model, StudyBase study) : Learner(mod
         Heads.NearestMean(model, data);
         if (all) model.Train();
         var history = Trainer.Fit(model, data, options);
-        return new(model.Correct(study.Read(test)), history.TrainedCount);
+        return new(Correct(test), history.TrainedCount);
     }
 
     /// <inheritdoc/>
     public override (LoraModule Module, History History) Module(LabelledSet samples, string name, ModuleOptions options) =>
         Upstream.Train(model, study.Read(samples, training: true), name, options);
+
+    /// <inheritdoc/>
+    public override int Correct(LabelledSet test) => model.Correct(study.Read(test));
 
     /// <inheritdoc/>
     public override float[] Features(LabelledSet samples) => model.FeaturesOf(study.Read(samples));

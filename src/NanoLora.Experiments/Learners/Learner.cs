@@ -29,6 +29,9 @@ public abstract class Learner(Model model)
     /// <param name="options">The settings.</param>
     public abstract (LoraModule Module, History History) Module(LabelledSet samples, string name, ModuleOptions options);
 
+    /// <summary>How many of a set's samples the model names rightly, by what it has learned already.</summary>
+    public abstract int Correct(LabelledSet test);
+
     /// <summary>What the model makes of samples, [count, width] row by row.</summary>
     public abstract float[] Features(LabelledSet samples);
 }
