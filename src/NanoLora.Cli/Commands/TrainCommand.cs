@@ -15,7 +15,8 @@ internal static class TrainCommand
         var (options, usual) = (new ModuleOptions(), new TextTrainingOptions());
         var model = new Argument<string>("MODEL") { Description = ModelFolder.Help };
         var task = Inputs.Text("--task", "TASK", $"What to learn: {TaskInput.Help}; {TextOptions.Help}.");
-        var all = Inputs.Switch("--all-upstream", "Instead of one task, every upstream task of the bundled base, from --data, each into a folder of its own within --out.");
+        var all = Inputs.Switch("--all-upstream",
+            "Instead of one task, every upstream task of the bundled base, from --data, each into a folder of its own within --out.");
         var data = Inputs.Text("--data", "DIR", "The folder of raw image sets, or text sets.");
         var (invert, share) = (TaskInput.InvertOption(), TaskInput.ShareOption());
         var output = Inputs.Required("--out", "DIR", "The adapter folder to write.");

@@ -94,7 +94,8 @@ public sealed class BorrowedWeightsTests : IDisposable
         double[] Losses(CpuBackend backend)
         {
             using var model = TextGenerator.LoadModel(At("model"), backend);
-            if (backend.BorrowsWeights && Borrows) Assert.True(backend.LiveBlocks < 10, $"{backend.LiveBlocks} blocks for {model.Parameters().Count()} weights");
+            if (backend.BorrowsWeights && Borrows)
+                Assert.True(backend.LiveBlocks < 10, $"{backend.LiveBlocks} blocks for {model.Parameters().Count()} weights");
             if (halves) Attach.Lora(model, "blocks.*", rank: 2, seed: 3);
             else foreach (var (_, parameter) in model.Parameters()) parameter.Trains = true;
             var history = Trainer.Fit(model,
