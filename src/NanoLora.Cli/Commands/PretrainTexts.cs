@@ -99,7 +99,7 @@ internal static class PretrainTexts
         var lines = new List<string>
         {
             "Accuracy in percent on CLINC150, which it has not seen, with nothing learned: the most likely of the fifteen names of a task, in words, by the",
-            $"mean over a name's tokens or by their sum; every {TextProbe.RankedEvery}th test text.",
+            $"mean over a name's tokens or by their sum; one test text of {TextProbe.RankedEvery}.",
             "",
             "| likelihood | by domain | by class |",
             "|---|---:|---:|",
