@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using NanoLora.Nn;
 
@@ -88,15 +89,22 @@ internal static class T5File
         json.WriteNumber("relative_attention_num_buckets", c.Buckets);
         json.WriteNumber("relative_attention_max_distance", c.MaxDistance);
         json.WriteString("feed_forward_proj", c.Gated ? $"gated-{function}" : function);
-        json.WriteNumber("layer_norm_epsilon", c.Eps);
-        json.WriteNumber("initializer_factor", c.InitialFactor);
-        json.WriteNumber("dropout_rate", 0);
+        Float("layer_norm_epsilon", c.Eps);
+        Float("initializer_factor", c.InitialFactor);
+        Float("dropout_rate", 0);
         json.WriteBoolean("tie_word_embeddings", c.TiedHead);
         json.WriteBoolean("scale_decoder_outputs", c.ScaledHead);
         json.WriteNumber("pad_token_id", c.StartToken);
         json.WriteNumber("decoder_start_token_id", c.StartToken);
         json.WriteNumber("eos_token_id", c.EndToken);
         json.WriteEndObject();
+
+        // With a point: transformers takes no "1" for a float.
+        void Float(string name, float value)
+        {
+            json.WritePropertyName(name);
+            json.WriteRawValue(value.ToString(float.IsInteger(value) ? "0.0" : "R", CultureInfo.InvariantCulture));
+        }
     }
 
     /// <summary>How the files call the parts.</summary>
