@@ -29,11 +29,11 @@ internal static class Program
             {
                 case "check": return Check(device, output);
                 case "bench": return Bench(device, output, quick: args.Contains("--quick"));
-                case "traffic": return Traffic(device);
+                case "traffic": return Traffic(device, Option(args, "--method"));
                 default:
                     Console.Error.WriteLine("""
                         nanolora-gpu check [--device NAME] [--out FILE.json]             the op table, reference models and training against the processor
-                        nanolora-gpu traffic [--device NAME]                             kernels and bytes that a step of ViT-B/16, batch 64, asks for
+                        nanolora-gpu traffic [--device NAME] [--method NAME]             kernels and bytes that a step of ViT-B/16, batch 64, asks for
                         nanolora-gpu bench [--device NAME] [--out FILE.json] [--quick]   speed; beside PyTorch where python3 has it
                         """);
                     return 2;
@@ -117,10 +117,16 @@ internal static class Program
 
     // What a step asks for does not depend on the device, so any will do: the memory of a GPU has to move at least this much. One or two blocks and images are
     // counted; both numbers go with blocks and with images in straight lines, a + b blocks + c images + d blocks images, which gives the whole.
-    private static int Traffic(string name)
+    private static int Traffic(string name, string? only)
     {
+        string[] methods = ["inference", "lora", "learned", "full"];
+        if (only is not null && !methods.Contains(only))
+        {
+            Console.Error.WriteLine($"nanolora-gpu: --method: \"{only}\" is none of {string.Join(", ", methods)}");
+            return 2;
+        }
         using var device = new GpuBackend(name);
-        foreach (var method in (string[])["inference", "lora", "learned", "full"])
+        foreach (var method in only is null ? methods : [only])
         {
             var (one, twoBlocks, twoImages, both) = (Count(1, 1), Count(2, 1), Count(1, 2), Count(2, 2));
             var kernels = Whole(one.Kernels, twoBlocks.Kernels, twoImages.Kernels, both.Kernels);
