@@ -59,8 +59,8 @@ internal static unsafe partial class Gemm
     //   e = 31         infinity or not a number, once its exponent is all ones
     //   e = 0          2⁻¹⁵ (1 + m / 2¹⁰) for 2⁻¹⁴ m / 2¹⁰, which is 2 y - 2⁻¹⁴, exactly
     //
-    // and 2 y - 2⁻¹⁴ is below y where y is below 2⁻¹⁴. A product of x and 2¹¹² would be shorter, but at e = 0 its operand is a denormal f32, which costs
-    // a processor some 200 cycles; of the weights of a model, one in 500 has e = 0.
+    // and 2 y - 2⁻¹⁴ is below y where y is below 2⁻¹⁴. A product of x and 2¹¹² would be shorter, but at e = 0 its operand is a denormal f32, which took a Xeon
+    // 50 ns each; of normal numbers with a deviation of 0.02, as weights are, one in 400 has e = 0.
     private readonly struct F16 : IFormat
     {
         private const int Sign = 1 << 31, Magnitude = 0x0fffe000, Infinite = 0x1f << 23, Bias = 112 << 23, Ones = 0xff << 23;
