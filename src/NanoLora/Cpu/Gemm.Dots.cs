@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora;
@@ -7,12 +8,14 @@ namespace NanoLora;
 // A few rows times a stored-transposed matrix, y = x Wᵀ with m ≤ 8: a step of a generator. Each weight is used m times only, so packing would cost
 // more than it saves. Rows of x and W lie along k: an element of C is a dot product, and W is read once, in order.
 //
-//   x[i,   p..p+w) ─┐
-//   x[i+1, p..p+w) ─┼─►  2 x 4 sums of w lanes; lane l holds p = l, l + w, l + 2w, ...  Then the lanes are added, and the last k mod w terms.
-//   W[j..j+4, ...) ─┘
+//   x[i,   p..p+2w) ─┐
+//   x[i+1, p..p+2w) ─┼─►  2 x 4 sums of w lanes; then the lanes are added.     f32: lane l holds p = l, l + w, l + 2w, ...
+//   W[j..j+4, ...)  ─┘                                                          16 bits: p = 2l, 2l + 1, 2l + 2w, ...
 //
-// w is 8 on every machine with AVX2 and FMA (with AVX-512 too: the same bits) and 4 on the others. Four steps of w are done at a time: they fetch what the next
-// four rows have at these places, and see whether the weights let themselves be widened by the short cut of their format.
+// Two weights of 16 bits lie in 32; the even and the odd ones of 2w neighbours are widened where they lie, by shifts, and x is parted likewise: less work
+// than spreading w of them over a whole vector. w is 8 on every machine with AVX2 and FMA (with AVX-512 too: the same bits) and 4 on the others. Four steps
+// of w are done at a time: they fetch what the next four rows have at these places, and see whether the weights let themselves be widened by the short cut
+// of their format. What is left of a row is copied, with zeros behind it.
 
 internal static unsafe partial class Gemm
 {
@@ -70,13 +73,13 @@ internal static unsafe partial class Gemm
             for (var j = j0; j < j1; j += 4)
             {
                 var cols = Math.Min(4, j1 - j);
-                byte* w0 = _b + j * row, w1 = w0 + Row(1, cols, row), w2 = w0 + Row(2, cols, row), w3 = w0 + Row(3, cols, row);
+                var w = new FourRows(_b + j * row, cols, row);
                 for (var i = 0; i < _m; i += 2)
                 {
                     var rows = Math.Min(2, _m - i);
                     var x = _a + i * _lda;
-                    if (rows == 2) Two<V, L, F>(x, x + _lda, w0, w1, w2, w3, _k, 4 * row, sums);
-                    else One<V, L, F>(x, w0, w1, w2, w3, _k, 4 * row, sums);
+                    if (rows == 2) Dot<V, L, F, Two>(x, x + _lda, w, _k, 4 * row, sums);
+                    else Dot<V, L, F, One>(x, x, w, _k, 4 * row, sums);
                     for (var r = 0; r < rows; r++)
                     {
                         var c = _c + (i + r) * _ldc + j;
@@ -87,121 +90,143 @@ internal static unsafe partial class Gemm
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void One<V, L, F>(float* x, byte* w0, byte* w1, byte* w2, byte* w3, int k, nint next, float* sums)
-        where V : struct where L : ILanes<V> where F : IFormat
+    private readonly struct Two : IRows { public static int Count => 2; }
+    private readonly struct One : IRows { public static int Count => 1; }
+
+    // The same place in four rows of W.
+    private readonly struct FourRows(byte* w0, byte* w1, byte* w2, byte* w3)
     {
-        V s0 = default, s1 = default, s2 = default, s3 = default;
-        nint p = 0, w = L.Width, b = w * F.Bytes;
-        for (; p <= k - 4 * w; p += 4 * w)
+        public readonly byte* W0 = w0, W1 = w1, W2 = w2, W3 = w3;
+
+        public FourRows(byte* w, int rows, nint row) : this(w, w + Row(1, rows, row), w + Row(2, rows, row), w + Row(3, rows, row)) { }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static FourRows operator +(FourRows w, nint bytes) => new(w.W0 + bytes, w.W1 + bytes, w.W2 + bytes, w.W3 + bytes);
+
+        public void Take(FourRows from, nint bytes)
         {
-            byte* v0 = w0 + p * F.Bytes, v1 = w1 + p * F.Bytes, v2 = w2 + p * F.Bytes, v3 = w3 + p * F.Bytes;
-            Fetch<F>(v0 + next, v1 + next, v2 + next, v3 + next);
-            if (AreSimple<V, F>(v0, v1, v2, v3))
+            Unsafe.CopyBlockUnaligned(W0, from.W0, (uint)bytes);
+            Unsafe.CopyBlockUnaligned(W1, from.W1, (uint)bytes);
+            Unsafe.CopyBlockUnaligned(W2, from.W2, (uint)bytes);
+            Unsafe.CopyBlockUnaligned(W3, from.W3, (uint)bytes);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Dot<V, L, F, R>(float* x, float* y, FourRows w, int k, nint next, float* sums)
+        where V : struct where L : ILanes<V> where F : IFormat where R : IRows
+    {
+        V s0 = default, s1 = default, s2 = default, s3 = default, t0 = default, t1 = default, t2 = default, t3 = default;
+        nint p = 0, step = 2 * L.Width, bytes = step * F.Bytes;
+        for (; p <= k - 2 * step; p += 2 * step)
+        {
+            var v = w + p * F.Bytes;
+            Fetch<F>(v + next);
+            if (AreSimple<V, F>(v))
             {
-                OneStep<V, L, F>(x + p, v0, v1, v2, v3, true, ref s0, ref s1, ref s2, ref s3);
-                OneStep<V, L, F>(x + p + w, v0 + b, v1 + b, v2 + b, v3 + b, true, ref s0, ref s1, ref s2, ref s3);
-                OneStep<V, L, F>(x + p + 2 * w, v0 + 2 * b, v1 + 2 * b, v2 + 2 * b, v3 + 2 * b, true, ref s0, ref s1, ref s2, ref s3);
-                OneStep<V, L, F>(x + p + 3 * w, v0 + 3 * b, v1 + 3 * b, v2 + 3 * b, v3 + 3 * b, true, ref s0, ref s1, ref s2, ref s3);
+                Step<V, L, F, R>(x + p, y + p, v, true, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
+                Step<V, L, F, R>(x + p + step, y + p + step, v + bytes, true, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
             }
             else
             {
-                for (nint q = 0; q < 4; q++)
-                    OneStep<V, L, F>(x + p + q * w, v0 + q * b, v1 + q * b, v2 + q * b, v3 + q * b, false, ref s0, ref s1, ref s2, ref s3);
+                Step<V, L, F, R>(x + p, y + p, v, false, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
+                Step<V, L, F, R>(x + p + step, y + p + step, v + bytes, false, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
             }
         }
-        for (; p <= k - w; p += w)
-            OneStep<V, L, F>(x + p, w0 + p * F.Bytes, w1 + p * F.Bytes, w2 + p * F.Bytes, w3 + p * F.Bytes, false, ref s0, ref s1, ref s2, ref s3);
-        float t0 = L.Sum(s0), t1 = L.Sum(s1), t2 = L.Sum(s2), t3 = L.Sum(s3);
-        for (; p < k; p++)
+        if (p < k)
         {
-            t0 += x[p] * F.One(w0 + p * F.Bytes);
-            t1 += x[p] * F.One(w1 + p * F.Bytes);
-            t2 += x[p] * F.One(w2 + p * F.Bytes);
-            t3 += x[p] * F.One(w3 + p * F.Bytes);
-        }
-        (sums[0], sums[1], sums[2], sums[3]) = (t0, t1, t2, t3);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OneStep<V, L, F>(float* x, byte* v0, byte* v1, byte* v2, byte* v3, bool simple, ref V s0, ref V s1, ref V s2, ref V s3)
-        where V : struct where L : ILanes<V> where F : IFormat
-    {
-        var a = L.Load(x);
-        s0 = L.MultiplyAdd(a, Widen<V, F>(v0, simple), s0);
-        s1 = L.MultiplyAdd(a, Widen<V, F>(v1, simple), s1);
-        s2 = L.MultiplyAdd(a, Widen<V, F>(v2, simple), s2);
-        s3 = L.MultiplyAdd(a, Widen<V, F>(v3, simple), s3);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Two<V, L, F>(float* x, float* y, byte* w0, byte* w1, byte* w2, byte* w3, int k, nint next, float* sums)
-        where V : struct where L : ILanes<V> where F : IFormat
-    {
-        V s0 = default, s1 = default, s2 = default, s3 = default, t0 = default, t1 = default, t2 = default, t3 = default;
-        nint p = 0, w = L.Width;
-        for (; p <= k - 4 * w; p += 4 * w)
-        {
-            byte* v0 = w0 + p * F.Bytes, v1 = w1 + p * F.Bytes, v2 = w2 + p * F.Bytes, v3 = w3 + p * F.Bytes;
-            Fetch<F>(v0 + next, v1 + next, v2 + next, v3 + next);
-            var simple = AreSimple<V, F>(v0, v1, v2, v3);
-            for (nint q = 0; q < 4 * w; q += w)
-            {
-                V a = L.Load(x + p + q), b = L.Load(y + p + q), u;
-                u = Widen<V, F>(v0 + q * F.Bytes, simple); s0 = L.MultiplyAdd(a, u, s0); t0 = L.MultiplyAdd(b, u, t0);
-                u = Widen<V, F>(v1 + q * F.Bytes, simple); s1 = L.MultiplyAdd(a, u, s1); t1 = L.MultiplyAdd(b, u, t1);
-                u = Widen<V, F>(v2 + q * F.Bytes, simple); s2 = L.MultiplyAdd(a, u, s2); t2 = L.MultiplyAdd(b, u, t2);
-                u = Widen<V, F>(v3 + q * F.Bytes, simple); s3 = L.MultiplyAdd(a, u, s3); t3 = L.MultiplyAdd(b, u, t3);
-            }
-        }
-        for (; p <= k - w; p += w)
-        {
-            V a = L.Load(x + p), b = L.Load(y + p), u;
-            u = Widen<V, F>(w0 + p * F.Bytes, false); s0 = L.MultiplyAdd(a, u, s0); t0 = L.MultiplyAdd(b, u, t0);
-            u = Widen<V, F>(w1 + p * F.Bytes, false); s1 = L.MultiplyAdd(a, u, s1); t1 = L.MultiplyAdd(b, u, t1);
-            u = Widen<V, F>(w2 + p * F.Bytes, false); s2 = L.MultiplyAdd(a, u, s2); t2 = L.MultiplyAdd(b, u, t2);
-            u = Widen<V, F>(w3 + p * F.Bytes, false); s3 = L.MultiplyAdd(a, u, s3); t3 = L.MultiplyAdd(b, u, t3);
+            const int Longest = 2 * 2 * 8;                                  // two steps
+            var rest = stackalloc float[6 * Longest];                       // of x, y and the four rows of W
+            new Span<float>(rest, 6 * Longest).Clear();
+            Unsafe.CopyBlockUnaligned(rest, x + p, (uint)((k - p) * sizeof(float)));
+            Unsafe.CopyBlockUnaligned(rest + Longest, y + p, (uint)((k - p) * sizeof(float)));
+            var v = new FourRows((byte*)(rest + 2 * Longest), 4, Longest * sizeof(float));
+            v.Take(w + p * F.Bytes, (k - p) * F.Bytes);
+            for (nint q = 0; p < k; p += step, q += step)
+                Step<V, L, F, R>(rest + q, rest + Longest + q, v + q * F.Bytes, false, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
         }
         (sums[0], sums[1], sums[2], sums[3]) = (L.Sum(s0), L.Sum(s1), L.Sum(s2), L.Sum(s3));
         (sums[4], sums[5], sums[6], sums[7]) = (L.Sum(t0), L.Sum(t1), L.Sum(t2), L.Sum(t3));
-        for (; p < k; p++)
-        {
-            Tail<F>(x[p], y[p], w0 + p * F.Bytes, sums);
-            Tail<F>(x[p], y[p], w1 + p * F.Bytes, sums + 1);
-            Tail<F>(x[p], y[p], w2 + p * F.Bytes, sums + 2);
-            Tail<F>(x[p], y[p], w3 + p * F.Bytes, sums + 3);
-        }
     }
 
+    // 2w terms of each sum.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Tail<F>(float a, float b, byte* w, float* sums) where F : IFormat
+    private static void Step<V, L, F, R>(float* x, float* y, FourRows w, bool simple,
+        ref V s0, ref V s1, ref V s2, ref V s3, ref V t0, ref V t1, ref V t2, ref V t3)
+        where V : struct where L : ILanes<V> where F : IFormat where R : IRows
     {
-        var x = F.One(w);
-        sums[0] += a * x;
-        sums[4] += b * x;
+        V c = default, d = default;
+        Part<V, L, F>(x, out var a, out var b);
+        if (R.Count > 1) Part<V, L, F>(y, out c, out d);
+        Widen<V, F>(w.W0, simple, out var u, out var v);
+        s0 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s0));
+        if (R.Count > 1) t0 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t0));
+        Widen<V, F>(w.W1, simple, out u, out v);
+        s1 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s1));
+        if (R.Count > 1) t1 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t1));
+        Widen<V, F>(w.W2, simple, out u, out v);
+        s2 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s2));
+        if (R.Count > 1) t2 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t2));
+        Widen<V, F>(w.W3, simple, out u, out v);
+        s3 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s3));
+        if (R.Count > 1) t3 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t3));
     }
 
     // What the next four rows have at these places: a row is too short for the processor to foresee where the next begins.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Fetch<F>(byte* v0, byte* v1, byte* v2, byte* v3) where F : IFormat
+    private static void Fetch<F>(FourRows w) where F : IFormat
     {
         if (!Sse.IsSupported) return;
-        Sse.Prefetch0(v0);
-        Sse.Prefetch0(v1);
-        Sse.Prefetch0(v2);
-        Sse.Prefetch0(v3);
-        if (F.Bytes == 4) Fetch<BF16>(v0 + 64, v1 + 64, v2 + 64, v3 + 64);
+        Sse.Prefetch0(w.W0);
+        Sse.Prefetch0(w.W1);
+        Sse.Prefetch0(w.W2);
+        Sse.Prefetch0(w.W3);
+        if (F.Bytes == 4) Fetch<BF16>(w + 64);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool AreSimple<V, F>(byte* v0, byte* v1, byte* v2, byte* v3) where F : IFormat =>
-        typeof(V) == typeof(Vector256<float>) && F.AreSimple(v0, v1, v2, v3);
+    private static bool AreSimple<V, F>(FourRows w) where F : IFormat =>
+        typeof(V) == typeof(Vector256<float>) && F.AreSimple(w.W0, w.W1, w.W2, w.W3);
 
-    // Vector256 or Vector128 of weights as f32; the JIT keeps one of the branches.
+    // 2w weights as f32: the first and the second w of them, or the even and the odd ones. The JIT keeps one of the branches.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Widen<V, F>(byte* p, bool simple) where V : struct where F : IFormat
+    private static void Widen<V, F>(byte* p, bool simple, out V first, out V second) where V : struct where F : IFormat
     {
-        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(simple ? F.EightSimple(p) : F.Eight(p));
-        return Unsafe.BitCast<Vector128<float>, V>(F.Four(p));
+        if (typeof(V) == typeof(Vector256<float>))
+        {
+            Vector256<float> u, v;
+            if (simple) F.SixteenSimple(p, out u, out v);
+            else F.Sixteen(p, out u, out v);
+            (first, second) = (Unsafe.BitCast<Vector256<float>, V>(u), Unsafe.BitCast<Vector256<float>, V>(v));
+        }
+        else
+        {
+            F.Eight(p, out var u, out var v);
+            (first, second) = (Unsafe.BitCast<Vector128<float>, V>(u), Unsafe.BitCast<Vector128<float>, V>(v));
+        }
+    }
+
+    // 2w floats parted as Widen parts the weights.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Part<V, L, F>(float* p, out V first, out V second) where V : struct where L : ILanes<V> where F : IFormat
+    {
+        (first, second) = (L.Load(p), L.Load(p + L.Width));
+        if (F.Bytes == 4) return;
+        if (typeof(V) == typeof(Vector256<float>))
+        {
+            Vector256<float> a = Unsafe.BitCast<V, Vector256<float>>(first), b = Unsafe.BitCast<V, Vector256<float>>(second);
+            first = Unsafe.BitCast<Vector256<float>, V>(Lanes(Avx.Shuffle(a, b, 0b10_00_10_00)));
+            second = Unsafe.BitCast<Vector256<float>, V>(Lanes(Avx.Shuffle(a, b, 0b11_01_11_01)));
+        }
+        else
+        {
+            Vector128<float> a = Unsafe.BitCast<V, Vector128<float>>(first), b = Unsafe.BitCast<V, Vector128<float>>(second);
+            first = Unsafe.BitCast<Vector128<float>, V>(Sse.IsSupported ? Sse.Shuffle(a, b, 0b10_00_10_00) : AdvSimd.Arm64.UnzipEven(a, b));
+            second = Unsafe.BitCast<Vector128<float>, V>(Sse.IsSupported ? Sse.Shuffle(a, b, 0b11_01_11_01) : AdvSimd.Arm64.UnzipOdd(a, b));
+        }
+
+        // [x0 x2 x8 x10 | x4 x6 x12 x14] to [x0 x2 x4 x6 | x8 x10 x12 x14]
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector256<float> Lanes(Vector256<float> x) => Avx2.Permute4x64(x.AsDouble(), 0b11_01_10_00).AsSingle();
     }
 }

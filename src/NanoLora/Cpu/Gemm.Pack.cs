@@ -23,9 +23,13 @@ internal static unsafe partial class Gemm
         static abstract Vector128<float> Four(byte* p);
         static abstract Vector256<float> Eight(byte* p);
 
+        // Neighbours in two vectors: of 32 bits the first and the second half of them, of 16 bits the even and the odd ones. Sixteen asks for AVX2.
+        static abstract void Eight(byte* p, out Vector128<float> first, out Vector128<float> second);
+        static abstract void Sixteen(byte* p, out Vector256<float> first, out Vector256<float> second);
+
         // Whether a short cut holds for 32 neighbours in each of four rows, and the short cut.
         static abstract bool AreSimple(byte* p0, byte* p1, byte* p2, byte* p3);
-        static abstract Vector256<float> EightSimple(byte* p);
+        static abstract void SixteenSimple(byte* p, out Vector256<float> first, out Vector256<float> second);
     }
 
     private readonly struct F32 : IFormat
@@ -34,13 +38,24 @@ internal static unsafe partial class Gemm
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float One(byte* p) => *(float*)p;
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Four(byte* p) => Vector128.Load((float*)p);
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Eight(byte* p) => Vector256.Load((float*)p);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Eight(byte* p, out Vector128<float> first, out Vector128<float> second) => (first, second) = (Four(p), Four(p + 16));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Sixteen(byte* p, out Vector256<float> first, out Vector256<float> second) => (first, second) = (Eight(p), Eight(p + 32));
+
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static bool AreSimple(byte* p0, byte* p1, byte* p2, byte* p3) => true;
-        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> EightSimple(byte* p) => Eight(p);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void SixteenSimple(byte* p, out Vector256<float> first, out Vector256<float> second) => Sixteen(p, out first, out second);
     }
 
     // bf16 is the upper half of an f32.
     private readonly struct BF16 : IFormat
     {
+        private const int Upper = unchecked((int)0xffff0000);
+
         public static int Bytes => 2;
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float One(byte* p) => BitConverter.UInt32BitsToSingle((uint)*(ushort*)p << 16);
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Four(byte* p) => (FourShorts(p) << 16).AsSingle();
@@ -48,8 +63,24 @@ internal static unsafe partial class Gemm
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector256<float> Eight(byte* p) => (Avx2.ConvertToVector256Int32((ushort*)p) << 16).AsSingle();
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Eight(byte* p, out Vector128<float> first, out Vector128<float> second)
+        {
+            var h = Vector128.Load((int*)p);
+            (first, second) = ((h << 16).AsSingle(), (h & Vector128.Create(Upper)).AsSingle());
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Sixteen(byte* p, out Vector256<float> first, out Vector256<float> second)
+        {
+            var h = Vector256.Load((int*)p);
+            (first, second) = ((h << 16).AsSingle(), (h & Vector256.Create(Upper)).AsSingle());
+        }
+
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static bool AreSimple(byte* p0, byte* p1, byte* p2, byte* p3) => true;
-        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> EightSimple(byte* p) => Eight(p);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void SixteenSimple(byte* p, out Vector256<float> first, out Vector256<float> second) => Sixteen(p, out first, out second);
     }
 
     // f16 is s eeeee mmmmmmmmmm, with bias 15. Moved up by 13 bits, e and m stand where f32 has its own, whose bias is 127. So of the magnitude, as an integer,
@@ -70,24 +101,22 @@ internal static unsafe partial class Gemm
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float One(byte* p) => (float)*(Half*)p;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Four(byte* p) => Value(FourShorts(p) << 13);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Eight(byte* p) => Value(Avx2.ConvertToVector256Int32((short*)p) << 13);
+
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector128<float> Four(byte* p)
+        public static void Eight(byte* p, out Vector128<float> first, out Vector128<float> second)
         {
-            var h = FourShorts(p);                                              // s in all upper bits
-            var x = h << 13 & Vector128.Create(Magnitude);
-            var y = (x + Vector128.Create(Bias)).AsSingle();
-            var z = Vector128.Min(y.AsInt32(), (y + y - Vector128.Create(Smallest)).AsInt32());
-            return (z | Vector128.GreaterThan(x, Vector128.Create(Infinite - 1)) & Vector128.Create(Ones) | h & Vector128.Create(Sign)).AsSingle();
+            var h = Vector128.Load((int*)p);
+            (first, second) = (Value(h << 16 >> 3), Value(h >> 3));
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Eight(byte* p)
+        public static void Sixteen(byte* p, out Vector256<float> first, out Vector256<float> second)
         {
-            var h = Avx2.ConvertToVector256Int32((short*)p);
-            var x = h << 13 & Vector256.Create(Magnitude);
-            var y = (x + Vector256.Create(Bias)).AsSingle();
-            var z = Vector256.Min(y.AsInt32(), (y + y - Vector256.Create(Smallest)).AsInt32());
-            return (z | Vector256.GreaterThan(x, Vector256.Create(Infinite - 1)) & Vector256.Create(Ones) | h & Vector256.Create(Sign)).AsSingle();
+            var h = Vector256.Load((int*)p);
+            (first, second) = (Value(Even(h)), Value(h >> 3));
         }
 
         // All have an e of 1 to 30: 2 h - 0x0800, modulo 2¹⁶, is below 0xf000.
@@ -103,8 +132,35 @@ internal static unsafe partial class Gemm
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> EightSimple(byte* p) =>
-            ((Avx2.ConvertToVector256Int32((short*)p) << 13 & Vector256.Create(Sign | Magnitude)) + Vector256.Create(Bias)).AsSingle();
+        public static void SixteenSimple(byte* p, out Vector256<float> first, out Vector256<float> second)
+        {
+            var h = Vector256.Load((int*)p);
+            first = ((Even(h) & Vector256.Create(Sign | Magnitude)) + Vector256.Create(Bias)).AsSingle();
+            second = ((h >> 3 & Vector256.Create(Sign | Magnitude)) + Vector256.Create(Bias)).AsSingle();
+        }
+
+        // The lower of two shorts, 13 bits up, its sign above it: times 2¹³, the upper times 0.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector256<int> Even(Vector256<int> h) => Avx2.MultiplyAddAdjacent(h.AsInt16(), Vector256.Create(1 << 13).AsInt16());
+
+        // Of h, 13 bits up: s in all bits above e.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector128<float> Value(Vector128<int> h)
+        {
+            var x = h & Vector128.Create(Magnitude);
+            var y = (x + Vector128.Create(Bias)).AsSingle();
+            var z = Vector128.Min(y.AsInt32(), (y + y - Vector128.Create(Smallest)).AsInt32());
+            return (z | Vector128.GreaterThan(x, Vector128.Create(Infinite - 1)) & Vector128.Create(Ones) | h & Vector128.Create(Sign)).AsSingle();
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector256<float> Value(Vector256<int> h)
+        {
+            var x = h & Vector256.Create(Magnitude);
+            var y = (x + Vector256.Create(Bias)).AsSingle();
+            var z = Vector256.Min(y.AsInt32(), (y + y - Vector256.Create(Smallest)).AsInt32());
+            return (z | Vector256.GreaterThan(x, Vector256.Create(Infinite - 1)) & Vector256.Create(Ones) | h & Vector256.Create(Sign)).AsSingle();
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
