@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora;
 
@@ -40,39 +41,64 @@ internal static unsafe partial class Gemm
         nint ka = t.StepA, kb = t.StepB;
         nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA);
         nint r5 = Row(5, rows, t.RowA), r6 = Row(6, rows, t.RowA), r7 = Row(7, rows, t.RowA);
-        V x0a = default, x0b = default, x0c = default;
-        V x1a = default, x1b = default, x1c = default;
-        V x2a = default, x2b = default, x2c = default;
-        V x3a = default, x3b = default, x3c = default;
-        V x4a = default, x4b = default, x4c = default;
-        V x5a = default, x5b = default, x5c = default;
-        V x6a = default, x6b = default, x6c = default;
-        V x7a = default, x7b = default, x7c = default;
-        for (var p = t.K; p > 0; p--)
+        Three<V> x0 = default, x1 = default, x2 = default, x3 = default, x4 = default, x5 = default, x6 = default, x7 = default;
+        FetchTile(c, ldc, rows, 3 * L.Width);
+        var p = t.K;
+        for (; p >= 4; p -= 4, a += 4 * ka, b += 4 * kb)
+        {
+            Step(a, b, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
+            Step(a + ka, b + kb, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
+            Step(a + 2 * ka, b + 2 * kb, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
+            Step(a + 3 * ka, b + 3 * kb, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
+        }
+        for (; p > 0; p--, a += ka, b += kb) Step(a, b, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
+        x0.Put<L>(c, add);
+        if (rows > 1) x1.Put<L>(c + ldc, add);
+        if (rows > 2) x2.Put<L>(c + 2 * ldc, add);
+        if (rows > 3) x3.Put<L>(c + 3 * ldc, add);
+        if (rows > 4) x4.Put<L>(c + 4 * ldc, add);
+        if (rows > 5) x5.Put<L>(c + 5 * ldc, add);
+        if (rows > 6) x6.Put<L>(c + 6 * ldc, add);
+        if (rows > 7) x7.Put<L>(c + 7 * ldc, add);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Step(float* a, float* b, nint r1, nint r2, nint r3, nint r4, nint r5, nint r6, nint r7,
+            ref Three<V> x0, ref Three<V> x1, ref Three<V> x2, ref Three<V> x3, ref Three<V> x4, ref Three<V> x5, ref Three<V> x6, ref Three<V> x7)
         {
             V b0 = L.Load(b), b1 = L.Load(b + L.Width), b2 = L.Load(b + 2 * L.Width);
-            V y = L.Spread(*a); x0a = L.MultiplyAdd(y, b0, x0a); x0b = L.MultiplyAdd(y, b1, x0b); x0c = L.MultiplyAdd(y, b2, x0c);
-            y = L.Spread(a[r1]); x1a = L.MultiplyAdd(y, b0, x1a); x1b = L.MultiplyAdd(y, b1, x1b); x1c = L.MultiplyAdd(y, b2, x1c);
-            y = L.Spread(a[r2]); x2a = L.MultiplyAdd(y, b0, x2a); x2b = L.MultiplyAdd(y, b1, x2b); x2c = L.MultiplyAdd(y, b2, x2c);
-            y = L.Spread(a[r3]); x3a = L.MultiplyAdd(y, b0, x3a); x3b = L.MultiplyAdd(y, b1, x3b); x3c = L.MultiplyAdd(y, b2, x3c);
-            if (R.Count > 4)
-            {
-                y = L.Spread(a[r4]); x4a = L.MultiplyAdd(y, b0, x4a); x4b = L.MultiplyAdd(y, b1, x4b); x4c = L.MultiplyAdd(y, b2, x4c);
-                y = L.Spread(a[r5]); x5a = L.MultiplyAdd(y, b0, x5a); x5b = L.MultiplyAdd(y, b1, x5b); x5c = L.MultiplyAdd(y, b2, x5c);
-                y = L.Spread(a[r6]); x6a = L.MultiplyAdd(y, b0, x6a); x6b = L.MultiplyAdd(y, b1, x6b); x6c = L.MultiplyAdd(y, b2, x6c);
-                y = L.Spread(a[r7]); x7a = L.MultiplyAdd(y, b0, x7a); x7b = L.MultiplyAdd(y, b1, x7b); x7c = L.MultiplyAdd(y, b2, x7c);
-            }
-            a += ka;
-            b += kb;
+            x0.Add<L>(*a, b0, b1, b2);
+            x1.Add<L>(a[r1], b0, b1, b2);
+            x2.Add<L>(a[r2], b0, b1, b2);
+            x3.Add<L>(a[r3], b0, b1, b2);
+            if (R.Count <= 4) return;
+            x4.Add<L>(a[r4], b0, b1, b2);
+            x5.Add<L>(a[r5], b0, b1, b2);
+            x6.Add<L>(a[r6], b0, b1, b2);
+            x7.Add<L>(a[r7], b0, b1, b2);
         }
-        Put<V, L>(c, add, x0a, x0b, x0c);
-        if (rows > 1) Put<V, L>(c + ldc, add, x1a, x1b, x1c);
-        if (rows > 2) Put<V, L>(c + 2 * ldc, add, x2a, x2b, x2c);
-        if (rows > 3) Put<V, L>(c + 3 * ldc, add, x3a, x3b, x3c);
-        if (rows > 4) Put<V, L>(c + 4 * ldc, add, x4a, x4b, x4c);
-        if (rows > 5) Put<V, L>(c + 5 * ldc, add, x5a, x5b, x5c);
-        if (rows > 6) Put<V, L>(c + 6 * ldc, add, x6a, x6b, x6c);
-        if (rows > 7) Put<V, L>(c + 7 * ldc, add, x7a, x7b, x7c);
+    }
+
+    // A row of Tile8x3's sums.
+    private struct Three<V> where V : struct
+    {
+        private V _a, _b, _c;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add<L>(float a, V b0, V b1, V b2) where L : ILanes<V>
+        {
+            var y = L.Spread(a);
+            _a = L.MultiplyAdd(y, b0, _a);
+            _b = L.MultiplyAdd(y, b1, _b);
+            _c = L.MultiplyAdd(y, b2, _c);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public readonly void Put<L>(float* c, bool add) where L : ILanes<V>
+        {
+            Gemm.Put<V, L>(c, add, _a);
+            Gemm.Put<V, L>(c + L.Width, add, _b);
+            Gemm.Put<V, L>(c + 2 * L.Width, add, _c);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -146,6 +172,15 @@ internal static unsafe partial class Gemm
         if (rows > 9) Put<V, L>(c + 9 * ldc, add, x9);
         if (rows > 10) Put<V, L>(c + 10 * ldc, add, x10);
         if (rows > 11) Put<V, L>(c + 11 * ldc, add, x11);
+    }
+
+    // C's lines come while the sums are made.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FetchTile(float* c, nint ldc, int rows, int cols)
+    {
+        if (!Sse.IsSupported) return;
+        for (var i = 0; i < rows; i++, c += ldc)
+            for (var j = 0; j < cols; j += 16) Sse.Prefetch0(c + j);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

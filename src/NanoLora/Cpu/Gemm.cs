@@ -93,7 +93,7 @@ internal static unsafe partial class Gemm
             _blockCols = Math.Min(n, m <= 96 ? WidestPanel : 2 * WidestPanel);
             var across = (n + _blockCols - 1) / _blockCols;
             var least = !transB && bType == DType.F32 && m <= 384 ? 24 : 96;
-            var down = Math.Max((m + 383) / 384, Math.Min((8 + across - 1) / across, m / least));
+            var down = Math.Max((m + 799) / 800, Math.Min((8 + across - 1) / across, m / least));
             _blockRows = down <= 1 ? m : RoundUp((m + down - 1) / down, 24);
             _blocksDown = (m + _blockRows - 1) / _blockRows;
             Blocks = _blocksDown * across;
