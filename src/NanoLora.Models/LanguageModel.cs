@@ -105,6 +105,13 @@ public abstract class LanguageModel : Model, ITextModel
         return scope.Keep(Logits(Hidden(tokens, new DecoderPass(this, tokens, null, padding))));
     }
 
+    /// <summary>The mean cross entropy of a batch, whose logits are made a slice of tokens at a time.</summary>
+    public override Tensor Loss(Batch batch, float smoothing = 0)
+    {
+        using var scope = batch.Inputs.Workspace.Scope();
+        return scope.Keep(States(batch.Inputs, Trace).CrossEntropy(Head, batch.Targets, smoothing: smoothing));
+    }
+
     /// <summary>
     /// The logits [B, T, V] of the next T tokens of texts whose keys and values are in the cache; those of these tokens go there, too. No gradients.
     /// </summary>

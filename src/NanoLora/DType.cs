@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace NanoLora;
 
 /// <summary>
@@ -23,6 +25,7 @@ public enum DType
 public static class DTypes
 {
     /// <summary>Bytes of one element.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Bytes(this DType dtype) => dtype switch
     {
         DType.F32 or DType.I32 => 4,

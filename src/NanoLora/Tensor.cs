@@ -47,8 +47,7 @@ public sealed partial class Tensor : IDisposable
 
     /// <summary>The block it lives in.</summary>
     /// <exception cref="ObjectDisposedException">It was disposed, or its scope has ended.</exception>
-    public Storage Storage =>
-        _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its scope ended; keep it with Scope.Keep.");
+    public Storage Storage => _storage ?? throw Ended();
 
     /// <summary>The first element's place in <see cref="Storage"/>, in elements.</summary>
     public int Offset => _offset;
@@ -152,4 +151,6 @@ public sealed partial class Tensor : IDisposable
 
     /// <summary>Shape and element type.</summary>
     public override string ToString() => $"Tensor {Shape} {DType}";
+
+    private ObjectDisposedException Ended() => new(nameof(Tensor), $"A tensor {Shape} was used after its scope ended; keep it with Scope.Keep.");
 }

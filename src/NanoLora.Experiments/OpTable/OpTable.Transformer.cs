@@ -17,6 +17,9 @@ public static partial class OpTable
             [Of(S(3, 4), S(3), S(4)), Of(S(5, 7), S(5), S(7)), Of(S(700, 33), S(700), S(33))],
             static x => x[0].CrossEntropy(x[1], weight: x[2]), static x => CrossEntropy(x[0], x[1], Reduction.Mean, 0, -100, x[2])),
 
+        Sliced("the head is frozen", Input.Small with { Trains = false }),
+        Sliced("the head trains", Input.Small),
+
         Heads("", new AttentionOptions()),
         Heads("causal", new AttentionOptions(Causal: true)),
         Heads("causal, window 3", new AttentionOptions(Causal: true, Window: 3)),
@@ -70,6 +73,13 @@ public static partial class OpTable
     private static OpRow Entropy(string setting, Reduction reduction, float smoothing, int ignore = -100) =>
         new(nameof(Tensor.CrossEntropy), setting, [Input.Wide, Input.Ids(4)], [Of(S(3, 4), S(3)), Of(S(2, 5, 7), S(2, 5)), Of(S(700, 33), S(700))],
             x => x[0].CrossEntropy(x[1], reduction, ignore, smoothing), x => CrossEntropy(x[0], x[1], reduction, smoothing, ignore, null));
+
+    private static OpRow Sliced(string setting, Input head) =>
+        new(nameof(Tensor.CrossEntropy), $"of a head in slices, {setting}", [Input.Normal, Input.Ids(4), head],
+            [Of(S(3, 4), S(3), S(4, 4)), Of(S(2, 5, 7), S(2, 5), S(6, 7)), Of(S(700, 33), S(700), S(67, 33))],
+            static x => x[0].CrossEntropy(y => y.Linear(x[2]).Tanh(), x[1], Reduction.Mean, 2, 0.1f),
+            static x => CrossEntropy(MatMul(x[0], x[2], false, true).Map(Math.Tanh), x[1], Reduction.Mean, 0.1f, 2, null))
+        { Tolerance = 5e-6, GradientTolerance = 2e-5 };
 
     private static OpRow Heads(string setting, AttentionOptions options) =>
         new(nameof(Tensor.Attention), setting, [Input.Normal, Input.Normal, Input.Normal],

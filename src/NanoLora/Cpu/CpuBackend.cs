@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace NanoLora;
@@ -80,31 +81,46 @@ public sealed partial class CpuBackend : Backend
     }
 }
 
-/// <summary>What the CPU kernels see of a tensor: spans.</summary>
+/// <summary>What the CPU kernels see of a tensor: spans. They ask for every row, so the way there is inlined, and only what throws is not.</summary>
 internal static unsafe class CpuTensor
 {
     /// <summary>The elements of a float tensor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Span<float> Floats(this Tensor x)
     {
-        if (x.DType != DType.F32) throw new ArgumentException($"A kernel for F32 was given {x.DType} {x.Shape}; widen it with Cast(DType.F32).");
+        if (x.DType != DType.F32) throw WrongType(x, DType.F32);
         return new Span<float>(x.Pointer<float>(), x.Count);
     }
 
     /// <summary>The elements of an integer tensor.</summary>
     public static Span<int> Ints(this Tensor x)
     {
-        if (x.DType != DType.I32) throw new ArgumentException($"A kernel for I32 was given {x.DType} {x.Shape}.");
+        if (x.DType != DType.I32) throw WrongType(x, DType.I32);
         return new Span<int>(x.Pointer<int>(), x.Count);
     }
 
     /// <summary>Row <paramref name="row"/> of a float tensor.</summary>
-    public static Span<float> Row(this Tensor x, int row) => x.Floats().Slice(row * x.Cols, x.Cols);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Span<float> Row(this Tensor x, int row)
+    {
+        var cols = x.Cols;
+        return x.Floats().Slice(row * cols, cols);
+    }
 
     /// <summary>The bytes of a tensor.</summary>
     public static Span<byte> Raw(this Tensor x) => new(x.Pointer<byte>(), checked(x.Count * x.DType.Bytes()));
 
     /// <summary>The address of the first element.</summary>
-    public static T* Pointer<T>(this Tensor x) where T : unmanaged => x.Storage is CpuStorage storage
-        ? (T*)((byte*)storage.Address + (long)x.Offset * x.DType.Bytes())
-        : throw new InvalidOperationException($"The cpu backend was given a tensor {x.Shape} of {x.Backend.Name}; copy it over first.");
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T* Pointer<T>(this Tensor x) where T : unmanaged
+    {
+        if (x.Storage is not CpuStorage storage) throw Elsewhere(x);
+        return (T*)((byte*)storage.Address + (long)x.Offset * x.DType.Bytes());
+    }
+
+    private static ArgumentException WrongType(Tensor x, DType wanted) => new($"A kernel for {wanted} was given {x.DType} {x.Shape}"
+        + (wanted == DType.F32 ? "; widen it with Cast(DType.F32)." : "."));
+
+    private static InvalidOperationException Elsewhere(Tensor x) =>
+        new($"The cpu backend was given a tensor {x.Shape} of {x.Backend.Name}; copy it over first.");
 }

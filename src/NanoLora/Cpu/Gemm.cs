@@ -11,7 +11,7 @@ namespace NanoLora;
 //        │  │  │  │ │     For each k block and panel, op(B) [kc, width] is packed so that a row of it lies in a row of vectors; 16-bit weights are
 //   op(B)│  │  │  │ │ k   widened on the way. Then the micro-kernel walks down the rows of A:
 //        └──┴──┴──┴─┘
-//      k ┌──┬──┬──┬─┐         for each block of C                          one per thread at a time; boundaries depend on the shape only
+//      k ┌──┬──┬──┬─┐         for each block of C                          one per thread at a time
 //   ┌───┐│  │  │  │ │           for each k block of at most KC               A [rows, kc] stays in the L2 cache
 //   │   ││──┼──┼──┼─│ m           for each panel                               B [kc, width] packed, in the L1 or L2 cache
 //   └───┘└──┴──┴──┴─┘               for each tile of rows                        A [8, kc] in the L1 cache, C [8, width] in registers
@@ -49,7 +49,7 @@ internal static unsafe partial class Gemm
         }
         else
         {
-            var tiles = new Tiles(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
+            var tiles = new Tiles(threads.Count, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
             threads.For(tiles.Blocks, tiles);
         }
     }
@@ -61,7 +61,7 @@ internal static unsafe partial class Gemm
         if (m <= 0 || n <= 0) return;
         Check(k, n, bType);
         if (IsDots(m, k, transA, transB)) new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, accumulate).Whole();
-        else new Tiles(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
+        else new Tiles(1, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
     }
 
     private static void Check(int k, int n, DType bType)
@@ -79,7 +79,8 @@ internal static unsafe partial class Gemm
         private readonly bool _transB, _accumulate;
         private readonly DType _bType;
 
-        public Tiles(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType, float* c, int ldc, bool accumulate)
+        public Tiles(int threads, int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
+            float* c, int ldc, bool accumulate)
         {
             (_m, _n, _k, _bType) = (m, n, k, bType);
             _a = a;
@@ -88,15 +89,21 @@ internal static unsafe partial class Gemm
             (_rowA, _stepA) = transA ? (1, lda) : (lda, (nint)1);
             (_ldb, _ldc, _transB, _accumulate) = (ldb, ldc, transB, accumulate);
 
-            // Columns of a block: two wide panels, one if there are few rows. Rows: few enough for some blocks to share out, but so many that packing
-            // B again in each block is a small part of the work; f32 rows of B need no packing (see Compute), then a block may be low.
-            _blockCols = Math.Min(n, m <= 96 ? WidestPanel : 2 * WidestPanel);
-            var across = (n + _blockCols - 1) / _blockCols;
-            var least = !transB && bType == DType.F32 && m <= 384 ? 24 : 96;
-            var down = Math.Max((m + 799) / 800, Math.Min((8 + across - 1) / across, m / least));
-            _blockRows = down <= 1 ? m : RoundUp((m + down - 1) / down, 24);
+            (_blockRows, _blockCols) = Cut(threads, m, n, least: !transB && bType == DType.F32 && m <= 384 ? 24 : 96);
             _blocksDown = (m + _blockRows - 1) / _blockRows;
-            Blocks = _blocksDown * across;
+            Blocks = _blocksDown * ((n + _blockCols - 1) / _blockCols);
+        }
+
+        // A block is two wide panels across, one if there are few rows, and at most 800 rows high, so that its part of A stays in the L2 cache. It is lower where
+        // there would be too few blocks to share out, or not as many for each thread, but so high that packing B again in each block is a small part of
+        // the work; f32 rows of B need no packing (see Compute), then a block may be low. Where blocks begin changes no sum.
+        private static (int Rows, int Cols) Cut(int threads, int m, int n, int least)
+        {
+            var cols = Math.Min(n, m <= 96 ? WidestPanel : 2 * WidestPanel);
+            var across = (n + cols - 1) / cols;
+            var down = Math.Max((m + 799) / 800, Math.Min((8 + across - 1) / across, m / least));
+            while (down * across < 4 * threads && down * across % threads != 0 && m / (down + 1) >= least * 3 / 4) down++;
+            return (down <= 1 ? m : RoundUp((m + down - 1) / down, 24), cols);
         }
 
         public int Blocks { get; }

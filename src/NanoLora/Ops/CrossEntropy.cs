@@ -35,14 +35,9 @@ public partial class Tensor
     {
         if (Shape.Rank == 0 || targets.DType != DType.I32 || targets.Count != Rows)
             throw new ArgumentException($"CrossEntropy: logits {Shape} want {Rows} targets in I32, one a row, not {targets.DType} {targets.Shape}.");
-        if (!(smoothing is >= 0 and <= 1)) throw new ArgumentException($"CrossEntropy: a label smoothing of {smoothing} does not lie in [0, 1].");
         if (weight is not null && weight.Count != Cols) throw new ArgumentException($"CrossEntropy: class weights {weight.Shape} for {Cols} classes.");
-        var row = Backend.FirstOutside(targets, Cols, ignoreIndex, out var target);
-        if (row >= 0)
-            throw new ArgumentException($"CrossEntropy: the target of row {row} is {target}; it must lie in [0, {Cols}), or be {ignoreIndex} to be ignored.");
-
-        var factor = reduction == Reduction.Mean ? 1 / Backend.TargetWeight(targets, weight, ignoreIndex) : 1;
-        var kind = new CrossEntropyKind(ignoreIndex, smoothing, factor);
+        RequireClasses(targets, ignoreIndex, 0);
+        var kind = CrossEntropyKind.Of(reduction, ignoreIndex, smoothing, targets, weight);
         var losses = New(targets.Shape);
         var statistics = New(new Shape(Rows, 2));                                                  // max, 1 / Σ exp(x - max)
         Backend.CrossEntropy(this, targets, weight, losses, statistics, kind);
@@ -50,10 +45,29 @@ public partial class Tensor
         if (reduction != Reduction.None) Backend.SumMiddle(losses, y = New(new Shape()), 1, losses.Count);
         return y.By(NeedsGrad ? new CrossEntropyNode(this, targets, weight, statistics, kind) : null);
     }
+
+    /// <summary>Refuses targets that are no classes of these logits.</summary>
+    /// <param name="targets">I32, one a row.</param>
+    /// <param name="ignoreIndex">What is none and may stand there.</param>
+    /// <param name="first">The row that the first target is of, for the message.</param>
+    private void RequireClasses(Tensor targets, int ignoreIndex, int first)
+    {
+        var row = Backend.FirstOutside(targets, Cols, ignoreIndex, out var target);
+        if (row < 0) return;
+        throw new ArgumentException(
+            $"CrossEntropy: the target of row {first + row} is {target}; it must lie in [0, {Cols}), or be {ignoreIndex} to be ignored.");
+    }
 }
 
 /// <summary>How rows are counted: <paramref name="Factor"/> multiplies each loss (1, or one over the number of rows that count).</summary>
-public readonly record struct CrossEntropyKind(int IgnoreIndex, float Smoothing, float Factor);
+public readonly record struct CrossEntropyKind(int IgnoreIndex, float Smoothing, float Factor)
+{
+    internal static CrossEntropyKind Of(Reduction reduction, int ignoreIndex, float smoothing, Tensor targets, Tensor? weight)
+    {
+        if (!(smoothing is >= 0 and <= 1)) throw new ArgumentException($"CrossEntropy: a label smoothing of {smoothing} does not lie in [0, 1].");
+        return new(ignoreIndex, smoothing, reduction == Reduction.Mean ? 1 / targets.Backend.TargetWeight(targets, weight, ignoreIndex) : 1);
+    }
+}
 
 public abstract partial class Backend
 {
