@@ -1,13 +1,17 @@
 using BenchmarkDotNet.Running;
 using NanoLora.Benchmarks;
 
-// `peak` compares the GEMM with the machine's FMA peak, interleaved in one run of a few seconds. `quick` compares NanoLora with TorchSharp, interleaved, in
+// `peak` compares the GEMM with the machine's FMA peak, interleaved in one run of a few seconds; `ladder` climbs from the plain loop to it. `quick` compares NanoLora with TorchSharp, interleaved, in
 // some minutes, and keeps the tables in benchmarks/README.md (not with --no-keep). `llama` compares NanoLora with llama.cpp's llama-bench. Anything else goes
 // to BenchmarkDotNet: `--filter *Gemm*`, `--filter *Ops*`, `--filter *Step*`, `--list flat`.
 switch (args)
 {
     case ["peak", ..]:
         return PeakShare.Run();
+    case ["ladder"]:
+        return Ladder.Run();
+    case [Ladder.RungCommand, var threads]:
+        return Ladder.RunRung(int.Parse(threads));
     case ["quick"] or ["quick", "--no-keep"]:
         try { return Quick.Run(keep: args.Length == 1); }
         catch (Exception error) when (error is QuickException or IOException or UnauthorizedAccessException or NanoLora.Nn.CheckpointException)

@@ -276,6 +276,7 @@ internal static class Finite
 {
     public static float Times(float x, float vanishing) => vanishing == 0 ? 0 : x * vanishing;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Times(Vector<float> x, Vector<float> vanishing) =>
         Vector.ConditionalSelect(Vector.Equals(vanishing, default), default, x * vanishing);
 }

@@ -54,6 +54,17 @@ public unsafe class GemmTests
         for (var flags = 0; flags < 24; flags++) Check(threads, m, n, k, flags);
     }
 
+    [Fact]
+    public void ShapesAtRandom()
+    {
+        using var threads = new Threads(3);
+        var random = new Random(20261129);
+        for (var i = 0; i < 150; i++) Check(threads, Size(130), Size(150), Size(900), random.Next(24));
+
+        // Small sizes as often as large ones.
+        int Size(int most) => (int)Math.Pow(most, random.NextDouble());
+    }
+
     // One problem against the sum in double precision. flags: bit 0 transA, bit 1 transB, bit 2 accumulate, then the type of B.
     // Every operand ends at a guard page where there are any; C has three columns of its own beyond n that must stay as they are.
     private static void Check(Threads threads, int m, int n, int k, int flags)
