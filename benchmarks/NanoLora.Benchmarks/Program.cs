@@ -2,26 +2,29 @@ using BenchmarkDotNet.Running;
 using NanoLora.Benchmarks;
 
 // `peak` compares the GEMM with the machine's FMA peak, interleaved in one run of a few seconds. `quick` compares NanoLora with TorchSharp, interleaved, in
-// some minutes, and keeps the tables in benchmarks/README.md (not with --no-keep). `llama` compares NanoLora with llama.cpp's llama-bench. Anything else goes
-// to BenchmarkDotNet: `--filter *Gemm*`, `--filter *Ops*`, `--filter *Step*`, `--list flat`.
+// some minutes, and keeps the tables in benchmarks/README.md (not with --no-keep); --json FILE takes all measurements. `llama` compares NanoLora with
+// llama.cpp's llama-bench. Anything else goes to BenchmarkDotNet: `--filter *Gemm*`, `--filter *Ops*`, `--filter *Step*`, `--list flat`.
 switch (args)
 {
     case ["peak", ..]:
         return PeakShare.Run();
-    case ["quick"] or ["quick", "--no-keep"]:
-        try { return Quick.Run(keep: args.Length == 1); }
+    case ["quick", .. var options]:
+        if (!QuickOptions.Parse(options, out var keep, out var measured))
+        {
+            Console.Error.WriteLine($"quick: \"{string.Join(' ', options)}\" are no options; there are --no-keep, which leaves benchmarks/README.md as it is, "
+                + "and --json FILE.");
+            return 2;
+        }
+        try { return Quick.Run(keep, measured); }
         catch (Exception error) when (error is QuickException or IOException or UnauthorizedAccessException or NanoLora.Nn.CheckpointException)
         {
             Console.Error.WriteLine(error.Message);
             return 1;
         }
-    case ["quick", ..]:
-        Console.Error.WriteLine($"quick: \"{string.Join(' ', args[1..])}\" is no option; there is --no-keep, which leaves benchmarks/README.md as it is.");
-        return 2;
-    case ["llama", .. var options]:
-        if (!LlamaOptions.Parse(options, out var rounds, out var json))
+    case ["llama", .. var others]:
+        if (!LlamaOptions.Parse(others, out var rounds, out var json))
         {
-            Console.Error.WriteLine($"llama: \"{string.Join(' ', options)}\" are no options; there are --rounds N (9 if not given) and --json FILE.");
+            Console.Error.WriteLine($"llama: \"{string.Join(' ', others)}\" are no options; there are --rounds N (9 if not given) and --json FILE.");
             return 2;
         }
         try { return LlamaBench.Run(rounds, json); }
