@@ -139,7 +139,7 @@ internal static class QuickWorks
         QuickFiles.Write(Path.Combine(folder, "tiny"), Tiny, 1, SmallBatch);
         QuickFiles.Write(Path.Combine(folder, "small"), Small, ManyModules, SmallBatch);
         QuickFiles.Write(Path.Combine(folder, "base"), Base, 1, BaseBatch);
-        QuickFiles.WriteGpt2(Path.Combine(folder, "language"), Language);
+        QuickFiles.Write(Path.Combine(folder, "language"), Language);
     }
 
     private static VitConfig Sixteen(int width) => new()
