@@ -59,9 +59,9 @@ internal sealed class Quick : IDisposable
         foreach (var process in _idle) process.Dispose();
         var batch = 16;
         while (batch > 1 && MemoryOfCompositions(batch) > QuickMachine.FreeMemory()) batch /= 2;
-        foreach (var contest in QuickWorks.Models(_files, batch)) rows.AddRange(Hold(contest));
-        var results = new QuickResults(rows, _machine, _who, _nothing, Others(before, clock.Elapsed.TotalSeconds), clock.Elapsed.TotalSeconds, _torchSharp is not null);
-        return Tell(results, keep, json);
+        foreach (var contest in QuickWorks.Models(_files, batch, _torchSharp is not null)) rows.AddRange(Hold(contest));
+        var seconds = clock.Elapsed.TotalSeconds;
+        return Tell(new QuickResults(rows, _machine, _who, _nothing, Others(before, seconds), seconds, _torchSharp is not null), keep, json);
     }
 
     private int Tell(QuickResults results, bool keep, string? json)

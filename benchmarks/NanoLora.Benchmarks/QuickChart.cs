@@ -48,7 +48,8 @@ internal static class QuickChart
             var (low, median, high) = row.Ratio;
             var middle = At(baseline - 4.5);
             svg.AppendLine($"""<text x="0" y="{At(baseline)}">{WebUtility.HtmlEncode(Short(row.Pair.Title))}</text>""");
-            svg.Append($"""<rect class="{(median < 1 ? "slower" : "bar")}" x="{X(0)}" y="{At(baseline - 11)}" width="{At(Scale(median) - Left)}" height="13"/>""");
+            var (kind, width) = (median < 1 ? "slower" : "bar", At(Scale(median) - Left));
+            svg.Append($"""<rect class="{kind}" x="{X(0)}" y="{At(baseline - 11)}" width="{width}" height="13"/>""");
             svg.AppendLine($"""<line class="half" x1="{X(low)}" x2="{X(high)}" y1="{middle}" y2="{middle}"/>""");
             svg.AppendLine($"""<text x="{At(Scale(high) + 6)}" y="{At(baseline)}">{median.ToString("0.00", CultureInfo.InvariantCulture)}</text>""");
         }

@@ -15,8 +15,8 @@ internal sealed record QuickEntrant(QuickSide Side, string Request)
 
 /// <summary>A row: two entrants side by side. Ratios of time are the second's over the first's of the same round.</summary>
 /// <param name="Title">What it is.</param>
-/// <param name="First">NanoLora.</param>
-/// <param name="Second">TorchSharp, or NanoLora at something else.</param>
+/// <param name="First">NanoLora; in a row of <see cref="QuickKind.Itself"/> what the second is told beside.</param>
+/// <param name="Second">TorchSharp, or NanoLora at something more.</param>
 internal sealed record QuickPair(string Title, QuickEntrant First, QuickEntrant Second)
 {
     /// <summary>In which table it stands.</summary>
@@ -74,7 +74,10 @@ internal sealed class QuickSeat(QuickEntrant entrant, QuickProcess process)
     /// <summary>Managed bytes that each timed run allocated.</summary>
     public double Managed { get; private set; }
 
-    /// <summary>Timed runs.</summary>
+    /// <summary>Runs so far.</summary>
+    public int Runs { get; private set; }
+
+    /// <summary>Those that were timed.</summary>
     public int Steps { get; private set; }
 
     /// <summary>Why it did not finish, or null.</summary>
@@ -90,6 +93,7 @@ internal sealed class QuickSeat(QuickEntrant entrant, QuickProcess process)
     {
         var (seconds, result) = process.Run(runs);
         Results.Add(result);
+        Runs += runs;
         if (!timed) return;
         Seconds.Add(seconds);
         Steps += runs;

@@ -46,7 +46,8 @@ internal static class QuickFiles
     {
         for (var n = 0; n < count; n++)
         {
-            using var module = Attach.Lora(model, pattern, QuickProtocol.Rank, alpha: QuickProtocol.Scale * QuickProtocol.Rank, seed: (ulong)n + 2, name: $"{n}");
+            const int rank = QuickProtocol.Rank;
+            using var module = Attach.Lora(model, pattern, rank, alpha: QuickProtocol.Scale * rank, seed: (ulong)n + 2, name: $"{n}");
             foreach (var (path, lora) in module.Updates)
             {
                 var b = QuickProtocol.Fill(lora.B.Value.Count, (uint)Philox.StreamOf($"{n}.{path}"));

@@ -51,6 +51,6 @@ internal static class QuickOps
     /// <summary>A class for each row.</summary>
     public static int[] Targets(QuickOp op) => [.. Enumerable.Range(0, op.Shape[0]).Select(row => row * 7919 % op.Shape[1])];
 
-    /// <summary>One number of all that came out: the sum of the logarithms of the mean squares, so that no small gradient hides behind a large result.</summary>
+    /// <summary>One number of all that came out: the logarithms of the mean squares, added, so that no small gradient hides behind a large result.</summary>
     public static double Result(IEnumerable<float[]> values) => values.Sum(v => Math.Log(QuickProtocol.MeanSquare(v)));
 }

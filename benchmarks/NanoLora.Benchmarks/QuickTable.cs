@@ -20,12 +20,9 @@ internal static class QuickTable
         text.Append($"FMA peak of {QuickProtocol.Threads} threads {machine.Peak:0} GFLOP/s; read bandwidth {machine.Bandwidth:0} GB/s; float32; ");
         text.AppendLine($"{results.Seconds:0} s in all.");
         text.AppendLine();
-        if (beside)
-        {
-            text.Append("Ratios of time are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster; of memory, NanoLora over TorchSharp. ");
-            text.AppendLine("Medians over the rounds; in brackets the middle half.");
-            text.AppendLine();
-        }
+        if (beside) text.Append("Ratios of time are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster; of memory, NanoLora over TorchSharp. ");
+        text.AppendLine("Medians over the rounds; in brackets the middle half.");
+        text.AppendLine();
         Table(text, ["y = x Wᵀ (rows x in x out)", "NanoLora, GFLOP/s", "of peak", .. Theirs("TorchSharp, GFLOP/s", "of peak", "ratio"), "target"],
             results.Of(QuickKind.Product).Select(r => (string[])
             [
@@ -34,7 +31,8 @@ internal static class QuickTable
         Table(text, ["operation, forward and backward", "NanoLora, ms", "GB/s", "of bandwidth", .. Theirs("TorchSharp, ms", "ratio"), "target"],
             results.Of(QuickKind.Operation).Select(r => (string[])
             [
-                r.Pair.Title, Time(r.Ours), $"{r.Bandwidth:0.0}", $"{100 * r.Bandwidth / machine.Bandwidth:0} %", .. Theirs(Time(r.Theirs), Ratio(r)), Target(r),
+                r.Pair.Title, Time(r.Ours), $"{r.Bandwidth:0.0}", $"{100 * r.Bandwidth / machine.Bandwidth:0} %",
+                .. Theirs(Time(r.Theirs), Ratio(r)), Target(r),
             ]));
         Table(text,
             ["work", "NanoLora, ms", "of peak", "peak MiB", .. Theirs("TorchSharp, ms", "of peak", "peak MiB", "ratio of time", "of memory"), "target"],
@@ -43,8 +41,8 @@ internal static class QuickTable
                 r.Pair.Title, Time(r.Ours), Share(r, r.Ours), Size(r.First),
                 .. Theirs(Time(r.Theirs), Share(r, r.Theirs), Size(r.Second), Ratio(r), Memory(r)), Target(r),
             ]));
-        Table(text, ["NanoLora beside itself", "without, ms", "with, ms", "ratio of time", "of memory", "target"],
-            results.Of(QuickKind.Itself).Select(r => (string[])[r.Pair.Title, Time(r.Ours), Time(r.Theirs), Ratio(r), Memory(r), Target(r)]));
+        Table(text, ["NanoLora: this, beside that", "this, ms", "that, ms", "ratio of time", "of memory", "target"],
+            results.Of(QuickKind.Itself).Select(r => (string[])[r.Pair.Title, Time(r.Theirs), Time(r.Ours), Ratio(r), Memory(r), Target(r)]));
         Table(text, ["NanoLora, once it runs steadily", "runs", "native growth, bytes", "managed KiB a run", "target"],
             results.Steady().Select(s => (string[])
             [
@@ -63,14 +61,15 @@ internal static class QuickTable
     private static void Notes(StringBuilder text, QuickResults results)
     {
         List<QuickRow> works = [.. results.Of(QuickKind.Work)];
-        text.Append($"Rounds: {Rounds(QuickKind.Product)} of the products, {Rounds(QuickKind.Operation)} of the operations, {Rounds(QuickKind.Work)} of the works. ");
+        text.Append($"Rounds: {Rounds(QuickKind.Product)} of the products, {Rounds(QuickKind.Operation)} of the operations, ");
+        text.Append($"{Rounds(QuickKind.Work)} of the works. ");
         text.Append($"Memory is the most that a process of its own had; one that has done nothing: {results.Nothing} MiB.");
         if (results.Beside)
         {
             text.AppendLine();
             text.Append($"Relative differences of results: products {Most(results.Of(QuickKind.Product)):0.0e+0}, operations ");
             text.Append($"{Most(results.Of(QuickKind.Operation)):0.0e+0}, first losses and logits {Most(works):0.0e+0}, losses after up to ");
-            text.Append($"{works.Max(r => r.First.Steps)} timed steps {works.Max(r => r.LaterDifference):0.0e+0}.");
+            text.Append($"{works.Max(r => r.First.Runs)} steps of training {works.Max(r => r.LaterDifference):0.0e+0}.");
         }
         foreach (var row in results.Rows) if (row.Lost is { } reason) text.Append($"\nTorchSharp did not finish \"{row.Pair.Title}\": {reason}.");
 
@@ -80,7 +79,7 @@ internal static class QuickTable
             return least == most ? $"{most}" : $"{least} to {most}";
         }
 
-        static double Most(IEnumerable<QuickRow> rows) => rows.Where(r => !double.IsNaN(r.Difference)).Select(r => r.Difference).DefaultIfEmpty(double.NaN).Max();
+        static double Most(IEnumerable<QuickRow> rows) => rows.Select(r => r.Difference).DefaultIfEmpty(double.NaN).Max();    // NaN is the smallest
     }
 
     /// <summary>Puts the tables into benchmarks/README.md, in the place of the last ones, and the chart beside it; gives the page's path.</summary>

@@ -5,7 +5,7 @@ namespace NanoLora.Benchmarks;
 /// <summary>What `quick` compares.</summary>
 internal static class QuickWorks
 {
-    private const int Modules = 8, ManyModules = 32, SmallBatch = 16, BaseBatch = 8, ThreadsBatch = 8;
+    private const int Modules = 8, ManyModules = 32, SmallBatch = 16, BaseBatch = 8, ThreadsBatch = 4;
 
     /// <summary>The bundled model's size.</summary>
     public static readonly VitConfig Nano = new()
@@ -55,7 +55,7 @@ internal static class QuickWorks
             Flops = Modules * update, Target = QuickTargets.Skinny,
         });
 
-        static QuickContest Product(params QuickPair[] pairs) => new(3, (int)Math.Max(1, 4e9 / pairs[0].Flops), 9, 2, pairs);
+        static QuickContest Product(params QuickPair[] pairs) => new(3, (int)Math.Max(1, 4e9 / pairs[0].Flops), 9, 1.5, pairs);
     }
 
     /// <summary>Operations; a turn moves some 200 MB.</summary>
@@ -67,14 +67,15 @@ internal static class QuickWorks
             {
                 Kind = QuickKind.Operation, Bytes = op.Bytes, Target = QuickTargets.Operation,
             };
-            yield return new(2, (int)Math.Max(1, 2e8 / op.Bytes), 9, 1.5, pair);
+            yield return new(2, (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
         }
     }
 
     /// <summary>Models: training steps and inference.</summary>
     /// <param name="folder">Holds the folders that <see cref="WriteFiles"/> has written.</param>
     /// <param name="batch">The rows of ViT-S/16's batch.</param>
-    public static IEnumerable<QuickContest> Models(string folder, int batch)
+    /// <param name="beside">Whether TorchSharp runs, which composes in two ways.</param>
+    public static IEnumerable<QuickContest> Models(string folder, int batch, bool beside)
     {
         string nano = Path.Combine(folder, "nano"), tiny = Path.Combine(folder, "tiny"), small = Path.Combine(folder, "small"),
             large = Path.Combine(folder, "base"), language = Path.Combine(folder, "language");
@@ -86,7 +87,7 @@ internal static class QuickWorks
         {
             Rounds = 7, Seconds = 8,
         };
-        yield return Compositions(small, batch);
+        yield return Compositions(small, batch, beside);
         yield return Step($"LoRA step, ViT-B/16, batch {BaseBatch}", $"vit lora {BaseBatch} 1 {large}", Lora(Base, BaseBatch), QuickTargets.LargeStep);
         yield return Step($"LoRA step, GPT-2 of {Language.Parameters / 1e6:0}M parameters, {Language.Batch} x {Language.Tokens} tokens",
             $"gpt2 lora {Language.Batch} 1 {language}", QuickFlops.Step(Language, QuickProtocol.Rank), QuickTargets.LargeStep);
@@ -104,24 +105,28 @@ internal static class QuickWorks
     }
 
     // The LoRA step and learned composition take turns together, so that one is told beside the other of the same round.
-    private static QuickContest Compositions(string folder, int batch)
+    private static QuickContest Compositions(string folder, int batch, bool beside)
     {
         QuickEntrant lora = Ours($"vit lora {batch} 1 {folder}"), eight = Learned(Modules), many = Learned(ManyModules);
         var flops = QuickFlops.Step(Small, batch, Modules * QuickProtocol.Rank, factors: false);
         var what = $"ViT-S/16, batch {batch}";
-        return Works(
+        List<QuickPair> pairs =
+        [
             new($"LoRA step, {what}", lora, Theirs(lora.Request)) { Kind = QuickKind.Work, Flops = Lora(Small, batch), Target = QuickTargets.SmallStep },
-            new($"learned composition of {Modules} modules, {what} (TorchSharp: a loop, as PEFT does it)", eight, Theirs(eight.Request))
+            new($"learned composition of {Modules} modules, {what}{(beside ? " (TorchSharp: a loop, as PEFT does it)" : "")}", eight, Theirs(eight.Request))
             {
                 Kind = QuickKind.Work, Flops = flops,
             },
-            new("the same (TorchSharp: stacked by hand into one gated LoRA)", eight, Theirs($"vit stacked {batch} {Modules} {folder}"))
+        ];
+        if (beside)
+        {
+            pairs.Add(new("the same (TorchSharp: stacked by hand into one gated LoRA)", eight, Theirs($"vit stacked {batch} {Modules} {folder}"))
             {
                 Kind = QuickKind.Work, Flops = flops,
-            },
-            Beside(eight, Modules, QuickTargets.EightModules),
-            Beside(many, ManyModules, QuickTargets.ThirtyTwoModules)) with
-        { Seconds = 30 };
+            });
+        }
+        pairs.AddRange([Beside(eight, Modules, QuickTargets.EightModules), Beside(many, ManyModules, QuickTargets.ThirtyTwoModules)]);
+        return Works([.. pairs]) with { Seconds = 30 };
 
         QuickEntrant Learned(int modules) => Ours($"vit learned {batch} {modules} {folder}");
 
