@@ -81,11 +81,15 @@ internal static class QuickWorks
             large = Path.Combine(folder, "base"), language = Path.Combine(folder, "language");
         yield return Step("LoRA step, nano ViT, batch 32", $"vit lora 32 1 {nano}", Lora(Nano, 32), QuickTargets.NanoStep) with
         {
-            WarmUps = 30, Runs = 10, Rounds = 15, Seconds = 6,
+            WarmUps = 30,
+            Runs = 10,
+            Rounds = 15,
+            Seconds = 6,
         };
         yield return Step($"LoRA step, ViT-Ti/16, batch {SmallBatch}", $"vit lora {SmallBatch} 1 {tiny}", Lora(Tiny, SmallBatch), QuickTargets.TinyStep) with
         {
-            Rounds = 7, Seconds = 8,
+            Rounds = 7,
+            Seconds = 8,
         };
         yield return Compositions(small, batch, beside);
         yield return Step($"LoRA step, ViT-B/16, batch {BaseBatch}", $"vit lora {BaseBatch} 1 {large}", Lora(Base, BaseBatch), QuickTargets.LargeStep);
