@@ -21,6 +21,13 @@ switch (args)
             Console.Error.WriteLine(error.Message);
             return 1;
         }
+    case ["scaling"] or ["scaling", "--no-keep"]:
+        try { return Scaling.Run(keep: args.Length == 1); }
+        catch (Exception error) when (error is QuickException or IOException or UnauthorizedAccessException or NanoLora.Nn.CheckpointException)
+        {
+            Console.Error.WriteLine(error.Message);
+            return 1;
+        }
     case ["llama", .. var others]:
         if (!LlamaOptions.Parse(others, out var rounds, out var json))
         {

@@ -18,7 +18,6 @@ internal sealed class Quick : IDisposable
     // The share of the cores that other programs may have in a run whose tables are kept.
     private const double Quiet = 0.1;
 
-    private readonly string _benchmarks = Folder();
     private readonly string _files = Path.Combine(Path.GetTempPath(), $"nanolora-quick-{Guid.NewGuid():N}");
     private readonly QuickMachine _machine = new();
     private readonly List<QuickProcess> _idle = [];
@@ -69,7 +68,7 @@ internal sealed class Quick : IDisposable
         var text = QuickTable.Text(results);
         Console.WriteLine();
         Console.WriteLine(text);
-        if (json is not null) QuickJson.Write(json, results, _benchmarks);
+        if (json is not null) QuickJson.Write(json, results, Page.Folder);
         var missed = results.Missed().ToList();
         if (missed.Count > 0) Console.WriteLine($"\nMissed:\n  {string.Join("\n  ", missed)}");
         if (_reason is not null)
@@ -81,7 +80,12 @@ internal sealed class Quick : IDisposable
         if (results.Others > Quiet)
             Console.WriteLine("\nNot kept: the machine was not quiet. "
                 + "While one thread waits for a core its team waits too, and the halves bear that differently.");
-        else if (keep) Console.WriteLine($"\nKept in {QuickTable.Keep(_benchmarks, text, QuickChart.Svg(results))}.");
+        else if (keep)
+        {
+            var page = Page.Keep("quick", text, ("TorchSharp's time over NanoLora's", "quick.svg", QuickChart.Svg(results)),
+                ("Products under the roof of bandwidth and multiply-adds", "roofline.svg", QuickRoofline.Svg(results)));
+            Console.WriteLine($"\nKept in {page}.");
+        }
         return missed.Count > 0 ? 1 : 0;
     }
 
@@ -97,7 +101,7 @@ internal sealed class Quick : IDisposable
         Console.Error.WriteLine("building TorchSharp's half (the first time, its native library of some 130 MB is downloaded)");
         try
         {
-            var program = QuickProcess.BuildTorchSharp(_benchmarks);
+            var program = QuickProcess.BuildTorchSharp(Page.Folder);
             using var process = QuickProcess.TorchSharp(program);
             (_torchSharp, _who, _nothing) = (program, process.Who, $", TorchSharp {process.Peak():0}");
         }
@@ -166,13 +170,5 @@ internal sealed class Quick : IDisposable
             return idle;
         }
         return side == QuickSide.NanoLora ? QuickProcess.NanoLora() : QuickProcess.TorchSharp(_torchSharp!);
-    }
-
-    // benchmarks, above the program.
-    private static string Folder()
-    {
-        for (var at = new DirectoryInfo(AppContext.BaseDirectory); at is not null; at = at.Parent)
-            if (File.Exists(Path.Combine(at.FullName, "NanoLora.sln"))) return Path.Combine(at.FullName, "benchmarks");
-        throw new QuickException($"quick: no NanoLora.sln above {AppContext.BaseDirectory}; run it from its repository.");
     }
 }

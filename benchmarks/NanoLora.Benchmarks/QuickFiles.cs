@@ -17,11 +17,11 @@ internal static class QuickFiles
         Directory.GetDirectories(Path.Combine(model.Folder, ModulesFolder)).Order(StringComparer.Ordinal).Take(model.Modules);
 
     /// <summary>Writes a vision transformer with modules on its queries and values, and a batch of images.</summary>
-    public static void Write(string folder, VitConfig config, int modules, int batch)
+    public static void Write(string folder, VitConfig config, int modules, int batch, int rank = QuickProtocol.Rank)
     {
         QuickWeights.Write(folder, config);
         using (var backend = new CpuBackend(1))
-        using (var vit = Vit.Load(folder, backend)) WriteModules(folder, vit, "*.attn.(q|v)", modules);
+        using (var vit = Vit.Load(folder, backend)) WriteModules(folder, vit, "*.attn.(q|v)", modules, rank);
         var images = QuickProtocol.Fill(batch * config.Channels * config.ImageRows * config.ImageColumns, 3);
         for (var i = 0; i < images.Length; i++) images[i] *= 3.4641f;                           // variance 1, as pixels have that are normalised
         WriteBatch(folder, new("inputs", [batch, config.Channels, config.ImageRows, config.ImageColumns], images),
@@ -33,7 +33,7 @@ internal static class QuickFiles
     {
         QuickWeights.Write(folder, size);
         using (var backend = new CpuBackend(1))
-        using (var model = LanguageModel.Load(folder, backend)) WriteModules(folder, model, "*.attn.qkv", 1);
+        using (var model = LanguageModel.Load(folder, backend)) WriteModules(folder, model, "*.attn.qkv", 1, QuickProtocol.Rank);
         // Targets are the tokens that follow: of a text of T + 1 tokens the last T.
         WriteBatch(folder, Integers("inputs", [size.Batch, size.Tokens], n => Token(n / size.Tokens, n % size.Tokens)),
             Integers("targets", [size.Batch, size.Tokens], n => Token(n / size.Tokens, n % size.Tokens + 1)));
@@ -42,11 +42,10 @@ internal static class QuickFiles
     }
 
     // Every B is other than 0, so a module that is left out changes the loss.
-    private static void WriteModules(string folder, Model model, string pattern, int count)
+    private static void WriteModules(string folder, Model model, string pattern, int count, int rank)
     {
         for (var n = 0; n < count; n++)
         {
-            const int rank = QuickProtocol.Rank;
             using var module = Attach.Lora(model, pattern, rank, alpha: QuickProtocol.Scale * rank, seed: (ulong)n + 2, name: $"{n}");
             foreach (var (path, lora) in module.Updates)
             {

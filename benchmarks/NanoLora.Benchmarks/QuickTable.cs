@@ -7,8 +7,6 @@ namespace NanoLora.Benchmarks;
 /// <summary>The tables of `quick`: Markdown that reads well on a console, so that what is printed is what is kept.</summary>
 internal static class QuickTable
 {
-    private const string Begin = "<!-- quick -->", End = "<!-- /quick -->", Chart = "quick.svg";
-
     /// <summary>All tables, and the conditions they hold under.</summary>
     public static string Text(QuickResults results)
     {
@@ -80,19 +78,6 @@ internal static class QuickTable
         }
 
         static double Most(IEnumerable<QuickRow> rows) => rows.Select(r => r.Difference).DefaultIfEmpty(double.NaN).Max();    // NaN is the smallest
-    }
-
-    /// <summary>Puts the tables into benchmarks/README.md, in the place of the last ones, and the chart beside it; gives the page's path.</summary>
-    public static string Keep(string folder, string text, string chart)
-    {
-        var path = Path.Combine(folder, "README.md");
-        var page = File.ReadAllText(path);
-        var (begin, end) = (page.IndexOf(Begin, StringComparison.Ordinal), page.IndexOf(End, StringComparison.Ordinal));
-        if (begin < 0 || end < begin) throw new QuickException($"{path}: the lines {Begin} and {End}, between which the tables are kept, are not there.");
-        AtomicFile.Write(Path.Combine(folder, Chart), stream => stream.Write(Encoding.UTF8.GetBytes(chart)));
-        page = $"{page[..(begin + Begin.Length)]}\n![TorchSharp's time over NanoLora's]({Chart})\n\n{text.ReplaceLineEndings("\n")}\n{page[end..]}";
-        AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(page)));
-        return path;
     }
 
     private static string Verdict(string text, bool? met) => met is null ? text : $"{text} {(met.Value ? "ok" : "**missed**")}";

@@ -33,7 +33,7 @@ internal static class QuickWorks
         {
             yield return Product(new QuickPair($"{m} x {k} x {n}", Ours($"gemm {m} {k} {n}"), Theirs($"gemm {m} {k} {n}"))
             {
-                Flops = QuickFlops.Product(m, k, n), Target = target,
+                Flops = QuickFlops.Product(m, k, n), Bytes = 4.0 * (m * k + k * n + m * n), Target = target,
             });
         }
 
