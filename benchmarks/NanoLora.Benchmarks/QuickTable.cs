@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using NanoLora.Nn;
 
 namespace NanoLora.Benchmarks;
 
