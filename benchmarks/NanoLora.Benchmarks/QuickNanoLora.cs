@@ -1,4 +1,3 @@
-using NanoLora.Models;
 using NanoLora.Nn;
 
 namespace NanoLora.Benchmarks;
@@ -6,117 +5,111 @@ namespace NanoLora.Benchmarks;
 /// <summary>The work of `quick` in NanoLora.</summary>
 internal sealed class QuickNanoLora : IQuickHalf
 {
+    private int _threads = QuickProtocol.Threads;
+
     public string Who { get; } = $"NanoLora {typeof(Tensor).Assembly.GetName().Version!.ToString(3)}, {Gemm.Kernel}, {QuickProtocol.Threads} threads";
 
-    IQuickWork IQuickHalf.Gemm(int m, int k, int n) => new QuickGemm(m, k, n);
+    int IQuickHalf.Threads { set => _threads = value; }
 
-    public IQuickWork Vit(string method, int rows, string folder) => method == "infer" ? new QuickInference(rows, folder) : new QuickStep(method, rows, folder);
+    IQuickWork IQuickHalf.Gemm(int m, int k, int n) => new QuickLinear(_threads, m, k, n, adapted: false);
 
-    /// <summary>The first images [rows, C, Y, X] and labels [rows] of a folder.</summary>
-    public static (Tensor Images, Tensor Labels) Batch(int rows, string folder, Backend backend)
+    IQuickWork IQuickHalf.Lora(int m, int k, int n) => new QuickLinear(_threads, m, k, n, adapted: true);
+
+    public IQuickWork Stack(int m, int k, int n, int modules) => new QuickStack(_threads, m, k, n, modules);
+
+    public IQuickWork Op(QuickOp op) => op.Name == "adamw" ? new QuickAdamW(_threads, op) : new QuickOperation(_threads, op);
+
+    public IQuickWork Model(QuickModel model) => model.Method == "infer" ? new QuickInference(_threads, model) : new QuickStep(_threads, model);
+
+    /// <summary>A module of <see cref="QuickProtocol.Module"/>.</summary>
+    public static Lora Module(int number, int k, int n, Workspace workspace)
     {
-        using var file = Checkpoint.Open(Path.Combine(folder, QuickFiles.Batch));
-        var entry = file["images"];
-        var images = new float[entry.Count];
-        file.CopyTo(entry, images);
-        var shape = entry.Shape;
-        var (channels, y, x) = ((int)shape[1], (int)shape[2], (int)shape[3]);
-        var labels = Array.ConvertAll(file.ReadInt64(file["labels"]), label => (int)label);
-        var firstImages = backend.Main.From(images.AsSpan(0, rows * channels * y * x), new Shape(rows, channels, y, x));
-        return (firstImages, backend.Main.From(labels.AsSpan(0, rows), new Shape(rows)));
+        var (a, b) = QuickProtocol.Module(number, k, n);
+        return new Lora(workspace.From(a, new Shape(QuickProtocol.Rank, k)), workspace.From(b, new Shape(n, QuickProtocol.Rank)),
+            QuickProtocol.Scale * QuickProtocol.Rank);
     }
 }
 
-internal sealed class QuickGemm : IQuickWork
+/// <summary>A linear, alone or with a LoRA on it.</summary>
+internal sealed class QuickLinear : IQuickWork
 {
-    private readonly CpuBackend _backend = new(QuickProtocol.Threads);
-    private readonly Tensor _x, _w;
+    private readonly CpuBackend _backend;
+    private readonly Tensor _x;
+    private readonly Linear _linear;
     private Tensor? _y;
 
-    public QuickGemm(int m, int k, int n)
+    public QuickLinear(int threads, int m, int k, int n, bool adapted)
     {
+        _backend = new CpuBackend(threads);
         _x = _backend.Main.From(QuickProtocol.Fill(m * k, 1), new Shape(m, k));
-        _w = _backend.Main.From(QuickProtocol.Fill(n * k, 2), new Shape(n, k));
-    }
-
-    public void Run()
-    {
-        _y?.Dispose();                              // before the next is made, so that its memory is used again
-        _y = _x.Linear(_w);
+        using var scope = _backend.Scope();
+        _linear = new Linear(_backend.Main.From(QuickProtocol.Fill(n * k, 2), new Shape(n, k)));
+        if (adapted) _linear.Adapter = QuickNanoLora.Module(0, k, n, _backend.Main);
     }
 
     public double Result => QuickProtocol.MeanSquare(_y!.ToArray());
 
-    public void Dispose() => _backend.Dispose();
-}
-
-internal sealed class QuickInference : IQuickWork
-{
-    private readonly CpuBackend _backend = new(QuickProtocol.Threads);
-    private readonly Vit _vit;
-    private readonly Tensor _images;
-
-    public QuickInference(int rows, string folder)
-    {
-        _vit = Vit.Load(folder, _backend);
-        _images = QuickNanoLora.Batch(rows, folder, _backend).Images;
-    }
-
-    public double Result { get; private set; }
+    public long Held => _backend.ReservedBytes;
 
     public void Run()
     {
+        _y?.Dispose();                              // before the next is made, so that its memory is used again
         using var scope = _backend.Scope(grad: false);
-        Result = QuickProtocol.MeanSquare(_vit.Forward(_images).ToArray());
+        _y = scope.Keep(_linear.Forward(_x));
     }
 
     public void Dispose()
     {
-        _vit.Dispose();
+        _linear.Dispose();
         _backend.Dispose();
     }
 }
 
-/// <summary>One training step: forward pass, cross entropy, backward pass, AdamW.</summary>
-internal sealed class QuickStep : IQuickWork
+/// <summary>Learned composition of some modules, without the linear below it.</summary>
+internal sealed class QuickStack : IQuickWork
 {
-    private readonly CpuBackend _backend = new(QuickProtocol.Threads);
-    private readonly Vit _vit;
-    private readonly Tensor _images, _labels;
-    private readonly AdamW _optimiser;
+    private readonly CpuBackend _backend;
+    private readonly Tensor _x, _start, _y;
+    private readonly Linear _host;
+    private readonly Composition _composition;
 
-    public QuickStep(string method, int rows, string folder)
+    public QuickStack(int threads, int m, int k, int n, int modules)
     {
-        _vit = Vit.Load(folder, _backend);
-        (_images, _labels) = QuickNanoLora.Batch(rows, folder, _backend);
-        var modules = Lora.LoadAll(Path.Combine(folder, QuickFiles.Modules), _vit);
-        if (method == "lora")
-        {
-            Attach.Module(_vit, modules[0]);
-            foreach (var update in modules[0].Updates.Values) update.Train();
-        }
-        else Compose.Learned(_vit, modules);
-        _vit.Head!.Train();
-        _optimiser = new AdamW([.. _vit.Trained().Select(p => new Trained(p.Value, p.Key, QuickProtocol.Rate, QuickProtocol.Decay))],
-            QuickProtocol.Beta1, QuickProtocol.Beta2, QuickProtocol.Epsilon);
+        _backend = new CpuBackend(threads);
+        var workspace = _backend.Main;
+        _x = workspace.From(QuickProtocol.Fill(m * k, 1), new Shape(m, k));
+        _start = workspace.From(QuickProtocol.Fill(m * n, 3), new Shape(m, n));
+        _y = workspace.From(QuickProtocol.Fill(m * n, 3), new Shape(m, n));
+        using var scope = _backend.Scope();
+        _host = new Linear(workspace.Zeros(new Shape(n, k)));
+        _composition = new Composition(_host, [.. Enumerable.Range(0, modules).Select(i => QuickNanoLora.Module(i, k, n, workspace))],
+            new LearnedMixer(_backend, modules));
+        _host.Adapter = _composition;
     }
 
-    public double Result { get; private set; }
+    // The stack adds to y in place: what is timed adds up from run to run, and what is compared is once more, on a fresh y.
+    public double Result
+    {
+        get
+        {
+            using var scope = _backend.Scope(grad: false);
+            var y = _start.New(_start.Shape);
+            _backend.Copy(_start, y);
+            return QuickProtocol.MeanSquare(_composition.Apply(_host, _x, y).ToArray());
+        }
+    }
+
+    public long Held => _backend.ReservedBytes;
 
     public void Run()
     {
-        using var step = _backend.Scope();
-        var loss = _vit.Forward(_images).CrossEntropy(_labels);
-        loss.Backward();
-        Result = loss.Item();
-        _optimiser.Step(1);
-        _optimiser.ClearGradients();
+        using var scope = _backend.Scope(grad: false);
+        _composition.Apply(_host, _x, _y);
     }
 
     public void Dispose()
     {
-        _optimiser.Dispose();
-        _vit.Dispose();
+        _host.Dispose();
         _backend.Dispose();
     }
 }

@@ -14,8 +14,9 @@ internal sealed class QuickProcess : IDisposable
     private readonly string _name;
     private string _lastError = "";
 
-    private QuickProcess(string name, ProcessStartInfo start)
+    private QuickProcess(QuickSide side, ProcessStartInfo start)
     {
+        var name = $"{Side = side}";
         (start.RedirectStandardInput, start.RedirectStandardOutput, start.RedirectStandardError) = (true, true, true);
         _name = name;
         try { _process = Process.Start(start)!; }
@@ -27,6 +28,9 @@ internal sealed class QuickProcess : IDisposable
         Who = hello["hello ".Length..];
     }
 
+    /// <summary>Whose it is.</summary>
+    public QuickSide Side { get; }
+
     /// <summary>Name and versions.</summary>
     public string Who { get; }
 
@@ -37,11 +41,11 @@ internal sealed class QuickProcess : IDisposable
         var start = new ProcessStartInfo(program);
         if (Path.GetFileNameWithoutExtension(program) == "dotnet") start.ArgumentList.Add(typeof(QuickProcess).Assembly.Location);
         start.ArgumentList.Add(Quick.HalfCommand);
-        return new QuickProcess("NanoLora", start);
+        return new QuickProcess(QuickSide.NanoLora, start);
     }
 
     /// <summary>TorchSharp's half: the program that <see cref="BuildTorchSharp"/> has built.</summary>
-    public static QuickProcess TorchSharp(string program) => new("TorchSharp", new ProcessStartInfo("dotnet") { ArgumentList = { program } });
+    public static QuickProcess TorchSharp(string program) => new(QuickSide.TorchSharp, new ProcessStartInfo("dotnet") { ArgumentList = { program } });
 
     /// <summary>Builds TorchSharp's half and gives its program. The first time, some 130 MB are downloaded.</summary>
     /// <param name="folder">The folder of benchmarks.</param>
@@ -62,6 +66,9 @@ internal sealed class QuickProcess : IDisposable
         }
     }
 
+    /// <summary>Gives what is opened next so many threads.</summary>
+    public void Threads(int count) => Ask($"threads {count}", "ok");
+
     /// <summary>Asks for something that is answered by ok.</summary>
     public void Open(string request) => Ask(request, "ok");
 
@@ -74,6 +81,13 @@ internal sealed class QuickProcess : IDisposable
 
     /// <summary>The most memory that the process has had, in MiB; 0 where the system does not say.</summary>
     public double Peak() => long.Parse(Ask("peak", "peak ").Split(' ')[1]) / 1048576.0;
+
+    /// <summary>Native bytes that the open work's engine has from the system, and managed bytes that the process's own thread has allocated so far.</summary>
+    public (long Native, long Managed) Held()
+    {
+        var words = Ask("held", "held ").Split(' ');
+        return (long.Parse(words[1]), long.Parse(words[2]));
+    }
 
     /// <summary>Ends the process.</summary>
     public void Dispose()

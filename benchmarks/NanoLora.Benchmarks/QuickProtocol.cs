@@ -3,14 +3,20 @@ using System.Globalization;
 
 namespace NanoLora.Benchmarks;
 
-// `quick` runs each piece of work in two processes, one a half (NanoLora, TorchSharp), that take turns. This file is part of both programs, so that both
-// are asked, timed and weighed by the same code. A request is a line to the process, and its answer a line from it:
+// `quick` runs each piece of work in processes, one for each that takes part (of NanoLora, of TorchSharp), that take turns. This file is part of both
+// programs, so that both are asked, timed and weighed by the same code. A request is a line to the process, and its answer a line from it:
 //
-//     (at the start)             hello WHO                  or: unavailable REASON, and the process ends with exit code 3
-//     gemm M K N                 ok
-//     vit METHOD ROWS FOLDER     ok                         METHOD is infer, lora, learned or stacked
-//     run COUNT                  ran SECONDS RESULT         the time of all COUNT, and the number that both halves must agree on
-//     peak                       peak BYTES                 the most memory that the process has had
+//     (at the start)                      hello WHO              or: unavailable REASON, and the process ends with exit code 3
+//     threads COUNT                       ok                     so many threads for what is asked for next
+//     gemm M K N                          ok                     y = x Wᵀ
+//     lora M K N                          ok                     the same linear with a LoRA on it
+//     stack M K N MODULES                 ok                     y += the gated stack of MODULES frozen LoRAs
+//     op NAME                             ok                     NAME is one of QuickOps
+//     vit METHOD ROWS MODULES FOLDER      ok                     METHOD is infer, lora, learned or stacked
+//     gpt2 METHOD ROWS MODULES FOLDER     ok                     the same of a language model
+//     run COUNT                           ran SECONDS RESULT     the time of all COUNT, and the number that both halves must agree on
+//     peak                                peak BYTES             the most memory that the process has had
+//     held                                held NATIVE MANAGED    bytes that the work's engine has from the system, and managed ones allocated so far
 //
 // An exception is answered by: error MESSAGE. The end of the input ends the process.
 
@@ -22,7 +28,18 @@ internal interface IQuickWork : IDisposable
 
     /// <summary>The number that both halves must agree on: the loss of the last run, or the mean square of what it gave.</summary>
     double Result { get; }
+
+    /// <summary>Native bytes taken from the system, in use or waiting in a pool; 0 where nobody counts them.</summary>
+    long Held => 0;
 }
+
+/// <summary>A model at work.</summary>
+/// <param name="Family">vit or gpt2.</param>
+/// <param name="Method">infer, lora, learned, or stacked, which TorchSharp does by hand.</param>
+/// <param name="Rows">The first rows of the folder's batch that take part.</param>
+/// <param name="Modules">The first of its LoRA modules that take part.</param>
+/// <param name="Folder">Where the files are.</param>
+internal sealed record QuickModel(string Family, string Method, int Rows, int Modules, string Folder);
 
 /// <summary>One half of the comparison.</summary>
 internal interface IQuickHalf
@@ -30,11 +47,23 @@ internal interface IQuickHalf
     /// <summary>What it is: name and versions.</summary>
     string Who { get; }
 
+    /// <summary>The threads of what is made from now on.</summary>
+    int Threads { set; }
+
     /// <summary>y = x Wᵀ with x [m, k] and W [n, k], filled by <see cref="QuickProtocol.Fill"/> with seeds 1 and 2.</summary>
     IQuickWork Gemm(int m, int k, int n);
 
-    /// <summary>Inference or a training step of the model and modules in a folder, on the first rows of its batch.</summary>
-    IQuickWork Vit(string method, int rows, string folder);
+    /// <summary>The same with y + s (x Aᵀ) Bᵀ, the first module of <see cref="QuickProtocol.Module"/>.</summary>
+    IQuickWork Lora(int m, int k, int n);
+
+    /// <summary>y + Σ v̂ s (x Aᵀ) Bᵀ of the first modules as one gated LoRA, v̂ = softmax(1); y [m, n] is filled with seed 3.</summary>
+    IQuickWork Stack(int m, int k, int n, int modules);
+
+    /// <summary>One operation, forward and backward where it has one.</summary>
+    IQuickWork Op(QuickOp op);
+
+    /// <summary>Inference or a training step.</summary>
+    IQuickWork Model(QuickModel model);
 }
 
 internal static class QuickProtocol
@@ -42,8 +71,11 @@ internal static class QuickProtocol
     /// <summary>The exit code where a half cannot run on this machine.</summary>
     public const int Unavailable = 3;
 
-    /// <summary>The threads that each half may use.</summary>
+    /// <summary>The threads that each half has unless it is told another number.</summary>
     public const int Threads = 2;
+
+    /// <summary>The rank of every LoRA module; its alpha is twice that, so that the scale is 2.</summary>
+    public const int Rank = 8, Scale = 2;
 
     /// <summary>AdamW's numbers, for every trained parameter of a step.</summary>
     public const double Rate = 1e-3, Beta1 = 0.9, Beta2 = 0.999, Epsilon = 1e-8, Decay = 0.01;
@@ -66,16 +98,16 @@ internal static class QuickProtocol
 
     private static string Answer(IQuickHalf half, ref IQuickWork? work, string line)
     {
-        var words = line.Split(' ', 4);
+        var words = line.Split(' ', 5);
         switch (words[0])
         {
-            case "gemm":
-                work?.Dispose();
-                work = half.Gemm(int.Parse(words[1]), int.Parse(words[2]), int.Parse(words[3]));
+            case "threads":
+                half.Threads = int.Parse(words[1]);
                 return "ok";
-            case "vit":
+            case "gemm" or "lora" or "stack" or "op" or "vit" or "gpt2":
                 work?.Dispose();
-                work = half.Vit(words[1], int.Parse(words[2]), words[3]);
+                work = null;                                                            // also where the next cannot be made
+                work = Open(half, words);
                 return "ok";
             case "run":
                 var (count, start) = (int.Parse(words[1]), Stopwatch.GetTimestamp());
@@ -84,12 +116,32 @@ internal static class QuickProtocol
                 return string.Create(CultureInfo.InvariantCulture, $"ran {seconds:R} {Opened(work).Result:R}");
             case "peak":
                 using (var process = Process.GetCurrentProcess()) return $"peak {process.PeakWorkingSet64}";
+            case "held":
+                return $"held {Opened(work).Held} {GC.GetAllocatedBytesForCurrentThread()}";
             default:
                 return $"error \"{line}\" is no request";
         }
     }
 
+    private static IQuickWork Open(IQuickHalf half, string[] words)
+    {
+        return words[0] switch
+        {
+            "gemm" => half.Gemm(Number(1), Number(2), Number(3)),
+            "lora" => half.Lora(Number(1), Number(2), Number(3)),
+            "stack" => half.Stack(Number(1), Number(2), Number(3), Number(4)),
+            "op" => half.Op(QuickOps.Of(words[1])),
+            var family => half.Model(new QuickModel(family, words[1], Number(2), Number(3), words[4])),
+        };
+
+        int Number(int at) => int.Parse(words[at]);
+    }
+
     private static IQuickWork Opened(IQuickWork? work) => work ?? throw new InvalidOperationException("nothing to run has been asked for yet.");
+
+    /// <summary>A and B of a module for a linear k to n.</summary>
+    public static (float[] A, float[] B) Module(int number, int k, int n) =>
+        (Fill(Rank * k, (uint)(10 + 2 * number)), Fill(n * Rank, (uint)(11 + 2 * number)));
 
     /// <summary>Numbers in [-0.5, 0.5) that are the same for both halves: the top 24 bits of a multiplicative hash of the index.</summary>
     public static float[] Fill(int count, uint seed)

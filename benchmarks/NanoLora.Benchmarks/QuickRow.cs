@@ -1,60 +1,49 @@
 namespace NanoLora.Benchmarks;
 
-/// <summary>What was measured of one piece of work.</summary>
-internal sealed class QuickRow(QuickWork work)
+/// <summary>What was measured of two entrants; the second is null where TorchSharp is not there.</summary>
+internal sealed class QuickRow(QuickPair pair, QuickSeat first, QuickSeat? second)
 {
-    private readonly List<double> _ours = [], _theirs = [], _ratios = [];
+    /// <summary>What was compared.</summary>
+    public QuickPair Pair => pair;
 
-    /// <summary>What was measured.</summary>
-    public QuickWork Work => work;
+    public QuickSeat First => first;
 
-    /// <summary>Seconds of one run of NanoLora, in the middle of all rounds.</summary>
-    public double Ours => Quantile(_ours, 0.5);
+    public QuickSeat? Second => second;
 
-    /// <summary>Seconds of one run of TorchSharp, in the middle of all rounds; NaN where it did not run.</summary>
-    public double Theirs => Quantile(_theirs, 0.5);
+    /// <summary>Seconds of one run of the first, in the middle of all rounds.</summary>
+    public double Ours => Quantile(first.Seconds, 0.5);
 
-    /// <summary>TorchSharp's time over NanoLora's in the same round: the median and the middle half.</summary>
-    public (double Low, double Median, double High) Ratio => (Quantile(_ratios, 0.25), Quantile(_ratios, 0.5), Quantile(_ratios, 0.75));
+    /// <summary>Seconds of one run of the second, in the middle of all rounds; NaN where it did not run.</summary>
+    public double Theirs => second is null ? double.NaN : Quantile(second.Seconds, 0.5);
 
-    /// <summary>Rounds that were timed.</summary>
-    public int Rounds => _ours.Count;
+    /// <summary>The second's time over the first's, of each round.</summary>
+    public List<double> Ratios => second is null || Lost is not null ? [] : [.. first.Seconds.Zip(second.Seconds, (ours, theirs) => theirs / ours)];
 
-    /// <summary>The last number that both halves must agree on.</summary>
-    public double OurResult { get; private set; }
+    /// <summary>The ratios' median and middle half.</summary>
+    public (double Low, double Median, double High) Ratio => (Quantile(Ratios, 0.25), Quantile(Ratios, 0.5), Quantile(Ratios, 0.75));
 
-    /// <summary>TorchSharp's.</summary>
-    public double TheirResult { get; private set; }
+    /// <summary>NanoLora's most memory over TorchSharp's; what something costs, over what it is told beside. NaN where it was not measured.</summary>
+    public double Memory => second is not { Peak: > 0 } || first.Peak <= 0 || Lost is not null ? double.NaN
+        : pair.Kind == QuickKind.Itself ? second.Peak / first.Peak : first.Peak / second.Peak;
 
-    /// <summary>How far the first results are apart, relative to their size.</summary>
-    public double Difference { get; private set; } = double.NaN;
+    /// <summary>The least bytes a second that the first moved, GB/s.</summary>
+    public double Bandwidth => pair.Bytes / Ours / 1e9;
+
+    /// <summary>How far the first results are apart, relative to their size; NaN where they need not agree.</summary>
+    public double Difference => Compared.Select(Apart).FirstOrDefault(double.NaN);
 
     /// <summary>The same of all later results, the largest: of training steps, losses after updates.</summary>
-    public double LaterDifference { get; private set; }
+    public double LaterDifference => Compared.Skip(1).Select(Apart).DefaultIfEmpty(double.NaN).Max();
 
-    /// <summary>The most memory of NanoLora's process, MiB.</summary>
-    public double OurPeak { get; set; }
+    /// <summary>Why there is no ratio though both began, or null.</summary>
+    public string? Lost => second?.Lost;
 
-    /// <summary>The most memory of TorchSharp's process, MiB.</summary>
-    public double TheirPeak { get; set; }
+    private IEnumerable<(double First, double Second)> Compared => second is null || !pair.SameResult ? [] : first.Results.Zip(second.Results);
 
-    /// <summary>Why TorchSharp did not finish, or null.</summary>
-    public string? Lost { get; set; }
-
-    /// <summary>Takes in a round.</summary>
-    public void Add((double Seconds, double Result) ours, (double Seconds, double Result)? theirs, bool timed)
+    private static double Apart((double First, double Second) results)
     {
-        OurResult = ours.Result;
-        if (timed) _ours.Add(ours.Seconds);
-        if (theirs is not { } run) return;
-        TheirResult = run.Result;
-        var difference = Math.Abs(ours.Result - run.Result) / Math.Max(Math.Abs(run.Result), 1e-3);
-        if (double.IsNaN(difference)) difference = double.PositiveInfinity;
-        if (double.IsNaN(Difference)) Difference = difference;
-        else LaterDifference = Math.Max(LaterDifference, difference);
-        if (!timed) return;
-        _theirs.Add(run.Seconds);
-        _ratios.Add(run.Seconds / ours.Seconds);
+        var apart = Math.Abs(results.First - results.Second) / Math.Max(Math.Abs(results.Second), 1e-3);
+        return double.IsNaN(apart) ? double.PositiveInfinity : apart;
     }
 
     // Linear between the two neighbours.

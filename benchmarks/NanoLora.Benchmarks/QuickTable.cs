@@ -1,81 +1,98 @@
 using System.Globalization;
 using System.Text;
-using NanoLora.Nn;
 
 namespace NanoLora.Benchmarks;
 
 /// <summary>The tables of `quick`: Markdown that reads well on a console, so that what is printed is what is kept.</summary>
-internal sealed class QuickTable(QuickMachine machine, string who, string idle, double? others, bool beside)
+internal static class QuickTable
 {
-    private const string Begin = "<!-- quick -->", End = "<!-- /quick -->";
-
-    /// <summary>Both tables, and the conditions they hold under.</summary>
-    public string Text(IReadOnlyList<QuickRow> products, IReadOnlyList<QuickRow> models, double seconds)
+    /// <summary>All tables, and the conditions they hold under.</summary>
+    public static string Text(QuickResults results)
     {
-        var text = new StringBuilder();
-        var busy = others is null ? "" : $"; other programs had {100 * others:0} % of its cores meanwhile";
+        var (text, machine, beside) = (new StringBuilder(), results.Machine, results.Beside);
+        var busy = results.Others is null ? "" : $"; other programs had {100 * results.Others:0} % of its cores meanwhile";
         var today = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
         text.AppendLine($"{today}, {QuickMachine.Name()}{busy}.");
-        text.AppendLine($"{who}.");
+        text.AppendLine($"{results.Who}.");
         text.Append($"FMA peak of {QuickProtocol.Threads} threads {machine.Peak:0} GFLOP/s; read bandwidth {machine.Bandwidth:0} GB/s; float32; ");
-        text.AppendLine($"{seconds:0} s in all.");
+        text.AppendLine($"{results.Seconds:0} s in all.");
         text.AppendLine();
-        if (beside)
-        {
-            text.Append("Ratios are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster or smaller. ");
-            text.AppendLine("Medians over the rounds; in brackets the middle half.");
-            text.AppendLine();
-        }
-        Table(text, ["y = x Wᵀ (rows x in x out)", "NanoLora, GFLOP/s", "of peak", .. Theirs("TorchSharp, GFLOP/s", "of peak", "ratio")],
-            products.Select(r => (string[])[r.Work.Title, Rate(r, r.Ours), Share(r, r.Ours), .. Theirs(Rate(r, r.Theirs), Share(r, r.Theirs), Ratio(r))]));
+        if (beside) text.Append("Ratios of time are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster; of memory, NanoLora over TorchSharp. ");
+        text.AppendLine("Medians over the rounds; in brackets the middle half.");
         text.AppendLine();
-        Table(text, ["work", "NanoLora, ms", "of peak", "peak MiB", .. Theirs("TorchSharp, ms", "of peak", "peak MiB", "ratio of time", "ratio of memory")],
-            models.Select(r => (string[])
+        Table(text, ["y = x Wᵀ (rows x in x out)", "NanoLora, GFLOP/s", "of peak", .. Theirs("TorchSharp, GFLOP/s", "of peak", "ratio"), "target"],
+            results.Of(QuickKind.Product).Select(r => (string[])
             [
-                r.Work.Title, Time(r.Ours), Share(r, r.Ours), Size(r.OurPeak),
-                .. Theirs(Time(r.Theirs), Share(r, r.Theirs), Size(r.TheirPeak), Ratio(r), MemoryRatio(r)),
+                r.Pair.Title, Rate(r, r.Ours), Share(r, r.Ours), .. Theirs(Rate(r, r.Theirs), Share(r, r.Theirs), Ratio(r)), Target(r),
             ]));
-        text.AppendLine();
-        text.Append($"Rounds: {products.Min(r => r.Rounds)} of each product; {string.Join(", ", models.Select(r => r.Rounds))} of the works. ");
-        text.Append($"Memory is the most that a process of its own had; one that has done nothing: {idle} MiB.");
-        if (beside)
+        Table(text, ["operation, forward and backward", "NanoLora, ms", "GB/s", "of bandwidth", .. Theirs("TorchSharp, ms", "ratio"), "target"],
+            results.Of(QuickKind.Operation).Select(r => (string[])
+            [
+                r.Pair.Title, Time(r.Ours), $"{r.Bandwidth:0.0}", $"{100 * r.Bandwidth / machine.Bandwidth:0} %",
+                .. Theirs(Time(r.Theirs), Ratio(r)), Target(r),
+            ]));
+        Table(text,
+            ["work", "NanoLora, ms", "of peak", "peak MiB", .. Theirs("TorchSharp, ms", "of peak", "peak MiB", "ratio of time", "of memory"), "target"],
+            results.Of(QuickKind.Work).Select(r => (string[])
+            [
+                r.Pair.Title, Time(r.Ours), Share(r, r.Ours), Size(r.First),
+                .. Theirs(Time(r.Theirs), Share(r, r.Theirs), Size(r.Second), Ratio(r), Memory(r)), Target(r),
+            ]));
+        Table(text, ["NanoLora: this, beside that", "this, ms", "that, ms", "ratio of time", "of memory", "target"],
+            results.Of(QuickKind.Itself).Select(r => (string[])[r.Pair.Title, Time(r.Theirs), Time(r.Ours), Ratio(r), Memory(r), Target(r)]));
+        Table(text, ["NanoLora, once it runs steadily", "runs", "native growth, bytes", "managed KiB a run", "target"],
+            results.Steady().Select(s => (string[])
+            [
+                s.Title, $"{s.Seat.Steps}", $"{s.Seat.Growth}", $"{s.Seat.Managed / 1024:0}", Verdict("no growth", QuickResults.IsSteady(s.Seat)),
+            ]));
+        Notes(text, results);
+        return text.ToString();
+
+        string[] Theirs(params string[] columns) => beside ? columns : [];
+
+        string Share(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : $"{100 * row.Pair.Flops / seconds / 1e9 / machine.Peak:0} %";
+
+        string Target(QuickRow row) => string.Join(", ", row.Pair.Target.Judge(row, machine).Select(t => Verdict(t.Text, t.Met)));
+    }
+
+    private static void Notes(StringBuilder text, QuickResults results)
+    {
+        List<QuickRow> works = [.. results.Of(QuickKind.Work)];
+        text.Append($"Rounds: {Rounds(QuickKind.Product)} of the products, {Rounds(QuickKind.Operation)} of the operations, ");
+        text.Append($"{Rounds(QuickKind.Work)} of the works. ");
+        text.Append($"Memory is the most that a process of its own had; one that has done nothing: {results.Nothing} MiB.");
+        if (results.Beside)
         {
             text.AppendLine();
-            var steps = models.Max(r => 1 + r.Work.WarmUps + r.Rounds * r.Work.Runs);
-            text.Append($"Relative differences of results: products {products.Max(r => r.Difference):0.0e+0}, first losses and logits ");
-            text.Append($"{models.Max(r => r.Difference):0.0e+0}, losses after up to {steps} steps of training {models.Max(r => r.LaterDifference):0.0e+0}.");
+            text.Append($"Relative differences of results: products {Most(results.Of(QuickKind.Product)):0.0e+0}, operations ");
+            text.Append($"{Most(results.Of(QuickKind.Operation)):0.0e+0}, first losses and logits {Most(works):0.0e+0}, losses after up to ");
+            text.Append($"{works.Max(r => r.First.Runs)} steps of training {works.Max(r => r.LaterDifference):0.0e+0}.");
         }
-        foreach (var row in products.Concat(models)) if (row.Lost is { } reason) text.Append($"\nTorchSharp did not finish \"{row.Work.Title}\": {reason}.");
-        return text.ToString();
+        foreach (var row in results.Rows) if (row.Lost is { } reason) text.Append($"\nTorchSharp did not finish \"{row.Pair.Title}\": {reason}.");
+
+        string Rounds(QuickKind kind)
+        {
+            var (least, most) = (results.Of(kind).Min(r => r.First.Seconds.Count), results.Of(kind).Max(r => r.First.Seconds.Count));
+            return least == most ? $"{most}" : $"{least} to {most}";
+        }
+
+        static double Most(IEnumerable<QuickRow> rows) => rows.Select(r => r.Difference).DefaultIfEmpty(double.NaN).Max();    // NaN is the smallest
     }
 
-    /// <summary>Puts the tables into benchmarks/README.md, in the place of the last ones, and gives its path.</summary>
-    public static string Keep(string folder, string text)
-    {
-        var path = Path.Combine(folder, "README.md");
-        var page = File.ReadAllText(path);
-        var (begin, end) = (page.IndexOf(Begin, StringComparison.Ordinal), page.IndexOf(End, StringComparison.Ordinal));
-        if (begin < 0 || end < begin) throw new QuickException($"{path}: the lines {Begin} and {End}, between which the tables are kept, are not there.");
-        page = $"{page[..(begin + Begin.Length)]}\n{text.ReplaceLineEndings("\n")}\n{page[end..]}";
-        AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(page)));
-        return path;
-    }
-
-    private string[] Theirs(params string[] columns) => beside ? columns : [];
+    private static string Verdict(string text, bool? met) => met is null ? text : $"{text} {(met.Value ? "ok" : "**missed**")}";
 
     private static string Rate(QuickRow row, double seconds) =>
-        double.IsNaN(seconds) ? "–" : row.Work.Flops / seconds < 1e10 ? $"{row.Work.Flops / seconds / 1e9:0.0}" : $"{row.Work.Flops / seconds / 1e9:0}";
+        double.IsNaN(seconds) ? "–" : row.Pair.Flops / seconds < 1e10 ? $"{row.Pair.Flops / seconds / 1e9:0.0}" : $"{row.Pair.Flops / seconds / 1e9:0}";
 
-    private string Share(QuickRow row, double seconds) => double.IsNaN(seconds) ? "–" : $"{100 * row.Work.Flops / seconds / 1e9 / machine.Peak:0} %";
+    private static string Time(double seconds) =>
+        double.IsNaN(seconds) ? "–" : seconds < 0.01 ? $"{1000 * seconds:0.00}" : seconds < 0.1 ? $"{1000 * seconds:0.0}" : $"{1000 * seconds:0}";
 
-    private static string Time(double seconds) => double.IsNaN(seconds) ? "–" : seconds < 0.1 ? $"{1000 * seconds:0.0}" : $"{1000 * seconds:0}";
-
-    private static string Size(double mebibytes) => mebibytes > 0 ? $"{mebibytes:0}" : "–";
+    private static string Size(QuickSeat? seat) => seat is { Peak: > 0 } ? $"{seat.Peak:0}" : "–";
 
     private static string Ratio(QuickRow row) =>
         double.IsNaN(row.Ratio.Median) ? "–" : $"{row.Ratio.Median:0.00} [{row.Ratio.Low:0.00}, {row.Ratio.High:0.00}]";
 
-    private static string MemoryRatio(QuickRow row) => row.TheirPeak > 0 && row.OurPeak > 0 ? $"{row.TheirPeak / row.OurPeak:0.00}" : "–";
+    private static string Memory(QuickRow row) => double.IsNaN(row.Memory) ? "–" : $"{row.Memory:0.00}";
 
     // The first column to the left, numbers to the right.
     private static void Table(StringBuilder text, string[] head, IEnumerable<string[]> rows)
@@ -90,5 +107,6 @@ internal sealed class QuickTable(QuickMachine machine, string who, string idle, 
             for (var c = 0; c < head.Length; c++) text.Append(c == 0 ? $"|{new string('-', widths[c] + 2)}" : $"|{new string('-', widths[c] + 1)}:");
             text.AppendLine("|");
         }
+        text.AppendLine();
     }
 }

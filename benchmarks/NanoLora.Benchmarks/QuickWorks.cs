@@ -2,24 +2,10 @@ using NanoLora.Models;
 
 namespace NanoLora.Benchmarks;
 
-/// <summary>A row of the comparison.</summary>
-/// <param name="Title">What it is.</param>
-/// <param name="Request">How NanoLora's half is asked for it; <see cref="QuickProtocol"/>.</param>
-/// <param name="Flops">Floating-point operations of one run that no method can do without; the same for both halves.</param>
-/// <param name="WarmUps">Runs that are not timed.</param>
-/// <param name="Runs">Runs in a turn.</param>
-/// <param name="Rounds">The most rounds; in each, both halves have a turn.</param>
-/// <param name="Seconds">No further round begins after this time, once there are three.</param>
-internal sealed record QuickWork(string Title, string Request, double Flops, int WarmUps, int Runs, int Rounds, double Seconds)
-{
-    /// <summary>How TorchSharp's half is asked, where it is another method for the same function.</summary>
-    public string TorchRequest { get; init; } = Request;
-}
-
 /// <summary>What `quick` compares.</summary>
 internal static class QuickWorks
 {
-    private const int Modules = 8;
+    private const int Modules = 8, ManyModules = 32, SmallBatch = 16, BaseBatch = 8, ThreadsBatch = 4;
 
     /// <summary>The bundled model's size.</summary>
     public static readonly VitConfig Nano = new()
@@ -28,70 +14,157 @@ internal static class QuickWorks
         Labels = [.. Enumerable.Range(0, 72).Select(i => $"{i}")],
     };
 
-    /// <summary>ViT-S/16: images of 224 x 224, 197 tokens of width 384, 12 blocks, the class token's features.</summary>
-    public static readonly VitConfig Small = new()
-    {
-        HiddenSize = 384, Heads = 6, IntermediateSize = 1536, Pooling = Pooling.Cls, Labels = [.. Enumerable.Range(0, 100).Select(i => $"{i}")],
-    };
+    /// <summary>ViT-Ti/16, ViT-S/16 and ViT-B/16: images of 224 x 224, 197 tokens, 12 blocks, the class token's features.</summary>
+    public static readonly VitConfig Tiny = Sixteen(192), Small = Sixteen(384), Base = Sixteen(768);
+
+    /// <summary>A causal language model of 134 million parameters; its batch has 4 x 256 tokens.</summary>
+    public static readonly QuickGpt2 Language = new(Vocabulary: 32000, Width: 768, Layers: 12, Heads: 12, Tokens: 256, Batch: 4);
 
     /// <summary>Products at the shapes of ViT-B/16 and ViT-S/16, and LoRA's.</summary>
-    public static IEnumerable<QuickWork> Products()
+    public static IEnumerable<QuickContest> Products()
     {
-        (int M, int K, int N)[] shapes =
-            [(1576, 768, 768), (1576, 768, 3072), (1576, 3072, 768), (3152, 384, 384), (64, 768, 768), (1576, 768, 8), (1576, 8, 768)];
-        foreach (var (m, k, n) in shapes)
+        (int M, int K, int N, QuickTarget Target)[] shapes =
+        [
+            (1576, 768, 768, QuickTargets.LargeProduct), (1576, 768, 3072, QuickTargets.LargeProduct), (1576, 3072, 768, QuickTargets.LargeProduct),
+            (3152, 384, 384, QuickTargets.MiddleProduct), (64, 768, 768, QuickTargets.SmallProduct),
+            (1576, 768, 8, QuickTargets.Skinny), (1576, 8, 768, QuickTargets.Skinny),
+        ];
+        foreach (var (m, k, n, target) in shapes)
         {
-            var flops = 2.0 * m * k * n;
-            yield return new($"{m} x {k} x {n}", $"gemm {m} {k} {n}", flops, 3, (int)Math.Max(1, 4e9 / flops), 9, 3);
+            yield return Product(new QuickPair($"{m} x {k} x {n}", Ours($"gemm {m} {k} {n}"), Theirs($"gemm {m} {k} {n}"))
+            {
+                Flops = QuickFlops.Product(m, k, n), Bytes = 4.0 * (m * k + k * n + m * n), Target = target,
+            });
+        }
+
+        const int rows = 1576, width = 768;
+        QuickEntrant alone = Ours($"gemm {rows} {width} {width}"), adapted = Ours($"lora {rows} {width} {width}");
+        var update = QuickFlops.Update(rows, width, width, QuickProtocol.Rank);
+        yield return Product(
+            new($"{rows} x {width} x {width} and a LoRA of rank {QuickProtocol.Rank}", adapted, Theirs(adapted.Request))
+            {
+                Flops = QuickFlops.Product(rows, width, width) + update,
+            },
+            new($"{rows} x {width} x {width} and a LoRA of rank {QuickProtocol.Rank}, beside no LoRA", alone, adapted)
+            {
+                Kind = QuickKind.Itself, SameResult = false, Target = QuickTargets.LoraOnProduct,
+            });
+        var stack = $"stack {rows} {width} {width} {Modules}";
+        yield return Product(new QuickPair($"gated stack of {Modules} modules on {rows} x {width} x {width}", Ours(stack), Theirs(stack))
+        {
+            Flops = Modules * update, Target = QuickTargets.Skinny,
+        });
+
+        static QuickContest Product(params QuickPair[] pairs) => new(3, (int)Math.Max(1, 4e9 / pairs[0].Flops), 9, 1.5, pairs);
+    }
+
+    /// <summary>Operations; a turn moves some 200 MB.</summary>
+    public static IEnumerable<QuickContest> Operations()
+    {
+        foreach (var op in QuickOps.All)
+        {
+            var pair = new QuickPair(op.Title, Ours($"op {op.Name}"), Theirs($"op {op.Name}"))
+            {
+                Kind = QuickKind.Operation, Bytes = op.Bytes, Target = QuickTargets.Operation,
+            };
+            yield return new(2, (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
         }
     }
 
     /// <summary>Models: training steps and inference.</summary>
     /// <param name="folder">Holds the folders that <see cref="WriteFiles"/> has written.</param>
-    /// <param name="batch">The rows of ViT-S/16's batch when modules are composed.</param>
-    /// <param name="beside">Whether TorchSharp's half runs, which does the same function in two ways.</param>
-    public static IEnumerable<QuickWork> Models(string folder, int batch, bool beside)
+    /// <param name="batch">The rows of ViT-S/16's batch.</param>
+    /// <param name="beside">Whether TorchSharp runs, which composes in two ways.</param>
+    public static IEnumerable<QuickContest> Models(string folder, int batch, bool beside)
     {
-        var (nano, small) = (Path.Combine(folder, "nano"), Path.Combine(folder, "small"));
-        yield return new("LoRA step, nano ViT, batch 32", $"vit lora 32 {nano}", Step(Nano, 32, QuickFiles.Rank, factors: true), 30, 10, 15, 8);
-        yield return new("LoRA step, ViT-S/16, batch 16", $"vit lora 16 {small}", Step(Small, 16, QuickFiles.Rank, factors: true), 1, 1, 9, 32);
-        var learned = Step(Small, batch, Modules * QuickFiles.Rank, factors: false);
-        yield return new($"learned composition of {Modules} modules, ViT-S/16, batch {batch}{(beside ? " (TorchSharp: a loop, as PEFT does it)" : "")}",
-            $"vit learned {batch} {small}", learned, 1, 1, 7, 55);
+        string nano = Path.Combine(folder, "nano"), tiny = Path.Combine(folder, "tiny"), small = Path.Combine(folder, "small"),
+            large = Path.Combine(folder, "base"), language = Path.Combine(folder, "language");
+        yield return Step("LoRA step, nano ViT, batch 32", $"vit lora 32 1 {nano}", Lora(Nano, 32), QuickTargets.NanoStep) with
+        {
+            WarmUps = 30,
+            Runs = 10,
+            Rounds = 15,
+            Seconds = 6,
+        };
+        yield return Step($"LoRA step, ViT-Ti/16, batch {SmallBatch}", $"vit lora {SmallBatch} 1 {tiny}", Lora(Tiny, SmallBatch), QuickTargets.TinyStep) with
+        {
+            Rounds = 7,
+            Seconds = 8,
+        };
+        yield return Compositions(small, batch, beside);
+        yield return Step($"LoRA step, ViT-B/16, batch {BaseBatch}", $"vit lora {BaseBatch} 1 {large}", Lora(Base, BaseBatch), QuickTargets.LargeStep);
+        yield return Step($"LoRA step, GPT-2 of {Language.Parameters / 1e6:0}M parameters, {Language.Batch} x {Language.Tokens} tokens",
+            $"gpt2 lora {Language.Batch} 1 {language}", QuickFlops.Step(Language, QuickProtocol.Rank), QuickTargets.LargeStep);
+        yield return Step($"inference, ViT-B/16, batch {BaseBatch}", $"vit infer {BaseBatch} 0 {large}", QuickFlops.Forward(Base, BaseBatch),
+            QuickTargets.Inference) with
+        {
+            Seconds = 10,
+        };
+        var threads = Ours($"vit lora {ThreadsBatch} 1 {small}");
+        yield return Works(new QuickPair($"LoRA step, ViT-S/16, batch {ThreadsBatch}: one thread, beside two", threads, threads with { Threads = 1 })
+        {
+            Kind = QuickKind.Itself, Target = QuickTargets.TwoThreads,
+        }) with
+        { Seconds = 6 };
+    }
+
+    // The LoRA step and learned composition take turns together, so that one is told beside the other of the same round.
+    private static QuickContest Compositions(string folder, int batch, bool beside)
+    {
+        QuickEntrant lora = Ours($"vit lora {batch} 1 {folder}"), eight = Learned(Modules), many = Learned(ManyModules);
+        var flops = QuickFlops.Step(Small, batch, Modules * QuickProtocol.Rank, factors: false);
+        var what = $"ViT-S/16, batch {batch}";
+        List<QuickPair> pairs =
+        [
+            new($"LoRA step, {what}", lora, Theirs(lora.Request)) { Kind = QuickKind.Work, Flops = Lora(Small, batch), Target = QuickTargets.SmallStep },
+            new($"learned composition of {Modules} modules, {what}{(beside ? " (TorchSharp: a loop, as PEFT does it)" : "")}", eight, Theirs(eight.Request))
+            {
+                Kind = QuickKind.Work, Flops = flops,
+            },
+        ];
         if (beside)
         {
-            yield return new("the same (TorchSharp: stacked by hand into one gated LoRA)", $"vit learned {batch} {small}", learned, 1, 1, 5, 24)
+            pairs.Add(new("the same (TorchSharp: stacked by hand into one gated LoRA)", eight, Theirs($"vit stacked {batch} {Modules} {folder}"))
             {
-                TorchRequest = $"vit stacked {batch} {small}",
-            };
+                Kind = QuickKind.Work, Flops = flops,
+            });
         }
-        yield return new("inference, ViT-S/16, batch 8", $"vit infer 8 {small}", Forward(Small, 8), 2, 1, 11, 10);
+        pairs.AddRange([Beside(eight, Modules, QuickTargets.EightModules), Beside(many, ManyModules, QuickTargets.ThirtyTwoModules)]);
+        return Works([.. pairs]) with { Seconds = 30 };
+
+        QuickEntrant Learned(int modules) => Ours($"vit learned {batch} {modules} {folder}");
+
+        QuickPair Beside(QuickEntrant learned, int modules, QuickTarget target) =>
+            new($"learned composition of {modules} modules, {what}, beside a LoRA step", lora, learned)
+            {
+                Kind = QuickKind.Itself, SameResult = false, Target = target,
+            };
     }
 
     /// <summary>Writes the models, modules and batches.</summary>
     public static void WriteFiles(string folder)
     {
         QuickFiles.Write(Path.Combine(folder, "nano"), Nano, 1, 32);
-        QuickFiles.Write(Path.Combine(folder, "small"), Small, Modules, 16);
+        QuickFiles.Write(Path.Combine(folder, "tiny"), Tiny, 1, SmallBatch);
+        QuickFiles.Write(Path.Combine(folder, "small"), Small, ManyModules, SmallBatch);
+        QuickFiles.Write(Path.Combine(folder, "base"), Base, 1, BaseBatch);
+        QuickFiles.Write(Path.Combine(folder, "language"), Language);
     }
 
-    // The products of a forward pass: per token of a block, 2 (4 D² + 2 D M) in its linears and 4 T D in attention; the patches; the rest is small.
-    private static double Forward(VitConfig c, int batch) => Patches(c, batch) + c.Layers * (batch * (double)Tokens(c) * Linears(c) + Attention(c, batch));
-
-    // A step on frozen weights: forward, then the same linears again for dx, except that nothing goes back through q, k and v of the first block; attention
-    // twice; and the updates of q and v, of rank r in all: 4 r D forward, 4 r D back, and 4 r D more where the factors train.
-    private static double Step(VitConfig c, int batch, int r, bool factors)
+    private static VitConfig Sixteen(int width) => new()
     {
-        double tokens = batch * (double)Tokens(c), d = c.HiddenSize;
-        var back = tokens * (c.Layers * Linears(c) - 6 * d * d) + 2 * c.Layers * Attention(c, batch);
-        return Forward(c, batch) + back + 2 * c.Layers * tokens * (factors ? 12 : 8) * r * d;
-    }
+        HiddenSize = width, Heads = width / 64, IntermediateSize = 4 * width, Pooling = Pooling.Cls, Labels = [.. Enumerable.Range(0, 100).Select(i => $"{i}")],
+    };
 
-    private static int Tokens(VitConfig c) => c.ImageRows / c.PatchSize * (c.ImageColumns / c.PatchSize) + 1;
+    private static double Lora(VitConfig config, int batch) => QuickFlops.Step(config, batch, QuickProtocol.Rank, factors: true);
 
-    private static double Linears(VitConfig c) => 2.0 * (4.0 * c.HiddenSize * c.HiddenSize + 2.0 * c.HiddenSize * c.IntermediateSize);
+    private static QuickContest Step(string title, string request, double flops, QuickTarget target) =>
+        Works(new QuickPair(title, Ours(request), Theirs(request)) { Kind = QuickKind.Work, Flops = flops, Target = target });
 
-    private static double Attention(VitConfig c, int batch) => 4.0 * batch * Tokens(c) * Tokens(c) * c.HiddenSize;
+    // Steps of seconds: the first, which is not timed, has compiled all code.
+    private static QuickContest Works(params QuickPair[] pairs) => new(0, 1, 5, 18, pairs) { OwnProcesses = true };
 
-    private static double Patches(VitConfig c, int batch) => 2.0 * batch * (Tokens(c) - 1) * c.Channels * c.PatchSize * c.PatchSize * c.HiddenSize;
+    private static QuickEntrant Ours(string request) => new(QuickSide.NanoLora, request);
+
+    private static QuickEntrant Theirs(string request) => new(QuickSide.TorchSharp, request);
 }

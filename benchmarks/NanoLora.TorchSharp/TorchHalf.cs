@@ -1,6 +1,4 @@
-using System.Text.Json;
 using TorchSharp;
-using TorchSharp.Modules;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn.functional;
 
@@ -12,111 +10,73 @@ internal sealed class TorchHalf : IQuickHalf
     public string Who { get; } = $"TorchSharp {Short(typeof(torch).Assembly.GetName().Version!)}, "
         + $"libtorch {Short(Version.Parse(torch.__version__))}, {get_num_threads()} threads";
 
+    public int Threads { set => set_num_threads(value); }
+
+    public IQuickWork Gemm(int m, int k, int n) => new TorchProduct(Numbers(1, m, k), Numbers(2, n, k), adapter: null);
+
+    public IQuickWork Lora(int m, int k, int n) => new TorchProduct(Numbers(1, m, k), Numbers(2, n, k), Module(0, k, n));
+
+    public IQuickWork Stack(int m, int k, int n, int modules) => new TorchUpdate(Numbers(1, m, k), Numbers(3, m, n),
+        new TorchStack([.. Enumerable.Range(0, modules).Select(i => Module(i, k, n))], ones(modules)));
+
+    public IQuickWork Op(QuickOp op) => op.Name == "adamw" ? new TorchAdamW(op) : new TorchOperation(op);
+
+    public IQuickWork Model(QuickModel model) => model.Method == "infer" ? new TorchInference(model) : new TorchStep(model);
+
     private static string Short(Version version) => version.ToString(3);
 
-    public IQuickWork Gemm(int m, int k, int n) => new TorchGemm(m, k, n);
+    private static Tensor Numbers(uint seed, int rows, int cols) => tensor(QuickProtocol.Fill(rows * cols, seed), rows, cols);
 
-    public IQuickWork Vit(string method, int rows, string folder) => method == "infer" ? new TorchInference(rows, folder) : new TorchStep(method, rows, folder);
-
-    /// <summary>The first images [rows, C, Y, X] and labels [rows] of a folder.</summary>
-    public static (Tensor Images, Tensor Labels) Batch(int rows, string folder)
+    private static TorchLora Module(int number, int k, int n)
     {
-        var file = TorchFile.Read(Path.Combine(folder, "batch.safetensors"));
-        return (file["images"].narrow(0, 0, rows).clone(), file["labels"].narrow(0, 0, rows).clone());
+        var (a, b) = QuickProtocol.Module(number, k, n);
+        return new TorchLora(tensor(a, QuickProtocol.Rank, k), tensor(b, n, QuickProtocol.Rank), QuickProtocol.Scale);
     }
 }
 
-internal sealed class TorchGemm(int m, int k, int n) : IQuickWork
+/// <summary>A linear, alone or with an adapter on it.</summary>
+internal sealed class TorchProduct(Tensor x, Tensor w, ITorchAdapter? adapter) : IQuickWork
 {
-    private readonly Tensor _x = tensor(QuickProtocol.Fill(m * k, 1), m, k), _w = tensor(QuickProtocol.Fill(n * k, 2), n, k);
     private Tensor? _y;
 
     public void Run()
     {
         using var mode = no_grad();
         _y?.Dispose();                              // before the next is made, so that its memory is used again
-        _y = linear(_x, _w);
+        using var scope = NewDisposeScope();
+        var y = linear(x, w);
+        _y = (adapter is null ? y : adapter.Apply(x, y)).MoveToOuterDisposeScope();
     }
 
     public double Result => QuickProtocol.MeanSquare(_y!.data<float>().ToArray());
 
     public void Dispose()
     {
-        _x.Dispose();
-        _w.Dispose();
+        x.Dispose();
+        w.Dispose();
         _y?.Dispose();
     }
 }
 
-internal sealed class TorchInference(int rows, string folder) : IQuickWork
+/// <summary>An adapter without the linear below it.</summary>
+internal sealed class TorchUpdate(Tensor x, Tensor start, ITorchAdapter adapter) : IQuickWork
 {
-    private readonly TorchVit _vit = new(folder);
-    private readonly Tensor _images = TorchHalf.Batch(rows, folder).Images;
+    private Tensor? _y;
 
     public void Run()
     {
-        using var mode = inference_mode();
-        using var logits = _vit.Forward(_images);
-        Result = QuickProtocol.MeanSquare(logits.data<float>().ToArray());
-    }
-
-    public double Result { get; private set; }
-
-    public void Dispose() => _images.Dispose();
-}
-
-/// <summary>One training step: forward pass, cross entropy, backward pass, AdamW.</summary>
-internal sealed class TorchStep : IQuickWork
-{
-    private readonly TorchVit _vit;
-    private readonly Tensor _images, _labels;
-    private readonly AdamW _optimiser;
-
-    public TorchStep(string method, int rows, string folder)
-    {
-        _vit = new TorchVit(folder);
-        (_images, _labels) = TorchHalf.Batch(rows, folder);
-        var modules = Directory.GetDirectories(Path.Combine(folder, "modules")).Order(StringComparer.Ordinal).Select(Module).ToList();
-        List<Parameter> trained = [.. _vit.TrainHead()];
-        foreach (var (name, linear) in _vit.Adaptable())
-        {
-            if (method == "lora")
-            {
-                var frozen = Lora(modules[0], name);
-                Parameter a = new(frozen.A), b = new(frozen.B);
-                linear.Adapter = new TorchLora(a, b, frozen.Scale);
-                trained.AddRange([a, b]);
-                continue;
-            }
-            var v = new Parameter(ones(modules.Count));
-            TorchLora[] loras = [.. modules.Select(m => Lora(m, name))];
-            linear.Adapter = method == "learned" ? new TorchLoop(loras, v) : new TorchStack(loras, v);
-            trained.Add(v);
-        }
-        _optimiser = optim.AdamW(trained, QuickProtocol.Rate, QuickProtocol.Beta1, QuickProtocol.Beta2, QuickProtocol.Epsilon, QuickProtocol.Decay);
-    }
-
-    public double Result { get; private set; }
-
-    public void Run()
-    {
+        using var mode = no_grad();
+        _y?.Dispose();
         using var scope = NewDisposeScope();
-        var loss = cross_entropy(_vit.Forward(_images), _labels);
-        loss.backward();
-        Result = loss.item<float>();
-        _optimiser.step();
-        _optimiser.zero_grad();
+        _y = adapter.Apply(x, start).MoveToOuterDisposeScope();
     }
 
-    public void Dispose() => _optimiser.Dispose();
+    public double Result => QuickProtocol.MeanSquare(_y!.data<float>().ToArray());
 
-    private static (Dictionary<string, Tensor> Tensors, double Scale) Module(string folder)
+    public void Dispose()
     {
-        using var config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "adapter_config.json")));
-        var scale = config.RootElement.GetProperty("lora_alpha").GetDouble() / config.RootElement.GetProperty("r").GetDouble();
-        return (TorchFile.Read(Path.Combine(folder, "adapter_model.safetensors")), scale);
+        x.Dispose();
+        start.Dispose();
+        _y?.Dispose();
     }
-
-    private static TorchLora Lora((Dictionary<string, Tensor> Tensors, double Scale) module, string name) =>
-        new(module.Tensors[$"base_model.model.{name}.lora_A.weight"], module.Tensors[$"base_model.model.{name}.lora_B.weight"], module.Scale);
 }

@@ -7,7 +7,7 @@ using static TorchSharp.torch.nn.functional;
 namespace NanoLora.Benchmarks;
 
 /// <summary>A vision transformer over a folder with config.json and model.safetensors under Hugging Face's names, as one writes it in TorchSharp.</summary>
-internal sealed class TorchVit
+internal sealed class TorchVit : ITorchModel
 {
     private readonly Dictionary<string, Tensor> _weights;
     private readonly long _patch, _width, _heads;
@@ -28,7 +28,7 @@ internal sealed class TorchVit
         for (var n = 0; n < _blocks.Length; n++) _blocks[n] = new TorchBlock(name => Weight($"encoder.layer.{n}.{name}"), _width, _heads, _eps);
     }
 
-    /// <summary>The linears that adapters may sit on, under the file's names.</summary>
+    /// <inheritdoc/>
     public IEnumerable<(string Name, TorchLinear Linear)> Adaptable()
     {
         for (var n = 0; n < _blocks.Length; n++)
