@@ -26,7 +26,7 @@ internal interface IQuickWork : IDisposable
     /// <summary>Does it once.</summary>
     void Run();
 
-    /// <summary>The number that both halves must agree on: the loss of the last run, or the mean square of what it gave.</summary>
+    /// <summary>The number that both halves must agree on: the loss of the last run, or one made of the mean squares of what it gave.</summary>
     double Result { get; }
 
     /// <summary>Native bytes taken from the system, in use or waiting in a pool; 0 where nobody counts them.</summary>

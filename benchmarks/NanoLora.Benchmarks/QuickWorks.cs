@@ -55,10 +55,14 @@ internal static class QuickWorks
             Flops = Modules * update, Target = QuickTargets.Skinny,
         });
 
-        static QuickContest Product(params QuickPair[] pairs) => new(3, (int)Math.Max(1, 4e9 / pairs[0].Flops), 9, 1.5, pairs);
+        static QuickContest Product(params QuickPair[] pairs)
+        {
+            var runs = 4e9 / pairs[0].Flops;
+            return new((int)Math.Clamp(runs / 2, 3, 40), (int)Math.Max(1, runs), 9, 1.5, pairs);
+        }
     }
 
-    /// <summary>Operations; a turn moves some 200 MB.</summary>
+    /// <summary>Operations. A turn moves some 200 MB; before, so many runs that the loops have been compiled for the last time.</summary>
     public static IEnumerable<QuickContest> Operations()
     {
         foreach (var op in QuickOps.All)
@@ -67,7 +71,7 @@ internal static class QuickWorks
             {
                 Kind = QuickKind.Operation, Bytes = op.Bytes, Target = QuickTargets.Operation,
             };
-            yield return new(2, (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
+            yield return new((int)Math.Max(5, 1.2e9 / op.Bytes), (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
         }
     }
 
