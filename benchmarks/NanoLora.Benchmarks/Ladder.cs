@@ -52,7 +52,8 @@ internal static unsafe class Ladder
         {
             var rate = QuickRow.Quantile(rates[i], 0.5);
             var share = rate / peak / (rungs[i].Name == "two threads" ? 2 : 1);
-            Console.WriteLine($"| {rungs[i].Name} | {(rate < 10 ? $"{rate:0.0}" : $"{rate:0}")} | {share:P0} | {(before > 0 ? $"{rate / before:0.0} x" : "")} |");
+            var gain = before > 0 ? $"{rate / before:0.0} x" : "";
+            Console.WriteLine($"| {rungs[i].Name} | {(rate < 10 ? $"{rate:0.0}" : $"{rate:0}")} | {share:P0} | {gain} |");
             before = rate;
         }
         return 0;

@@ -10,8 +10,8 @@ internal static class Page
     public static string Folder { get; } = Find();
 
     /// <summary>
-    /// Puts charts and tables between the lines of an area, <c>&lt;!-- name --&gt;</c> and <c>&lt;!-- /name --&gt;</c>, in the place of the last ones, the charts as files
-    /// beside the page.
+    /// Puts charts and tables between the lines of an area, <c>&lt;!-- name --&gt;</c> and <c>&lt;!-- /name --&gt;</c>, in the place of the last ones, the
+    /// charts as files beside the page.
     /// </summary>
     /// <param name="name">The area's name.</param>
     /// <param name="text">Markdown.</param>

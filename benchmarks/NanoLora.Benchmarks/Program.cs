@@ -11,7 +11,8 @@ using NanoLora.Benchmarks;
 switch (args)
 {
     case ["quick", .. var options]:
-        if (!QuickOptions.Parse(options, out var keep, out var measured)) return Refuse("there are --no-keep, which leaves benchmarks/README.md as it is, and --json FILE");
+        if (!QuickOptions.Parse(options, out var keep, out var measured))
+            return Refuse("there are --no-keep, which leaves benchmarks/README.md as it is, and --json FILE");
         return Try(() => Quick.Run(keep, measured));
     case ["llama", .. var options]:
         if (!LlamaOptions.Parse(options, out var rounds, out var json)) return Refuse("there are --rounds N (9 if not given) and --json FILE");
@@ -44,7 +45,8 @@ int Refuse(string known)
 static int Try(Func<int> run)
 {
     try { return run(); }
-    catch (Exception error) when (error is QuickException or IOException or UnauthorizedAccessException or InvalidDataException or NanoLora.Nn.CheckpointException)
+    catch (Exception error)
+        when (error is QuickException or IOException or UnauthorizedAccessException or InvalidDataException or NanoLora.Nn.CheckpointException)
     {
         Console.Error.WriteLine(error.Message);
         return 1;

@@ -11,7 +11,8 @@ internal static class QuickRoofline
 {
     private const double Left = 60, Top = 20, Wide = 560, High = 300, LeastX = 0.5, MostX = 1024, LeastY = 4;
 
-    private const string Style = "text{font:13px system-ui,sans-serif;fill:#1b1b18}.tick{fill:#6a6a62;font-size:12px}.roof{fill:none;stroke:#1b1b18;stroke-width:2}"
+    private const string Style = "text{font:13px system-ui,sans-serif;fill:#1b1b18}.tick{fill:#6a6a62;font-size:12px}"
+        + ".roof{fill:none;stroke:#1b1b18;stroke-width:2}"
         + ".grid{stroke:#e4e4da}.ours{fill:#2a7ab0}.theirs{fill:none;stroke:#d0702a;stroke-width:2}"
         + "@media(prefers-color-scheme:dark){text{fill:#e6e5dc}.tick{fill:#a09f94}.roof{stroke:#e6e5dc}.grid{stroke:#33332f}}";
 
@@ -39,7 +40,8 @@ internal static class QuickRoofline
             if (!double.IsNaN(row.Theirs)) svg.Append($"""<circle class="theirs" cx="{x}" cy="{Y(row.Pair.Flops / row.Theirs / 1e9)}" r="5"/>""");
             svg.AppendLine();
         }
-        svg.AppendLine($"""<text class="tick" x="{At(Left)}" y="{At(Top + High + 36)}">operations per byte; GFLOP/s upward; filled: NanoLora, rings: TorchSharp</text>""");
+        svg.Append($"""<text class="tick" x="{At(Left)}" y="{At(Top + High + 36)}">""");
+        svg.AppendLine("operations per byte; GFLOP/s upward; filled: NanoLora, rings: TorchSharp</text>");
         return $"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {At(Left + Wide + 20)} {At(Top + High + 46)}" role="img" """
             + $"""aria-label="Products under the roof of bandwidth and multiply-adds"><style>{Style}</style>{"\n"}{svg}</svg>{"\n"}""";
 

@@ -17,7 +17,8 @@ internal static class QuickTable
         text.Append($"FMA peak of {QuickProtocol.Threads} threads {machine.Peak:0} GFLOP/s; read bandwidth {machine.Bandwidth:0} GB/s; float32; ");
         text.AppendLine($"{results.Seconds:0} s in all.");
         text.AppendLine();
-        if (beside) text.Append("Ratios of time are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster; of memory, NanoLora over TorchSharp. ");
+        if (beside) text.Append("Ratios of time are TorchSharp over NanoLora of the same round: above 1, NanoLora is faster; ");
+        if (beside) text.Append("of memory, NanoLora over TorchSharp. ");
         text.AppendLine("Medians over the rounds; in brackets the middle half.");
         text.AppendLine();
         Table(text, ["y = x Wᵀ (rows x in x out)", "NanoLora, GFLOP/s", "of peak", .. Theirs("TorchSharp, GFLOP/s", "of peak", "ratio"), "target"],

@@ -103,7 +103,8 @@ internal static unsafe partial class Gemm
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Four(byte* p) => Value(FourShorts(p) << 13);
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Eight(byte* p) => Value(Avx2.ConvertToVector256Int32((short*)p) << 13);
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Eight(byte* p) => Value(Avx2.ConvertToVector256Int32((short*)p) << 13);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Eight(byte* p, out Vector128<float> first, out Vector128<float> second)

@@ -94,9 +94,9 @@ internal static unsafe partial class Gemm
             Blocks = _blocksDown * ((n + _blockCols - 1) / _blockCols);
         }
 
-        // A block is two wide panels across, one if there are few rows, and at most 800 rows high, so that its part of A stays in the L2 cache. It is lower where
-        // there would be too few blocks to share out, or not as many for each thread, but so high that packing B again in each block is a small part of
-        // the work; f32 rows of B need no packing (see Compute), then a block may be low. Where blocks begin changes no sum.
+        // A block is two wide panels across, one if there are few rows, and at most 800 rows high, so that its part of A stays in the L2 cache. It is lower
+        // where there would be too few blocks to share out, or not as many for each thread, but so high that packing B again in each block is a small
+        // part of the work; f32 rows of B need no packing (see Compute), then a block may be low. Where blocks begin changes no sum.
         private static (int Rows, int Cols) Cut(int threads, int m, int n, int least)
         {
             var cols = Math.Min(n, m <= 96 ? WidestPanel : 2 * WidestPanel);

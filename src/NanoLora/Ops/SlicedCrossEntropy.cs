@@ -33,7 +33,8 @@ public partial class Tensor
         if (reduction == Reduction.None) throw new ArgumentException("CrossEntropy: a head in slices gives the mean or the sum of the losses, not each.");
         if (Shape.Rank == 0 || targets.DType != DType.I32 || targets.Count != Rows)
             throw new ArgumentException($"CrossEntropy: rows {Shape} want {Rows} targets in I32, one a row, not {targets.DType} {targets.Shape}.");
-        if (Rows <= rowsOfSlice || HasTrainedHead(head)) return head(Reshape(Rows, Cols)).CrossEntropy(targets.Reshape(Rows), reduction, ignoreIndex, smoothing);
+        if (Rows <= rowsOfSlice || HasTrainedHead(head))
+            return head(Reshape(Rows, Cols)).CrossEntropy(targets.Reshape(Rows), reduction, ignoreIndex, smoothing);
 
         var kind = CrossEntropyKind.Of(reduction, ignoreIndex, smoothing, targets, null);
         var losses = New(new Shape(Rows));
