@@ -93,7 +93,8 @@ internal sealed class Scaling : IDisposable
     private static string Text(Curve[] curves)
     {
         var text = new StringBuilder();
-        text.AppendLine(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd}, {QuickMachine.Name()}; {Gemm.Kernel}; medians of {Rounds} steps, in turns.\n");
+        text.Append(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd}, {QuickMachine.Name()}; {Gemm.Kernel}; ");
+        text.AppendLine(CultureInfo.InvariantCulture, $"medians of {Rounds} steps, in turns.\n");
         text.AppendLine("| a step of ViT-Ti/16 against | | | | | | | |\n|---|---:|---:|---:|---:|---:|---:|---:|");
         foreach (var (title, _, points) in curves)
         {
@@ -132,11 +133,12 @@ internal sealed class Scaling : IDisposable
         }
         const string style = "text{font:13px system-ui,sans-serif;fill:#1b1b18}.head{font-weight:600}.tick{fill:#6a6a62;font-size:11px}"
             + ".frame{fill:none;stroke:#d8d8cc}.diagonal{stroke:#d8d8cc}.time,.memory{fill:none;stroke-width:2}.time{stroke:#2a7ab0}"
-            + ".memory{stroke:#d0702a;stroke-dasharray:5 3}@media(prefers-color-scheme:dark){text{fill:#e6e5dc}.tick{fill:#a09f94}.frame,.diagonal{stroke:#3b3b37}}";
+            + ".memory{stroke:#d0702a;stroke-dasharray:5 3}"
+            + "@media(prefers-color-scheme:dark){text{fill:#e6e5dc}.tick{fill:#a09f94}.frame,.diagonal{stroke:#3b3b37}}";
         return $"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + panel + 50}" role="img" """
             + $"""aria-label="Time and memory of a training step against its size, in doublings"><style>{style}</style>{"\n"}{svg}"""
-            + $"""<text class="tick" x="15" y="{top + panel + 40}">blue: time, dashed: memory, of the first point, in doublings; the diagonal is proportion</text>"""
-            + "</svg>\n";
+            + $"""<text class="tick" x="15" y="{top + panel + 40}">"""
+            + "blue: time, dashed: memory, of the first point, in doublings; the diagonal is proportion</text></svg>\n";
 
         static string Number(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
     }
