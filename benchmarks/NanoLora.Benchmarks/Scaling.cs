@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace NanoLora.Benchmarks;
@@ -20,7 +21,7 @@ internal sealed class Scaling : IDisposable
         public double Memory { get; set; }
     }
 
-    private sealed record Curve(string Title, string Unit, Point[] Points);
+    private sealed record Curve(string Title, Point[] Points);
 
     private readonly string _folder = Path.Combine(Path.GetTempPath(), $"nanolora-scaling-{Guid.NewGuid():N}");
 
@@ -28,6 +29,8 @@ internal sealed class Scaling : IDisposable
     public static int Run(bool keep)
     {
         using var scaling = new Scaling();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, _ => scaling.Dispose());
+        using var end = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => scaling.Dispose());
         var curves = scaling.Curves();
         foreach (var curve in curves) Measure(curve);
         var text = Text(curves);
@@ -54,12 +57,12 @@ internal sealed class Scaling : IDisposable
         foreach (var rank in ranks) QuickFiles.Write(At($"rank-{rank}"), QuickWorks.Tiny, 1, Rows, rank);
         return
         [
-            new("images in a batch (LoRA)", "images", [.. powers.Select(n => new Point(n, $"vit lora {n} 1 {tiny}"))]),
-            new($"tokens of an image (LoRA, batch {Rows})", "tokens", [.. sides.Select(n => new Point(n * n + 1, $"vit lora {Rows} 1 {At($"{n}")}"))]),
-            new($"modules (learned composition, batch {Rows})", "modules",
+            new("images in a batch (LoRA)", [.. powers.Select(n => new Point(n, $"vit lora {n} 1 {tiny}"))]),
+            new($"tokens of an image (LoRA, batch {Rows})", [.. sides.Select(n => new Point(n * n + 1, $"vit lora {Rows} 1 {At($"{n}")}"))]),
+            new($"modules (learned composition, batch {Rows})",
                 [.. powers.Append(modules).Select(n => new Point(n, $"vit learned {Rows} {n} {tiny}"))]),
-            new($"rank (LoRA, batch {Rows})", "rank", [.. ranks.Select(n => new Point(n, $"vit lora {Rows} 1 {At($"rank-{n}")}"))]),
-            new($"threads (LoRA, batch {Rows})", "threads", [.. powers.Where(static n => n <= Environment.ProcessorCount)
+            new($"rank (LoRA, batch {Rows})", [.. ranks.Select(n => new Point(n, $"vit lora {Rows} 1 {At($"rank-{n}")}"))]),
+            new($"threads (LoRA, batch {Rows})", [.. powers.Where(static n => n <= Environment.ProcessorCount)
                 .Select(n => new Point(n, $"vit lora {Rows} 1 {tiny}", n))]),
         ];
 
@@ -96,7 +99,7 @@ internal sealed class Scaling : IDisposable
         text.Append(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd}, {QuickMachine.Name()}; {Gemm.Kernel}; ");
         text.AppendLine(CultureInfo.InvariantCulture, $"medians of {Rounds} steps, in turns.\n");
         text.AppendLine("| a step of ViT-Ti/16 against | | | | | | | |\n|---|---:|---:|---:|---:|---:|---:|---:|");
-        foreach (var (title, _, points) in curves)
+        foreach (var (title, points) in curves)
         {
             Row($"**{title}**", static p => $"**{p.At}**");
             Row("ms", static p => p.Time < 0.1 ? $"{1000 * p.Time:0.0}" : $"{1000 * p.Time:0}");

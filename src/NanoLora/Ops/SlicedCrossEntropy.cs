@@ -33,7 +33,7 @@ public partial class Tensor
         if (reduction == Reduction.None) throw new ArgumentException("CrossEntropy: a head in slices gives the mean or the sum of the losses, not each.");
         if (Shape.Rank == 0 || targets.DType != DType.I32 || targets.Count != Rows)
             throw new ArgumentException($"CrossEntropy: rows {Shape} want {Rows} targets in I32, one a row, not {targets.DType} {targets.Shape}.");
-        if (Rows <= rowsOfSlice || HasTrainedHead(head))
+        if (Rows <= rowsOfSlice || (Workspace.Records && HasTrainedHead(head)))
             return head(Reshape(Rows, Cols)).CrossEntropy(targets.Reshape(Rows), reduction, ignoreIndex, smoothing);
 
         var kind = CrossEntropyKind.Of(reduction, ignoreIndex, smoothing, targets, null);
@@ -58,6 +58,7 @@ public partial class Tensor
             var x = Flat().Slice(0, start, end).Detach();
             if (dx is not null) x.Node = leaf;
             var logits = head(x);
+            if (logits.Rows != x.Rows) throw new ArgumentException($"CrossEntropy: the head makes {logits.Shape} of {x.Shape}, not logits of each row.");
             var t = targets.Reshape(Rows).Slice(0, start, end);
             logits.RequireClasses(t, kind.IgnoreIndex, start);
             var statistics = New(new Shape(end - start, 2));

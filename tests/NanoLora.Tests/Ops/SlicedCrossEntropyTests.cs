@@ -65,6 +65,7 @@ public class SlicedCrossEntropyTests : EngineTest
         Assert.Contains($"the target of row 70 is {Classes}", error.Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => x.Value.CrossEntropy(z => Head(z, w), Workspace.From(ids.AsSpan(1), new Shape(Rows - 1))));
         Assert.Throws<ArgumentException>(() => x.Value.CrossEntropy(z => Head(z, w), Targets(), Reduction.None));
+        Assert.Throws<ArgumentException>(() => x.Value.CrossEntropy(z => Head(z.Slice(0, 0, 1), w), Targets(), Reduction.Mean, -100, 0, 16));
     }
 
     private static Tensor Head(Tensor x, Parameter w) => (x.Linear(w) * 0.5f).Tanh() * 2;
