@@ -13,7 +13,7 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 # A linker: clang is NativeAOT's own choice, gcc does as well.
 if [ "${1:-}" = --install ] && ! command -v clang > /dev/null && ! command -v gcc > /dev/null && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
   echo "neither clang nor gcc is here; installing gcc"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev zlib1g-dev > /dev/null || true
+  apt-get -o Acquire::Retries=3 update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -qq -y --no-install-recommends gcc libc6-dev zlib1g-dev > /dev/null || true
 fi
 linker=()
 if ! command -v clang > /dev/null; then

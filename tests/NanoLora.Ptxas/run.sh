@@ -22,7 +22,7 @@ fetch() {
   mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/empty"
   local key=/usr/share/keyrings/debian-archive-keyring.gpg
   echo "deb [signed-by=$key] $mirror $release non-free" > "$work/apt/sources.list"
-  local options=(-o Dir::Etc::SourceList="$work/apt/sources.list" -o Dir::Etc::SourceParts="$work/apt/empty" -o Dir::State::Lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" -o APT::Sandbox::User=root)
+  local options=(-o Dir::Etc::SourceList="$work/apt/sources.list" -o Dir::Etc::SourceParts="$work/apt/empty" -o Dir::State::Lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" -o APT::Sandbox::User=root -o Acquire::Retries=3)
   (cd "$work" && apt-get "${options[@]}" update -qq && apt-get "${options[@]}" download -qq nvidia-cuda-toolkit) > "$work/apt.log" 2>&1 ||
     { tail -5 "$work/apt.log" >&2; missing "the package nvidia-cuda-toolkit could not be downloaded."; }
   mkdir -p "$cache"

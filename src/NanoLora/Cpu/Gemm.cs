@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -64,6 +65,38 @@ internal static unsafe partial class Gemm
         else new Tiles(1, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
     }
 
+    /// <summary>B [k, n], k at most <see cref="KC"/>, packed for <see cref="MultiplyPacked"/>.</summary>
+    /// <param name="Data">One panel after the other.</param>
+    /// <param name="Rows">k</param>
+    /// <param name="Cols">n</param>
+    public readonly record struct Panels(nint Data, int Rows, int Cols);
+
+    /// <summary>The floats that <see cref="Panels"/> of this size take.</summary>
+    public static int PanelsLength(int k, int n)
+    {
+        var cols = 0;
+        while (cols < n) cols += PanelWidth(n - cols);
+        return k * cols;
+    }
+
+    /// <summary>Packs op(B) [k, n] once, for several products.</summary>
+    public static Panels PackPanels(int k, int n, float* b, int ldb, bool transB, float* to)
+    {
+        Debug.Assert(k <= KC);
+        for (int j = 0, width; j < n; j += width)
+        {
+            width = PanelWidth(n - j);
+            Pack<F32>((byte*)(transB ? b + (nint)j * ldb : b + j), ldb, transB, to + (nint)j * k, width, Math.Min(width, n - j), k);
+        }
+        return new((nint)to, k, n);
+    }
+
+    /// <summary><see cref="MultiplySerial"/> with the first k rows and n columns of a B that is packed already; the same sums.</summary>
+    public static void MultiplyPacked(int m, int n, int k, float* a, int lda, bool transA, Panels b, float* c, int ldc, bool accumulate)
+    {
+        if (m > 0 && n > 0) new Tiles(m, n, k, a, lda, transA, b, c, ldc, accumulate).Whole();
+    }
+
     private static void Check(int k, int n, DType bType)
     {
         if (bType is not (DType.F32 or DType.BF16 or DType.F16))
@@ -72,7 +105,7 @@ internal static unsafe partial class Gemm
 
     private readonly struct Tiles : IBlocks
     {
-        private readonly int _m, _n, _k, _blockRows, _blockCols, _blocksDown;
+        private readonly int _m, _n, _k, _blockRows, _blockCols, _blocksDown, _panelRows, _panelCols;
         private readonly float* _a, _c;
         private readonly void* _b;
         private readonly nint _rowA, _stepA, _ldb, _ldc;
@@ -93,6 +126,10 @@ internal static unsafe partial class Gemm
             _blocksDown = (m + _blockRows - 1) / _blockRows;
             Blocks = _blocksDown * ((n + _blockCols - 1) / _blockCols);
         }
+
+        public Tiles(int m, int n, int k, float* a, int lda, bool transA, Panels b, float* c, int ldc, bool accumulate)
+            : this(1, m, n, k, a, lda, transA, (void*)b.Data, 0, false, DType.F32, c, ldc, accumulate) =>
+            (_panelRows, _panelCols) = (b.Rows, b.Cols);
 
         // A block is two wide panels across, one if there are few rows, and at most 800 rows high, so that its part of A stays in the L2 cache. It is lower
         // where there would be too few blocks to share out, or not as many for each thread, but so high that packing B again in each block is a small
@@ -139,9 +176,14 @@ internal static unsafe partial class Gemm
                 t.K = Math.Min(kc, _k - p);
                 for (int j = j0, width; j < j1; j += width)
                 {
-                    width = PanelWidth(j1 - j);
+                    width = PanelWidth((_panelCols > 0 ? _panelCols : j1) - j);
                     var cols = Math.Min(width, j1 - j);
-                    if (_bType == DType.F32 && !_transB && cols == width && i1 - i0 <= 48)       // rows of B are rows of vectors already
+                    if (_panelCols > 0)
+                    {
+                        t.B = (float*)_b + (nint)j * _panelRows;
+                        t.StepB = width;
+                    }
+                    else if (_bType == DType.F32 && !_transB && cols == width && i1 - i0 <= 48)       // rows of B are rows of vectors already
                     {
                         t.B = (float*)_b + p * _ldb + j;
                         t.StepB = _ldb;

@@ -6,8 +6,13 @@ namespace NanoLora;
 
 /// <summary>
 /// Vector loops over spans. The last, partial vector is padded and takes the vector body, so a value does not depend on where its row was split.
-/// Sums keep four running vectors, added in a fixed order.
+/// Sums keep several running vectors, added in a fixed order.
 /// </summary>
+/// <remarks>
+/// Two things keep a loop fast, here and in the operations. The rest of a row, fewer elements than a vector, comes before the loop: loading a part is a call,
+/// no vector register outlives a call, and what the loop keeps across one stays in memory throughout. And a loop of many small functions is a method of its
+/// own, not inlined: the JIT inlines only so much into one method, then leaves calls.
+/// </remarks>
 internal static class Simd
 {
     /// <summary>Lanes of a vector.</summary>
@@ -49,127 +54,98 @@ internal static class Simd
     }
 
     /// <summary>Σ x</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static float Sum(ReadOnlySpan<float> x)
     {
+        int w = Width, i = 0, whole = Whole(x.Length);
+        var rest = whole < x.Length ? LoadPart(x, whole) : default;
         Vector<float> a = default, b = default, c = default, d = default;
-        int w = Width, i = 0;
-        for (; i + 4 * w <= x.Length; i += 4 * w)
+        for (; i + 4 * w <= whole; i += 4 * w)
         {
             a += Load(x, i);
             b += Load(x, i + w);
             c += Load(x, i + 2 * w);
             d += Load(x, i + 3 * w);
         }
-        for (; i + w <= x.Length; i += w) a += Load(x, i);
-        if (i < x.Length) b += LoadPart(x, i);
-        return Vector.Sum((a + b) + (c + d));
+        for (; i < whole; i += w) a += Load(x, i);
+        return Vector.Sum((a + (b + rest)) + (c + d));
     }
 
     /// <summary>The mean, as x_0 + Σ (x - x_0) / n: exact for a row of equal numbers, and near enough to it for one far from zero.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static float Mean(ReadOnlySpan<float> x)
     {
         if (x.IsEmpty) return 0;
+        int w = Width, i = 0, whole = Whole(x.Length);
+        var rest = whole < x.Length ? LoadPart(x, whole, x[0]) - new Vector<float>(x[0]) : default;
         Vector<float> a = default, b = default, first = new(x[0]);
-        int w = Width, i = 0;
-        for (; i + 2 * w <= x.Length; i += 2 * w)
+        for (; i + 2 * w <= whole; i += 2 * w)
         {
             a += Load(x, i) - first;
             b += Load(x, i + w) - first;
         }
-        for (; i + w <= x.Length; i += w) a += Load(x, i) - first;
-        if (i < x.Length) b += LoadPart(x, i, x[0]) - first;
-        return x[0] + Vector.Sum(a + b) / x.Length;
+        if (i < whole) a += Load(x, i) - first;
+        return x[0] + Vector.Sum(a + (b + rest)) / x.Length;
     }
 
     /// <summary>Σ x ∘ y</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static float Dot(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
     {
+        int w = Width, i = 0, whole = Whole(x.Length);
+        var rest = whole < x.Length ? LoadPart(x, whole) * LoadPart(y, whole) : default;
         Vector<float> a = default, b = default, c = default, d = default;
-        int w = Width, i = 0;
-        for (; i + 4 * w <= x.Length; i += 4 * w)
+        for (; i + 4 * w <= whole; i += 4 * w)
         {
             a += Load(x, i) * Load(y, i);
             b += Load(x, i + w) * Load(y, i + w);
             c += Load(x, i + 2 * w) * Load(y, i + 2 * w);
             d += Load(x, i + 3 * w) * Load(y, i + 3 * w);
         }
-        for (; i + w <= x.Length; i += w) a += Load(x, i) * Load(y, i);
-        if (i < x.Length) b += LoadPart(x, i) * LoadPart(y, i);
-        return Vector.Sum((a + b) + (c + d));
+        for (; i < whole; i += w) a += Load(x, i) * Load(y, i);
+        return Vector.Sum((a + (b + rest)) + (c + d));
     }
 
     /// <summary>Σ (x - mean)²</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static float SquaredDistance(ReadOnlySpan<float> x, float mean)
     {
+        int w = Width, i = 0, whole = Whole(x.Length);
+        var rest = whole < x.Length ? LoadPart(x, whole, mean) - new Vector<float>(mean) : default;
+        rest *= rest;
         Vector<float> a = default, b = default, m = new(mean);
-        int w = Width, i = 0;
-        for (; i + 2 * w <= x.Length; i += 2 * w)
+        for (; i + 2 * w <= whole; i += 2 * w)
         {
             var (u, v) = (Load(x, i) - m, Load(x, i + w) - m);
             a += u * u;
             b += v * v;
         }
-        for (; i + w <= x.Length; i += w)
+        if (i < whole)
         {
             var u = Load(x, i) - m;
             a += u * u;
         }
-        if (i < x.Length)
-        {
-            var u = LoadPart(x, i, mean) - m;
-            b += u * u;
-        }
-        return Vector.Sum(a + b);
-    }
-
-    /// <summary>The largest element; -∞ of none. A NaN anywhere gives NaN.</summary>
-    public static float Max(ReadOnlySpan<float> x)
-    {
-        var best = new Vector<float>(float.NegativeInfinity);
-        var i = 0;
-        for (; i + Width <= x.Length; i += Width) best = Vector.Max(best, Load(x, i));
-        if (i < x.Length) best = Vector.Max(best, LoadPart(x, i, float.NegativeInfinity));
-        var max = float.NegativeInfinity;
-        for (var lane = 0; lane < Width; lane++) max = MathF.Max(max, best[lane]);
-        return max;
-    }
-
-    /// <summary>y = exp(x - shift); gives Σ y.</summary>
-    public static float ExpOfDifference(ReadOnlySpan<float> x, float shift, Span<float> y)
-    {
-        Vector<float> sum = default, s = new(shift);
-        var i = 0;
-        for (; i + Width <= x.Length; i += Width)
-        {
-            var e = Vector.Exp(Load(x, i) - s);
-            Store(e, y, i);
-            sum += e;
-        }
-        if (i < x.Length)
-        {
-            var e = Vector.Exp(LoadPart(x, i, float.NegativeInfinity) - s);
-            StorePart(e, y, i);
-            sum += e;
-        }
-        return Vector.Sum(sum);
+        return Vector.Sum(a + (b + rest));
     }
 
     /// <summary>y = scale y</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static void Scale(float scale, Span<float> y)
     {
+        var whole = Whole(y.Length);
+        if (whole < y.Length) StorePart(scale * LoadPart(y, whole), y, whole);
         var s = new Vector<float>(scale);
-        var i = 0;
-        for (; i + Width <= y.Length; i += Width) Store(s * Load(y, i), y, i);
-        if (i < y.Length) StorePart(s * LoadPart(y, i), y, i);
+        for (var i = 0; i < whole; i += Width) Store(s * Load(y, i), y, i);
     }
 
     /// <summary>y += scale x</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static void AddScaled(float scale, ReadOnlySpan<float> x, Span<float> y)
     {
+        var whole = Whole(x.Length);
+        if (whole < x.Length) StorePart(LoadPart(y, whole) + scale * LoadPart(x, whole), y, whole);
         var s = new Vector<float>(scale);
-        var i = 0;
-        for (; i + Width <= x.Length; i += Width) Store(Load(y, i) + s * Load(x, i), y, i);
-        if (i < x.Length) StorePart(LoadPart(y, i) + s * LoadPart(x, i), y, i);
+        for (var i = 0; i < whole; i += Width) Store(Load(y, i) + s * Load(x, i), y, i);
     }
 }
 
@@ -187,17 +163,20 @@ public partial class CpuBackend
     /// <summary>Runs over rows of a given cost (about the elements touched).</summary>
     internal void ForRows<TJob>(int rows, int cost, TJob job) where TJob : struct, IRows
     {
+        if (rows <= 0) return;
         var step = Math.Max(1, Grain / Math.Max(1, cost));
-        var blocks = (rows + step - 1) / step;
-        if (blocks <= 1) { if (rows > 0) job.Run(0, rows); }
-        else Threads.For(blocks, new RowBlocks<TJob>(job, step, rows));
+        var work = new RowBlocks<TJob>(job, step, rows);
+        if (rows <= step) work.Run(0);
+        else Threads.For((rows + step - 1) / step, work);
     }
 
     /// <summary>Runs over single elements, split at multiples of the vector width.</summary>
     internal void Chunks<TJob>(int count, TJob job) where TJob : struct, IRows => ForRows(count, 1, job);
 }
 
+// Not inlined: the JIT, which inlines only so much into one method, else brings the job's loop into the threads' own, and leaves calls in it.
 file readonly struct RowBlocks<TJob>(TJob job, int step, int rows) : IBlocks where TJob : struct, IRows
 {
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public void Run(int block) => job.Run(block * step, Math.Min(rows, (block + 1) * step));
 }

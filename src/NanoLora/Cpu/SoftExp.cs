@@ -19,58 +19,79 @@ internal static class SoftExp
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Of(Vector<float> x)
     {
-        var c = Vector.ConditionalSelect(Vector.LessThan(x, V(Least)), V(Least), x);
-        var n = Vector.MultiplyAddEstimate(c, V(Log2E), V(Rounder)) - V(Rounder);
-        var r = Vector.MultiplyAddEstimate(n, V(-Ln2Low), Vector.MultiplyAddEstimate(n, V(-Ln2High), c));
-        var p = Vector.MultiplyAddEstimate(V(1.9875691500e-4f), r, V(1.3981999507e-3f));
-        p = Vector.MultiplyAddEstimate(p, r, V(8.3334519073e-3f));
-        p = Vector.MultiplyAddEstimate(p, r, V(4.1665795894e-2f));
-        p = Vector.MultiplyAddEstimate(p, r, V(1.6666665459e-1f));
-        p = Vector.MultiplyAddEstimate(p, r, V(5.0000001201e-1f));
+        var vanishes = Vector.LessThan(x, new Vector<float>(Least));
+        var c = Vector.ConditionalSelect(vanishes, new Vector<float>(Least), x);
+        var rounded = Vector.MultiplyAddEstimate(c, new Vector<float>(Log2E), new Vector<float>(Rounder));
+        var n = rounded - new Vector<float>(Rounder);
+        var r = Vector.MultiplyAddEstimate(n, new Vector<float>(-Ln2Low), Vector.MultiplyAddEstimate(n, new Vector<float>(-Ln2High), c));
+        var p = Vector.MultiplyAddEstimate(new Vector<float>(1.9875691500e-4f), r, new Vector<float>(1.3981999507e-3f));
+        p = Vector.MultiplyAddEstimate(p, r, new Vector<float>(8.3334519073e-3f));
+        p = Vector.MultiplyAddEstimate(p, r, new Vector<float>(4.1665795894e-2f));
+        p = Vector.MultiplyAddEstimate(p, r, new Vector<float>(1.6666665459e-1f));
+        p = Vector.MultiplyAddEstimate(p, r, new Vector<float>(5.0000001201e-1f));
         var y = Vector.MultiplyAddEstimate(p, r * r, r + Vector<float>.One);
-        var power = Vector.AsVectorSingle((Vector.ConvertToInt32(n) + new Vector<int>(127)) << 23);
-        return Vector.ConditionalSelect(Vector.LessThan(x, V(Least)), default, y * power);
+        var power = Vector.AsVectorSingle((Vector.AsVectorInt32(rounded) << 23) + new Vector<int>(127 << 23));   // n stands in the lowest bits of rounded
+        return Vector.ConditionalSelect(vanishes, default, y * power);
     }
 
-    /// <summary>The largest element of a row of whole vectors; a NaN may be passed over, and shows in the sum of exponentials.</summary>
+    /// <summary>The largest element; -∞ of none. A NaN may be passed over, and shows in the sum of exponentials.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static float Max(ReadOnlySpan<float> x)
     {
-        Vector<float> a = V(float.NegativeInfinity), b = a;
-        int w = Simd.Width, i = 0;
-        for (; i + 2 * w <= x.Length; i += 2 * w)
+        int w = Simd.Width, i = 0, whole = Simd.Whole(x.Length);
+        var a = whole < x.Length ? Simd.LoadPart(x, whole, float.NegativeInfinity) : new Vector<float>(float.NegativeInfinity);
+        Vector<float> b = a, c = a, d = a;
+        for (; i + 4 * w <= whole; i += 4 * w)
         {
             a = Vector.MaxNative(a, Simd.Load(x, i));
             b = Vector.MaxNative(b, Simd.Load(x, i + w));
+            c = Vector.MaxNative(c, Simd.Load(x, i + 2 * w));
+            d = Vector.MaxNative(d, Simd.Load(x, i + 3 * w));
         }
-        if (i < x.Length) a = Vector.MaxNative(a, Simd.Load(x, i));
-        a = Vector.MaxNative(a, b);
+        for (; i < whole; i += w) a = Vector.MaxNative(a, Simd.Load(x, i));
+        a = Vector.MaxNative(Vector.MaxNative(a, b), Vector.MaxNative(c, d));
         var max = a[0];
         for (var lane = 1; lane < w; lane++) max = a[lane] > max ? a[lane] : max;
-        return float.IsNaN(max) ? Simd.Max(x) : max;
+        return max;
     }
 
-    /// <summary>y = factor · e^(x - shift) over whole vectors; gives Σ y.</summary>
-    public static float OfDifference(ReadOnlySpan<float> x, float shift, float factor, Span<float> y)
+    /// <summary>y = factor · e^(scale x - shift), where shift is the largest of scale x or near it; gives Σ y.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static float OfDifference(ReadOnlySpan<float> x, float scale, float shift, float factor, Span<float> y)
     {
-        Vector<float> a = default, b = default, s = V(shift), f = V(factor);
-        int w = Simd.Width, i = 0;
-        for (; i + 2 * w <= x.Length; i += 2 * w)
+        int w = Simd.Width, i = 0, whole = Simd.Whole(x.Length);
+        var rest = whole < x.Length ? Rest(x, whole, scale, shift, factor, y) : default;
+        Vector<float> a = default, b = default, m = new(scale), s = new(-shift), f = new(factor);
+        for (; i + 2 * w <= whole; i += 2 * w)
         {
-            Vector<float> u = f * Of(Simd.Load(x, i) - s), v = f * Of(Simd.Load(x, i + w) - s);
+            Vector<float> u = f * Of(Exponent(Simd.Load(x, i), m, s)), v = f * Of(Exponent(Simd.Load(x, i + w), m, s));
             Simd.Store(u, y, i);
             Simd.Store(v, y, i + w);
             a += u;
             b += v;
         }
-        if (i < x.Length)
+        if (i < whole)
         {
-            var u = f * Of(Simd.Load(x, i) - s);
+            var u = f * Of(Exponent(Simd.Load(x, i), m, s));
             Simd.Store(u, y, i);
             a += u;
         }
-        return Vector.Sum(a + b);
+        return Vector.Sum(a + (b + rest));
     }
 
+    // Rounded once, scale x may come out above a maximum that was rounded before: not above 0, where Of ends. NaN stays NaN.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector<float> V(float x) => new(x);
+    private static Vector<float> Exponent(Vector<float> x, Vector<float> scale, Vector<float> shift)
+    {
+        var e = Vector.MultiplyAddEstimate(x, scale, shift);
+        return Vector.ConditionalSelect(Vector.GreaterThan(e, default), default, e);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Vector<float> Rest(ReadOnlySpan<float> x, int i, float scale, float shift, float factor, Span<float> y)
+    {
+        var u = factor * Of(Exponent(Simd.LoadPart(x, i, float.NegativeInfinity), new Vector<float>(scale), new Vector<float>(-shift)));
+        Simd.StorePart(u, y, i);
+        return u;
+    }
 }

@@ -62,10 +62,10 @@ file readonly struct ScaleJob(Tensor x, Tensor y, float scale) : IRows
     {
         var a = x.Floats()[start..end];
         var b = y.Floats()[start..end];
-        var s = new Vector<float>(scale);
         var whole = Simd.Whole(b.Length);
+        if (whole < b.Length) Simd.StorePart(scale * Simd.LoadPart(a, whole), b, whole);
+        var s = new Vector<float>(scale);
         for (var i = 0; i < whole; i += Simd.Width) Simd.Store(s * Simd.Load(a, i), b, i);
-        if (whole < b.Length) Simd.StorePart(s * Simd.LoadPart(a, whole), b, whole);
     }
 }
 

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NanoLora;
 
@@ -135,48 +136,51 @@ file sealed class AttentionNode(HeadView q, HeadView k, HeadView v, Tensor? mask
 
 public partial class CpuBackend
 {
-    // A tile is at most 64 queries by 256 keys, 64 KiB on the stack. Its rows are padded to whole vectors with scores of -∞, so no loop over it has a tail.
-    private const int QueryTile = 64, KeyTile = 256;
+    // A tile is at most 80 queries by 256 keys, 80 KiB on the stack. Its rows are padded to whole vectors with scores of -∞, so no loop over it has a tail.
+    // What several tiles of queries multiply with (kᵀ, v, vᵀ, k of 256 keys) is packed once for all of them, where heads are not too wide for the stack.
+    private const int QueryTile = 80, KeyTile = 256, WidestPacked = 128, EnoughBlocks = 32;
 
     private static int TileRow(int keys) => (Math.Min(keys, KeyTile) + Simd.Width - 1) & -Simd.Width;
+
+    // Queries in equal tiles, of whole tiles of the matrix product.
+    private static int TileRows(int queries)
+    {
+        var tiles = (queries + QueryTile - 1) / QueryTile;
+        return tiles <= 1 ? queries : ((queries + tiles - 1) / tiles + 7) & -8;
+    }
 
     /// <inheritdoc/>
     public override void Attention(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor y, Tensor statistics, AttentionOptions options)
     {
-        var tiles = (q.Layout.Length + QueryTile - 1) / QueryTile;
-        var job = new AttentionJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(y, q.Layout.Count), statistics, tiles);
-        ForRows(y.Shape[0] * q.Layout.Count * tiles, Cost(q, k, QueryTile), job);
+        var (heads, length) = (y.Shape[0] * q.Layout.Count, q.Layout.Length);
+        if (heads == 0 || length == 0) return;
+        // A block has all queries of a head, or some whole tiles of them where that would be too few blocks to share out.
+        var rows = TileRows(length);
+        var (tiles, parts) = ((length + rows - 1) / rows, (EnoughBlocks + heads - 1) / heads);
+        var queries = Math.Min(length, (tiles + parts - 1) / parts * rows);
+        var job = new AttentionJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(y, q.Layout.Count), statistics, queries);
+        ForRows(heads * ((length + queries - 1) / queries), Cost(q, k, queries), job);
     }
 
     /// <inheritdoc/>
     public override void AttentionBackward(HeadView q, HeadView k, HeadView v, Tensor? mask, Tensor statistics, Tensor dy,
         Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores, AttentionOptions options)
     {
-        var job = new AttentionBackwardJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(dy, q.Layout.Count), statistics, dq, dk, dv, dscores);
+        using var scope = dy.Workspace.Scope(grad: false);
+        var means = dy.New(new Shape(dy.Shape[0], q.Layout.Count, q.Layout.Length));               // Σ_j p dp of each query
+        var job = new AttentionBackwardJob(new Scores(q, k, mask, options), v, HeadView.SideBySide(dy, q.Layout.Count), statistics, means,
+            dq, dk, dv, dscores);
         ForRows(dy.Shape[0] * k.Layout.Count, Cost(q, k, q.Layout.Length), job);
     }
 
     private static int Cost(HeadView q, HeadView k, int rows) =>
         (int)Math.Min(1 << 20, (long)Math.Min(rows, q.Layout.Length) * k.Layout.Length * q.Layout.Size / 8);
 
-    // Rows of a matrix that lie a stride apart.
-    private readonly ref struct Strided(Span<float> data, int stride)
-    {
-        public readonly Span<float> Data = data;
-        public readonly int Stride = stride;
-        public Span<float> Row(int row, int cols) => Data.Slice(row * Stride, cols);
-    }
+    // The floats that the keys of a tile take, packed as kᵀ and as k; the values alike.
+    private static (int Across, int Down) Rooms(int keys, int size) =>
+        size > WidestPacked ? default : (Gemm.PanelsLength(size, keys), Gemm.PanelsLength(keys, size));
 
     private static Strided From(HeadView x, int batch, int head, int time) => new(x.Tensor.Floats()[x.At(batch, head, time)..], x.Layout.RowStride);
-
-    // c = op(a) op(b), or c += it.
-    private static unsafe void Product(int m, int n, int k, Strided a, bool transposeA, Strided b, bool transposeB, Strided c, bool accumulate)
-    {
-        fixed (float* pa = a.Data, pb = b.Data, pc = c.Data)
-        {
-            Gemm.MultiplySerial(m, n, k, pa, a.Stride, transposeA, pb, b.Stride, transposeB, DType.F32, pc, c.Stride, accumulate);
-        }
-    }
 
     // The scores s'' of a tile, hidden ones -∞.
     private readonly struct Scores(HeadView q, HeadView k, Tensor? mask, AttentionOptions options)
@@ -187,6 +191,12 @@ public partial class CpuBackend
         public int Group => q.Layout.Count / k.Layout.Count;
         private int Shift => k.Layout.Length - q.Layout.Length;
 
+        // The factor of the scores can wait until they are exponents.
+        private bool IsScaledLater => options.Softcap == 0 && mask is null && options.Scale > 0;
+
+        /// <summary>What <see cref="Make"/> leaves to be multiplied.</summary>
+        public float Factor => IsScaledLater ? options.Scale!.Value : 1;
+
         /// <summary>The keys that any of the queries sees, the last one excluded.</summary>
         public (int First, int Last) Keys(int time, int rows)
         {
@@ -195,14 +205,17 @@ public partial class CpuBackend
             return (first, Math.Max(first, last));
         }
 
-        /// <summary>Scores of queries time.. against keys key..; where there is a soft-cap and a place for it, tanh (s / cap) as well.</summary>
-        public void Make(int batch, int head, int time, int rows, int key, int keys, Span<float> s, int stride, Span<float> bent)
+        /// <summary>
+        /// Scores of queries time.. against the first of the keys from key on, but for <see cref="Factor"/>; where there is a soft-cap and a place for it,
+        /// tanh (s / cap) as well.
+        /// </summary>
+        public void Make(in Right transposedKeys, int batch, int head, int time, int rows, int key, int keys, Span<float> s, int stride, Span<float> bent)
         {
-            Product(rows, keys, q.Layout.Size, From(q, batch, head, time), false, From(k, batch, head / Group, key), true, new Strided(s, stride), false);
+            transposedKeys.Product(rows, keys, q.Layout.Size, From(q, batch, head, time), new Strided(s, stride), false);
             for (var r = 0; r < rows; r++)
             {
                 var row = s.Slice(r * stride, stride);
-                Simd.Scale(options.Scale!.Value, row);
+                if (!IsScaledLater) Simd.Scale(options.Scale!.Value, row);
                 if (options.Softcap > 0) Bend(row, bent.IsEmpty ? row : bent.Slice(r * stride, stride));
                 var at = time + r + Shift - key;
                 var end = options.Causal ? Math.Clamp(at + 1, 0, keys) : keys;
@@ -230,134 +243,160 @@ public partial class CpuBackend
         }
     }
 
-    // A block owns up to 64 queries of one head, and goes through the keys with a running maximum.
-    private readonly struct AttentionJob(Scores scores, HeadView v, HeadView y, Tensor statistics, int tiles) : IRows
+    // A block owns queries of one head, and goes through the keys with a running maximum.
+    private readonly struct AttentionJob(Scores scores, HeadView v, HeadView y, Tensor statistics, int queries) : IRows
     {
+        [SkipLocalsInit]
         public void Run(int start, int end)
         {
-            var (length, size) = (y.Layout.Length, y.Layout.Size);
-            var stride = TileRow(v.Layout.Length);
-            Span<float> s = stackalloc float[Math.Min(QueryTile, length) * stride];
+            var (length, heads, size) = (y.Layout.Length, y.Layout.Count, y.Layout.Size);
+            var (rows, keys, blocks) = (TileRows(length), Math.Min(v.Layout.Length, KeyTile), (length + queries - 1) / queries);
+            var (across, down) = rows < queries ? Rooms(keys, size) : default;
+            Span<float> s = stackalloc float[rows * TileRow(keys)], keyRoom = stackalloc float[across], valueRoom = stackalloc float[down];
             for (var block = start; block < end; block++)
             {
-                var (batch, head, time) = (block / tiles / y.Layout.Count, block / tiles % y.Layout.Count, block % tiles * QueryTile);
-                var rows = Math.Min(QueryTile, length - time);
-                var (first, last) = scores.Keys(time, rows);
-                var kept = statistics.Floats().Slice(2 * ((batch * y.Layout.Count + head) * length + time), 2 * rows);
-                var to = From(y, batch, head, time);
-                for (var r = 0; r < rows; r++)
-                {
-                    (kept[2 * r], kept[2 * r + 1]) = (float.NegativeInfinity, 0);
-                    if (first == last) to.Row(r, size).Clear();
-                }
+                var (batch, head, from) = (block / blocks / heads, block / blocks % heads, block % blocks * queries);
+                var to = Math.Min(length, from + queries);
+                var kept = statistics.Floats().Slice(2 * ((batch * heads + head) * length + from), 2 * (to - from));
+                for (var i = 0; i < kept.Length; i += 2) (kept[i], kept[i + 1]) = (float.NegativeInfinity, 0);
+                var (first, last) = scores.Keys(from, to - from);
                 for (var key = first; key < last; key += KeyTile)
                 {
-                    var keys = Math.Min(KeyTile, last - key);
-                    scores.Make(batch, head, time, rows, key, keys, s, stride, default);
-                    for (var r = 0; r < rows; r++)
-                    {
-                        var shrink = Exponentials(s.Slice(r * stride, stride), kept.Slice(2 * r, 2));
-                        if (key > first && shrink != 1) Simd.Scale(shrink, to.Row(r, size));
-                    }
-                    Product(rows, size, keys, new Strided(s, stride), false, From(v, batch, head / scores.Group, key), false, to, accumulate: key > first);
+                    keys = Math.Min(KeyTile, last - key);
+                    var transposedKeys = new Right(From(scores.K, batch, head / scores.Group, key), true, keys, size, keyRoom);
+                    var values = new Right(From(v, batch, head / scores.Group, key), false, keys, size, valueRoom);
+                    for (var time = from; time < to; time += rows)
+                        Tile(transposedKeys, values, batch, head, time, Math.Min(rows, to - time), key, keys, s, kept[(2 * (time - from))..]);
                 }
-                for (var r = 0; r < rows; r++)
+                for (var i = 0; i < kept.Length; i += 2)
                 {
-                    var (max, sum) = (kept[2 * r], kept[2 * r + 1]);
-                    (kept[2 * r], kept[2 * r + 1]) = sum == 0 ? (0, 0) : (max, 1 / sum);
-                    Simd.Scale(kept[2 * r + 1], to.Row(r, size));
+                    var (max, sum) = (kept[i], kept[i + 1]);
+                    (kept[i], kept[i + 1]) = sum == 0 ? (0, 0) : (max, 1 / sum);
+                    var row = From(y, batch, head, from + i / 2).Data[..size];
+                    if (sum == 0) row.Clear();
+                    else Simd.Scale(kept[i + 1], row);
                 }
             }
         }
 
-        // Turns a row of scores into exp(s - max) and brings (max, sum) up to date; gives what sums made so far shrink by.
-        private static float Exponentials(Span<float> row, Span<float> kept)
+        private void Tile(in Right transposedKeys, in Right values, int batch, int head, int time, int rows, int key, int keys, Span<float> s, Span<float> kept)
         {
-            var (before, max) = (kept[0], MathF.Max(kept[0], SoftExp.Max(row)));
+            var (first, last) = scores.Keys(time, rows);
+            var (size, stride, seen) = (y.Layout.Size, TileRow(v.Layout.Length), Math.Min(keys, last - key));
+            if (seen <= 0 || first >= key + keys) return;
+            var to = From(y, batch, head, time);
+            scores.Make(transposedKeys, batch, head, time, rows, key, seen, s, stride, default);
+            for (var r = 0; r < rows; r++)
+            {
+                var shrink = Exponentials(s.Slice(r * stride, stride), scores.Factor, kept.Slice(2 * r, 2));
+                if (first < key && shrink != 1) Simd.Scale(shrink, to.Row(r, size));
+            }
+            values.Product(rows, size, seen, new Strided(s, stride), to, accumulate: first < key);
+        }
+
+        // Turns a row of scores, short of a factor, into exp(s - max) and brings (max, sum) up to date; gives what sums made so far shrink by.
+        private static float Exponentials(Span<float> row, float factor, Span<float> kept)
+        {
+            var (before, max) = (kept[0], MathF.Max(kept[0], factor * SoftExp.Max(row)));
             var shift = max == float.NegativeInfinity ? 0 : max;
             var shrink = before == max ? 1 : MathF.Exp(before - shift);
-            (kept[0], kept[1]) = (max, kept[1] * shrink + SoftExp.OfDifference(row, shift, 1, row));
+            (kept[0], kept[1]) = (max, kept[1] * shrink + SoftExp.OfDifference(row, factor, shift, 1, row));
             return shrink;
         }
     }
 
     // A block owns one key head of one batch, and with it the query heads that read it: no two blocks write to one place.
-    private readonly struct AttentionBackwardJob(Scores scores, HeadView v, HeadView dy, Tensor statistics, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores)
-        : IRows
+    private readonly struct AttentionBackwardJob(Scores scores, HeadView v, HeadView dy, Tensor statistics, Tensor means,
+        Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dscores) : IRows
     {
+        [SkipLocalsInit]
         public void Run(int start, int end)
         {
-            var (keyHeads, length) = (v.Layout.Count, dy.Layout.Length);
-            var stride = TileRow(v.Layout.Length);
-            var tile = Math.Min(QueryTile, length) * stride;
+            var (keyHeads, length, all, size) = (v.Layout.Count, dy.Layout.Length, v.Layout.Length, v.Layout.Size);
+            var (rows, keys) = (TileRows(length), Math.Min(all, KeyTile));
+            var tile = rows * TileRow(keys);
+            var (across, down) = rows < length || scores.Group > 1 ? Rooms(keys, size) : default;
             Span<float> p = stackalloc float[tile], dp = stackalloc float[tile], bent = stackalloc float[scores.Options.Softcap > 0 ? tile : 0];
-            Span<float> mean = stackalloc float[QueryTile];
+            Span<float> keyRoom = stackalloc float[across], valueRoom = stackalloc float[across], rowRoom = stackalloc float[down];
             for (var block = start; block < end; block++)
             {
                 var (batch, keyHead) = (block / keyHeads, block % keyHeads);
-                Clear(dk, scores.K, batch, keyHead);
-                Clear(dv, v, batch, keyHead);
-                for (var head = keyHead * scores.Group; head < (keyHead + 1) * scores.Group; head++)
+                var heads = (First: keyHead * scores.Group, End: (keyHead + 1) * scores.Group);
+                ClearBlind(batch, heads.First, heads.End, rows);
+                // Σ_j p dp wants all keys: where a tile of queries sees more of them than one tile of keys, a first pass makes it.
+                for (var pass = all <= KeyTile ? 1 : 0; pass < 2; pass++)
                 {
-                    Clear(dq, scores.Q, batch, head);
-                    for (var time = 0; time < length; time += QueryTile) Tile(batch, head, time, Math.Min(QueryTile, length - time), p, dp, bent, mean, stride);
+                    for (var key = 0; key < all; key += KeyTile)
+                    {
+                        keys = Math.Min(KeyTile, all - key);
+                        var ofK = From(scores.K, batch, keyHead, key);
+                        var ofV = From(v, batch, keyHead, key);
+                        Right transposedKeys = new(ofK, true, keys, size, keyRoom), transposedValues = new(ofV, true, keys, size, valueRoom);
+                        var keyRows = new Right(ofK, false, keys, size, rowRoom);
+                        var written = 0;                                                          // of these keys: dk and dv are there, and grow from now on
+                        for (var head = heads.First; head < heads.End; head++)
+                        {
+                            for (var time = 0; time < length; time += rows)
+                            {
+                                Tile(transposedKeys, transposedValues, keyRows, batch, head, time, Math.Min(rows, length - time), key, keys, pass == 0,
+                                    p, dp, bent, ref written);
+                            }
+                        }
+                        if (pass == 1) ClearKeys(batch, keyHead, key + written, keys - written);
+                    }
                 }
             }
         }
 
-        private void Tile(int batch, int head, int time, int rows, Span<float> p, Span<float> dp, Span<float> bent, Span<float> mean, int stride)
+        private void Tile(in Right transposedKeys, in Right transposedValues, in Right keyRows, int batch, int head, int time, int rows, int key, int keys,
+            bool isFirstPass, Span<float> p, Span<float> dp, Span<float> bent, ref int written)
         {
             HeadView q = scores.Q, k = scores.K;
-            var keyHead = head / scores.Group;
-            var (size, scale) = (q.Layout.Size, scores.Options.Scale!.Value);
+            var (size, stride, scale) = (q.Layout.Size, TileRow(v.Layout.Length), scores.Options.Scale!.Value);
             var (first, last) = scores.Keys(time, rows);
-            var dRows = From(dy, batch, head, time);
-            // Σ_j p dp wants all keys: with more than one tile of them, a first pass makes it.
-            var single = last - first <= KeyTile;
-            mean.Clear();
-            for (var pass = single ? 1 : 0; pass < 2; pass++)
-            {
-                for (var key = first; key < last; key += KeyTile)
-                {
-                    var keys = Math.Min(KeyTile, last - key);
-                    Probabilities(batch, head, time, rows, key, keys, p, bent, stride);
-                    Product(rows, keys, size, dRows, false, From(v, batch, keyHead, key), true, new Strided(dp, stride), false);
-                    if (single || pass == 0) for (var r = 0; r < rows; r++) mean[r] += Simd.Dot(p.Slice(r * stride, keys), dp.Slice(r * stride, keys));
-                    if (pass == 0) continue;
-                    var tile = new Strided(p, stride);
-                    if (dv is not null) Product(keys, size, rows, tile, true, dRows, false, From(v with { Tensor = dv }, batch, keyHead, key), true);
-                    if (dq is null && dk is null && dscores is null) continue;
-                    for (var r = 0; r < rows; r++)
-                    {
-                        var row = p.Slice(r * stride, stride);
-                        Slope(row, dp.Slice(r * stride, stride), mean[r]);
-                        if (dscores is not null) row[..keys].CopyTo(dscores.Row((batch * q.Layout.Count + head) * dy.Layout.Length + time + r)[key..]);
-                        if (!bent.IsEmpty) Unbend(row, bent.Slice(r * stride, stride));
-                        Simd.Scale(scale, row);
-                    }
-                    Strided qs = From(q, batch, head, time), ks = From(k, batch, keyHead, key);
-                    if (dq is not null) Product(rows, size, keys, tile, false, ks, false, From(q with { Tensor = dq }, batch, head, time), true);
-                    if (dk is not null) Product(keys, size, rows, tile, true, qs, false, From(k with { Tensor = dk }, batch, keyHead, key), true);
-                }
-            }
-        }
+            var (seen, single) = (Math.Min(keys, last - key), first >= key && last <= key + keys);
+            if (seen <= 0 || first >= key + keys || isFirstPass && single) return;
 
-        private void Probabilities(int batch, int head, int time, int rows, int key, int keys, Span<float> p, Span<float> bent, int stride)
-        {
-            scores.Make(batch, head, time, rows, key, keys, p, stride, bent);
-            var kept = statistics.Floats().Slice(2 * ((batch * dy.Layout.Count + head) * dy.Layout.Length + time), 2 * rows);
+            var at = (batch * q.Layout.Count + head) * dy.Layout.Length + time;
+            var dRows = From(dy, batch, head, time);
+            var mean = means.Floats().Slice(at, rows);
+            scores.Make(transposedKeys, batch, head, time, rows, key, seen, p, stride, bent);
+            transposedValues.Product(rows, seen, size, dRows, new Strided(dp, stride), false);
+            var kept = statistics.Floats().Slice(2 * at, 2 * rows);
+            for (var r = 0; r < rows; r++)
+            {
+                Span<float> row = p.Slice(r * stride, stride), slope = dp.Slice(r * stride, stride);
+                SoftExp.OfDifference(row, scores.Factor, kept[2 * r], kept[2 * r + 1], row);
+                if (isFirstPass || single) mean[r] = (first < key ? mean[r] : 0) + Simd.Dot(row[..seen], slope[..seen]);
+            }
+            if (isFirstPass) return;
+            var tile = new Strided(p, stride);
+            var keyHead = head / scores.Group;
+            var adds = written > 0;
+            if (adds) ClearKeys(batch, keyHead, key + written, seen - written);
+            written = Math.Max(written, seen);
+            if (dv is not null) Strided.Product(seen, size, rows, tile, true, dRows, false, From(v with { Tensor = dv }, batch, keyHead, key), adds);
+            if (dq is null && dk is null && dscores is null) return;
             for (var r = 0; r < rows; r++)
             {
                 var row = p.Slice(r * stride, stride);
-                SoftExp.OfDifference(row, kept[2 * r], kept[2 * r + 1], row);
+                var isPlain = dscores is null && bent.IsEmpty;
+                Slope(row, dp.Slice(r * stride, stride), mean[r], isPlain ? scale : 1);
+                if (isPlain) continue;
+                if (dscores is not null) row[..seen].CopyTo(dscores.Row(at + r)[key..]);
+                if (!bent.IsEmpty) Unbend(row, bent.Slice(r * stride, stride));
+                Simd.Scale(scale, row);
             }
+            if (dq is not null) keyRows.Product(rows, size, seen, tile, From(q with { Tensor = dq }, batch, head, time), accumulate: first < key);
+            var qRows = From(q, batch, head, time);
+            if (dk is not null) Strided.Product(seen, size, rows, tile, true, qRows, false, From(k with { Tensor = dk }, batch, keyHead, key), adds);
         }
 
-        // p ∘ (dp - mean), over p
-        private static void Slope(Span<float> p, ReadOnlySpan<float> dp, float mean)
+        // factor p ∘ (dp - mean), over p
+        private static void Slope(Span<float> p, ReadOnlySpan<float> dp, float mean, float factor)
         {
-            var m = new Vector<float>(mean);
-            for (var i = 0; i < p.Length; i += Simd.Width) Simd.Store(Simd.Load(p, i) * (Simd.Load(dp, i) - m), p, i);
+            Vector<float> m = new(mean), f = new(factor);
+            for (var i = 0; i < p.Length; i += Simd.Width) Simd.Store(Simd.Load(p, i) * (Simd.Load(dp, i) - m) * f, p, i);
         }
 
         // ds ∘ (1 - t²), over ds
@@ -366,10 +405,30 @@ public partial class CpuBackend
             for (var i = 0; i < ds.Length; i += Simd.Width) Simd.Store(Simd.Load(ds, i) * (Vector<float>.One - Simd.Load(t, i) * Simd.Load(t, i)), ds, i);
         }
 
-        private static void Clear(Tensor? d, HeadView x, int batch, int head)
+        // Queries that see no key.
+        private void ClearBlind(int batch, int head, int end, int rows)
+        {
+            for (; head < end; head++)
+            {
+                for (var time = 0; time < dy.Layout.Length; time += rows)
+                {
+                    var count = Math.Min(rows, dy.Layout.Length - time);
+                    var (first, last) = scores.Keys(time, count);
+                    if (first == last) Clear(dq, scores.Q, batch, head, time, count);
+                }
+            }
+        }
+
+        private void ClearKeys(int batch, int keyHead, int key, int count)
+        {
+            Clear(dk, scores.K, batch, keyHead, key, count);
+            Clear(dv, v, batch, keyHead, key, count);
+        }
+
+        private static void Clear(Tensor? d, HeadView x, int batch, int head, int time, int count)
         {
             if (d is null) return;
-            for (var time = 0; time < x.Layout.Length; time++) d.Floats().Slice(x.At(batch, head, time), x.Layout.Size).Clear();
+            for (var end = time + count; time < end; time++) d.Floats().Slice(x.At(batch, head, time), x.Layout.Size).Clear();
         }
     }
 }

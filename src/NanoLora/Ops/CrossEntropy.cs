@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NanoLora;
 
@@ -135,7 +136,7 @@ public partial class CpuBackend
             {
                 var u = x.Row(row);
                 var t = targets.Ints()[row];
-                var max = Simd.Max(u);
+                var max = SoftExp.Max(u);
                 var sum = SumOfExp(u, max);
                 var log = MathF.Log(sum);
                 (statistics.Floats()[2 * row], statistics.Floats()[2 * row + 1]) = (max, 1 / sum);
@@ -150,23 +151,25 @@ public partial class CpuBackend
         }
 
         // Σ exp(x - max)
+        [MethodImpl(MethodImplOptions.NoInlining)]
         private static float SumOfExp(ReadOnlySpan<float> u, float max)
         {
-            Vector<float> sum = default, m = new(max);
             var whole = Simd.Whole(u.Length);
+            var rest = whole < u.Length ? SoftExp.Of(Simd.LoadPart(u, whole, float.NegativeInfinity) - new Vector<float>(max)) : default;
+            Vector<float> sum = default, m = new(max);
             for (var i = 0; i < whole; i += Simd.Width) sum += SoftExp.Of(Simd.Load(u, i) - m);
-            if (whole < u.Length) sum += SoftExp.Of(Simd.LoadPart(u, whole, float.NegativeInfinity) - m);
-            return Vector.Sum(sum);
+            return Vector.Sum(sum + rest);
         }
 
         // Σ w (max - x)
         private static float DistanceTo(float max, ReadOnlySpan<float> u, ReadOnlySpan<float> w)
         {
-            Vector<float> sum = default, m = new(max);
             var whole = Simd.Whole(u.Length);
+            Vector<float> rest = default;
+            if (whole < u.Length) rest = (new Vector<float>(max) - Simd.LoadPart(u, whole, max)) * (w.IsEmpty ? Vector<float>.One : Simd.LoadPart(w, whole));
+            Vector<float> sum = default, m = new(max);
             for (var i = 0; i < whole; i += Simd.Width) sum += (m - Simd.Load(u, i)) * (w.IsEmpty ? Vector<float>.One : Simd.Load(w, i));
-            if (whole < u.Length) sum += (m - Simd.LoadPart(u, whole, max)) * (w.IsEmpty ? Vector<float>.One : Simd.LoadPart(w, whole));
-            return Vector.Sum(sum);
+            return Vector.Sum(sum + rest);
         }
     }
 
@@ -187,14 +190,24 @@ public partial class CpuBackend
                 var g = kind.Factor * dy.Floats()[dy.Count == 1 ? 0 : row];
                 var own = g * (1 - kind.Smoothing) * (w.IsEmpty ? 1 : w[t]);
                 var kept = statistics.Floats().Slice(2 * row, 2);
-                Vector<float> max = new(kept[0]), scale = new((own + g * spread) * kept[1]), flat = new(g * share);
-                var whole = Simd.Whole(d.Length);
-                for (var i = 0; i < whole; i += Simd.Width)
-                    Simd.Store(scale * SoftExp.Of(Simd.Load(u, i) - max) - (w.IsEmpty ? flat : flat * Simd.Load(w, i)), d, i);
-                if (whole < d.Length)
-                    Simd.StorePart(scale * SoftExp.Of(Simd.LoadPart(u, whole) - max) - (w.IsEmpty ? flat : flat * Simd.LoadPart(w, whole)), d, whole);
+                Slopes(u, kept[0], (own + g * spread) * kept[1], g * share, w, d);
                 d[t] -= own;
             }
+        }
+
+        // d = scale exp(x - max) - flat w
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void Slopes(ReadOnlySpan<float> u, float max, float scale, float flat, ReadOnlySpan<float> w, Span<float> d)
+        {
+            var whole = Simd.Whole(d.Length);
+            if (whole < d.Length)
+            {
+                var e = SoftExp.Of(Simd.LoadPart(u, whole) - new Vector<float>(max));
+                Simd.StorePart(scale * e - flat * (w.IsEmpty ? Vector<float>.One : Simd.LoadPart(w, whole)), d, whole);
+            }
+            Vector<float> m = new(max), s = new(scale), f = new(flat);
+            if (w.IsEmpty) for (var i = 0; i < whole; i += Simd.Width) Simd.Store(s * SoftExp.Of(Simd.Load(u, i) - m) - f, d, i);
+            else for (var i = 0; i < whole; i += Simd.Width) Simd.Store(s * SoftExp.Of(Simd.Load(u, i) - m) - f * Simd.Load(w, i), d, i);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NanoLora;
 
@@ -180,6 +181,7 @@ internal readonly struct Stretch
     }
 }
 
+// In every job the last, partial vector has a method of its own: the compiler inlines only so much into one, and that is for the loop.
 file readonly struct UnaryJob<T>(Tensor x, Tensor y) : IRows where T : unmanaged, IUnary
 {
     public void Run(int start, int end)
@@ -188,8 +190,11 @@ file readonly struct UnaryJob<T>(Tensor x, Tensor y) : IRows where T : unmanaged
         var b = y.Floats()[start..end];
         var whole = Simd.Whole(b.Length);
         for (var i = 0; i < whole; i += Simd.Width) Simd.Store(T.Forward(Simd.Load(a, i)), b, i);
-        if (whole < b.Length) Simd.StorePart(T.Forward(Simd.LoadPart(a, whole)), b, whole);
+        if (whole < b.Length) Rest(a, b, whole);
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Rest(ReadOnlySpan<float> a, Span<float> b, int i) => Simd.StorePart(T.Forward(Simd.LoadPart(a, i)), b, i);
 }
 
 file readonly struct UnaryBackwardJob<T>(Tensor x, Tensor dy, Tensor dx) : IRows where T : unmanaged, IUnary
@@ -201,8 +206,12 @@ file readonly struct UnaryBackwardJob<T>(Tensor x, Tensor dy, Tensor dx) : IRows
         var d = dx.Floats()[start..end];
         var whole = Simd.Whole(d.Length);
         for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(g, i) * T.Slope(Simd.Load(a, i)), d, i);
-        if (whole < d.Length) Simd.StorePart(Simd.LoadPart(g, whole) * T.Slope(Simd.LoadPart(a, whole)), d, whole);
+        if (whole < d.Length) Rest(a, g, d, whole);
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Rest(ReadOnlySpan<float> a, ReadOnlySpan<float> g, Span<float> d, int i) =>
+        Simd.StorePart(Simd.LoadPart(g, i) * T.Slope(Simd.LoadPart(a, i)), d, i);
 }
 
 file readonly struct FlatBinaryJob<T>(Tensor a, Tensor b, Tensor y) : IRows where T : unmanaged, IBinary
@@ -214,8 +223,12 @@ file readonly struct FlatBinaryJob<T>(Tensor a, Tensor b, Tensor y) : IRows wher
         var d = y.Floats()[start..end];
         var whole = Simd.Whole(d.Length);
         for (var i = 0; i < whole; i += Simd.Width) Simd.Store(T.Forward(Simd.Load(u, i), Simd.Load(v, i)), d, i);
-        if (whole < d.Length) Simd.StorePart(T.Forward(Simd.LoadPart(u, whole), Simd.LoadPart(v, whole)), d, whole);
+        if (whole < d.Length) Rest(u, v, d, whole);
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Rest(ReadOnlySpan<float> u, ReadOnlySpan<float> v, Span<float> d, int i) =>
+        Simd.StorePart(T.Forward(Simd.LoadPart(u, i), Simd.LoadPart(v, i)), d, i);
 }
 
 file readonly struct BinaryJob<T>(Tensor a, Tensor b, Tensor y, Stretch ofA, Stretch ofB) : IRows where T : unmanaged, IBinary
@@ -229,9 +242,12 @@ file readonly struct BinaryJob<T>(Tensor a, Tensor b, Tensor y, Stretch ofA, Str
             var d = y.Row(row);
             var whole = Simd.Whole(d.Length);
             for (var i = 0; i < whole; i += Simd.Width) Simd.Store(T.Forward(u.Load(i), v.Load(i)), d, i);
-            if (whole < d.Length) Simd.StorePart(T.Forward(u.LoadPart(whole), v.LoadPart(whole)), d, whole);
+            if (whole < d.Length) Rest(u, v, d, whole);
         }
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Rest(in Operand u, in Operand v, Span<float> d, int i) => Simd.StorePart(T.Forward(u.LoadPart(i), v.LoadPart(i)), d, i);
 }
 
 file readonly struct BinaryBackwardJob<T>(Tensor a, Tensor b, Tensor dy, Tensor d, Stretch ofA, Stretch ofB, bool sideB) : IRows where T : unmanaged, IBinary
@@ -245,12 +261,18 @@ file readonly struct BinaryBackwardJob<T>(Tensor a, Tensor b, Tensor dy, Tensor 
             var g = dy.Row(row);
             var e = d.Row(row);
             var whole = Simd.Whole(e.Length);
-            for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(g, i) * Slope(u.Load(i), v.Load(i)), e, i);
-            if (whole < e.Length) Simd.StorePart(Simd.LoadPart(g, whole) * Slope(u.LoadPart(whole), v.LoadPart(whole)), e, whole);
+            if (sideB) for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(g, i) * T.SlopeB(u.Load(i), v.Load(i)), e, i);
+            else for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(g, i) * T.SlopeA(u.Load(i), v.Load(i)), e, i);
+            if (whole < e.Length) Rest(u, v, g, e, whole);
         }
     }
 
-    private Vector<float> Slope(Vector<float> u, Vector<float> v) => sideB ? T.SlopeB(u, v) : T.SlopeA(u, v);
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void Rest(in Operand u, in Operand v, ReadOnlySpan<float> g, Span<float> e, int i)
+    {
+        var slope = sideB ? T.SlopeB(u.LoadPart(i), v.LoadPart(i)) : T.SlopeA(u.LoadPart(i), v.LoadPart(i));
+        Simd.StorePart(Simd.LoadPart(g, i) * slope, e, i);
+    }
 }
 
 /// <summary>One row of a stretched operand: its elements, or one element for all columns.</summary>

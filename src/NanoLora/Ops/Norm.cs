@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NanoLora;
 
@@ -103,20 +104,29 @@ public partial class CpuBackend
                 var mean = kind.Centred ? Simd.Mean(u) : 0;
                 var r = 1 / MathF.Sqrt(Simd.SquaredDistance(u, mean) / u.Length + kind.Eps);
                 (statistics.Floats()[2 * row], statistics.Floats()[2 * row + 1]) = (mean, r);
-                Vector<float> m = new(mean), s = new(r), one = kind.ShiftedWeight ? Vector<float>.One : default;
-                var whole = Simd.Whole(v.Length);
-                for (var i = 0; i < whole; i += Simd.Width)
-                {
-                    var t = (Simd.Load(u, i) - m) * s;
-                    if (!w.IsEmpty) t *= Simd.Load(w, i) + one;
-                    if (!b.IsEmpty) t += Simd.Load(b, i);
-                    Simd.Store(t, v, i);
-                }
-                if (whole == v.Length) continue;
-                var tail = (Simd.LoadPart(u, whole) - m) * s;
-                if (!w.IsEmpty) tail *= Simd.LoadPart(w, whole) + one;
-                if (!b.IsEmpty) tail += Simd.LoadPart(b, whole);
-                Simd.StorePart(tail, v, whole);
+                Affine(u, mean, r, w, kind.ShiftedWeight ? 1 : 0, b, v);
+            }
+        }
+
+        // v = (u - mean) r ∘ (w + shift) + b
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void Affine(ReadOnlySpan<float> u, float mean, float r, ReadOnlySpan<float> w, float shift, ReadOnlySpan<float> b, Span<float> v)
+        {
+            var whole = Simd.Whole(v.Length);
+            if (whole < v.Length)
+            {
+                var rest = (Simd.LoadPart(u, whole) - new Vector<float>(mean)) * r;
+                if (!w.IsEmpty) rest *= Simd.LoadPart(w, whole) + new Vector<float>(shift);
+                if (!b.IsEmpty) rest += Simd.LoadPart(b, whole);
+                Simd.StorePart(rest, v, whole);
+            }
+            Vector<float> m = new(mean), s = new(r), one = new(shift);
+            for (var i = 0; i < whole; i += Simd.Width)
+            {
+                var t = (Simd.Load(u, i) - m) * s;
+                if (!w.IsEmpty) t *= Simd.Load(w, i) + one;
+                if (!b.IsEmpty) t += Simd.Load(b, i);
+                Simd.Store(t, v, i);
             }
         }
     }
@@ -126,35 +136,55 @@ public partial class CpuBackend
         public void Run(int start, int end)
         {
             ReadOnlySpan<float> w = weight is null ? default : weight.Floats();
-            var one = kind.ShiftedWeight ? Vector<float>.One : default;
             for (var row = start; row < end; row++)
             {
                 var u = x.Row(row);
                 var g = dy.Row(row);
                 var d = dx.Row(row);
-                Vector<float> m = new(statistics.Floats()[2 * row]), r = new(statistics.Floats()[2 * row + 1]);
-                Vector<float> sum = default, sumX = default;
-                var whole = Simd.Whole(d.Length);
-                for (var i = 0; i < whole; i += Simd.Width)
-                {
-                    var t = Simd.Load(g, i);
-                    if (!w.IsEmpty) t *= Simd.Load(w, i) + one;
-                    Simd.Store(t, d, i);
-                    sum += t;
-                    sumX += t * ((Simd.Load(u, i) - m) * r);
-                }
-                if (whole < d.Length)
-                {
-                    var t = Simd.LoadPart(g, whole);
-                    if (!w.IsEmpty) t *= Simd.LoadPart(w, whole) + one;
-                    Simd.StorePart(t, d, whole);
-                    sum += t;
-                    sumX += t * ((Simd.LoadPart(u, whole) - m) * r);
-                }
-                Vector<float> mean = new(kind.Centred ? Vector.Sum(sum) / d.Length : 0), meanX = new(Vector.Sum(sumX) / d.Length);
-                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(r * (Simd.Load(d, i) - mean - (Simd.Load(u, i) - m) * r * meanX), d, i);
-                if (whole < d.Length) Simd.StorePart(r * (Simd.LoadPart(d, whole) - mean - (Simd.LoadPart(u, whole) - m) * r * meanX), d, whole);
+                var (m, r) = (statistics.Floats()[2 * row], statistics.Floats()[2 * row + 1]);
+                var (sum, sumX) = Weigh(u, m, r, g, w, kind.ShiftedWeight ? 1 : 0, d);
+                Centre(u, m, r, kind.Centred ? sum / d.Length : 0, sumX / d.Length, d);
             }
+        }
+
+        // d = g ∘ (w + shift); Σ d and Σ d ∘ x̂
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static (float Sum, float SumX) Weigh(ReadOnlySpan<float> u, float mean, float scale, ReadOnlySpan<float> g, ReadOnlySpan<float> w, float shift,
+            Span<float> d)
+        {
+            var whole = Simd.Whole(d.Length);
+            Vector<float> rest = default, restX = default;
+            if (whole < d.Length)
+            {
+                rest = Simd.LoadPart(g, whole);
+                if (!w.IsEmpty) rest *= Simd.LoadPart(w, whole) + new Vector<float>(shift);
+                Simd.StorePart(rest, d, whole);
+                restX = rest * ((Simd.LoadPart(u, whole) - new Vector<float>(mean)) * scale);
+            }
+            Vector<float> sum = default, sumX = default, m = new(mean), r = new(scale), one = new(shift);
+            for (var i = 0; i < whole; i += Simd.Width)
+            {
+                var t = Simd.Load(g, i);
+                if (!w.IsEmpty) t *= Simd.Load(w, i) + one;
+                Simd.Store(t, d, i);
+                sum += t;
+                sumX += t * ((Simd.Load(u, i) - m) * r);
+            }
+            return (Vector.Sum(sum + rest), Vector.Sum(sumX + restX));
+        }
+
+        // d = r (d - mean d - x̂ mean(d ∘ x̂))
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void Centre(ReadOnlySpan<float> u, float mean, float scale, float meanD, float meanX, Span<float> d)
+        {
+            var whole = Simd.Whole(d.Length);
+            if (whole < d.Length)
+            {
+                var part = (Simd.LoadPart(u, whole) - new Vector<float>(mean)) * scale * meanX;
+                Simd.StorePart(scale * (Simd.LoadPart(d, whole) - new Vector<float>(meanD) - part), d, whole);
+            }
+            Vector<float> m = new(mean), r = new(scale), ofD = new(meanD), ofX = new(meanX);
+            for (var i = 0; i < whole; i += Simd.Width) Simd.Store(r * (Simd.Load(d, i) - ofD - (Simd.Load(u, i) - m) * r * ofX), d, i);
         }
     }
 
@@ -170,20 +200,26 @@ public partial class CpuBackend
                 dw.Clear();
                 db.Clear();
                 for (var row = block * run; row < Math.Min(x.Rows, (block + 1) * run); row++)
-                {
-                    var u = x.Row(row);
-                    var g = dy.Row(row);
-                    Vector<float> m = new(statistics.Floats()[2 * row]), r = new(statistics.Floats()[2 * row + 1]);
-                    var whole = Simd.Whole(dw.Length);
-                    for (var i = 0; i < whole; i += Simd.Width)
-                    {
-                        Simd.Store(Simd.Load(dw, i) + Simd.Load(g, i) * ((Simd.Load(u, i) - m) * r), dw, i);
-                        Simd.Store(Simd.Load(db, i) + Simd.Load(g, i), db, i);
-                    }
-                    if (whole == dw.Length) continue;
-                    Simd.StorePart(Simd.LoadPart(dw, whole) + Simd.LoadPart(g, whole) * ((Simd.LoadPart(u, whole) - m) * r), dw, whole);
-                    Simd.StorePart(Simd.LoadPart(db, whole) + Simd.LoadPart(g, whole), db, whole);
-                }
+                    Add(x.Row(row), statistics.Floats()[2 * row], statistics.Floats()[2 * row + 1], dy.Row(row), dw, db);
+            }
+        }
+
+        // dw += g ∘ x̂, db += g
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void Add(ReadOnlySpan<float> u, float mean, float scale, ReadOnlySpan<float> g, Span<float> dw, Span<float> db)
+        {
+            var whole = Simd.Whole(dw.Length);
+            if (whole < dw.Length)
+            {
+                var rest = (Simd.LoadPart(u, whole) - new Vector<float>(mean)) * scale;
+                Simd.StorePart(Simd.LoadPart(dw, whole) + Simd.LoadPart(g, whole) * rest, dw, whole);
+                Simd.StorePart(Simd.LoadPart(db, whole) + Simd.LoadPart(g, whole), db, whole);
+            }
+            Vector<float> m = new(mean), r = new(scale);
+            for (var i = 0; i < whole; i += Simd.Width)
+            {
+                Simd.Store(Simd.Load(dw, i) + Simd.Load(g, i) * ((Simd.Load(u, i) - m) * r), dw, i);
+                Simd.Store(Simd.Load(db, i) + Simd.Load(g, i), db, i);
             }
         }
     }

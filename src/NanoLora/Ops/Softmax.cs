@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace NanoLora;
 
@@ -120,7 +121,7 @@ public partial class CpuBackend
             {
                 var from = x.Row(row);
                 var to = y.Row(row);
-                var sum = Simd.ExpOfDifference(from, Simd.Max(from), to);
+                var sum = SoftExp.OfDifference(from, 1, SoftExp.Max(from), 1, to);
                 Simd.Scale(1 / sum, to);
             }
         }
@@ -135,11 +136,18 @@ public partial class CpuBackend
                 var p = y.Row(row);
                 var g = dy.Row(row);
                 var d = dx.Row(row);
-                var mean = new Vector<float>(Simd.Dot(p, g));
-                var whole = Simd.Whole(d.Length);
-                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(p, i) * (Simd.Load(g, i) - mean), d, i);
-                if (whole < d.Length) Simd.StorePart(Simd.LoadPart(p, whole) * (Simd.LoadPart(g, whole) - mean), d, whole);
+                Slopes(p, g, Simd.Dot(p, g), d);
             }
+        }
+
+        // d = p ∘ (g - mean)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void Slopes(ReadOnlySpan<float> p, ReadOnlySpan<float> g, float mean, Span<float> d)
+        {
+            var whole = Simd.Whole(d.Length);
+            if (whole < d.Length) Simd.StorePart(Simd.LoadPart(p, whole) * (Simd.LoadPart(g, whole) - new Vector<float>(mean)), d, whole);
+            var m = new Vector<float>(mean);
+            for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(p, i) * (Simd.Load(g, i) - m), d, i);
         }
     }
 
@@ -151,9 +159,12 @@ public partial class CpuBackend
             {
                 var from = x.Row(row);
                 var to = y.Row(row);
-                var max = Simd.Max(from);
-                var log = MathF.Log(Simd.ExpOfDifference(from, max, to));
-                for (var i = 0; i < to.Length; i++) to[i] = from[i] - max - log;
+                var max = SoftExp.Max(from);
+                var log = MathF.Log(SoftExp.OfDifference(from, 1, max, 1, to));
+                var whole = Simd.Whole(to.Length);
+                if (whole < to.Length) Simd.StorePart(Simd.LoadPart(from, whole) - new Vector<float>(max) - new Vector<float>(log), to, whole);
+                Vector<float> m = new(max), l = new(log);
+                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(from, i) - m - l, to, i);
             }
         }
     }
@@ -168,8 +179,11 @@ public partial class CpuBackend
                 var g = dy.Row(row);
                 var d = dx.Row(row);
                 var sum = Simd.Sum(g);
-                Simd.ExpOfDifference(log, 0, d);
-                for (var i = 0; i < d.Length; i++) d[i] = g[i] - d[i] * sum;
+                SoftExp.OfDifference(log, 1, 0, 1, d);
+                var whole = Simd.Whole(d.Length);
+                if (whole < d.Length) Simd.StorePart(Simd.LoadPart(g, whole) - Simd.LoadPart(d, whole) * sum, d, whole);
+                var s = new Vector<float>(sum);
+                for (var i = 0; i < whole; i += Simd.Width) Simd.Store(Simd.Load(g, i) - Simd.Load(d, i) * s, d, i);
             }
         }
     }

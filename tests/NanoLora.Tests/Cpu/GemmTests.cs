@@ -65,6 +65,38 @@ public unsafe class GemmTests
         int Size(int most) => (int)Math.Pow(most, random.NextDouble());
     }
 
+    // A B that was packed once, or its first rows and columns, gives the bits of one that is packed for the product.
+    [Fact]
+    public void APackedBGivesTheSameBits()
+    {
+        var random = new Random(3);
+        foreach (var (k, n) in new[] { (1, 1), (64, 197), (197, 64), (80, 256), (256, 96), (384, 53), (33, 49) })
+        {
+            foreach (var transB in new[] { false, true })
+            {
+                var ldb = (transB ? k : n) + 2;
+                using Operand a = new(29, k, k, DType.F32, random), b = new(k * n / (ldb - 2), ldb, ldb, DType.F32, random);
+                var room = new float[Gemm.PanelsLength(k, n)];
+                fixed (float* to = room)
+                {
+                    var panels = Gemm.PackPanels(k, n, (float*)b.Start, ldb, transB, to);
+                    foreach (var (m, cols, rows) in new[] { (29, n, k), (29, Math.Max(1, n - 5), k), (12, n / 2 + 1, k / 2 + 1), (9, 1, 1) })
+                    {
+                        float[] expected = new float[m * cols], got = new float[m * cols];
+                        Array.Fill(expected, 0.5f);
+                        Array.Fill(got, 0.5f);
+                        fixed (float* x = expected, y = got)
+                        {
+                            Gemm.MultiplySerial(m, cols, rows, (float*)a.Start, k, false, b.Start, ldb, transB, DType.F32, x, cols, true);
+                            Gemm.MultiplyPacked(m, cols, rows, (float*)a.Start, k, false, panels, y, cols, true);
+                        }
+                        Assert.Equal(expected, got);
+                    }
+                }
+            }
+        }
+    }
+
     // One problem against the sum in double precision. flags: bit 0 transA, bit 1 transB, bit 2 accumulate, then the type of B.
     // Every operand ends at a guard page where there are any; C has three columns of its own beyond n that must stay as they are.
     private static void Check(Threads threads, int m, int n, int k, int flags)

@@ -5,7 +5,8 @@ namespace NanoLora.Tests.Ops;
 
 public class AttentionTests
 {
-    // Sizes beyond one tile of queries (64) and of keys (256), odd heads, and every option.
+    // Sizes beyond one tile of queries (80) and of keys (256), odd heads, and every option; heads enough that a block has all queries of one, and too wide to
+    // be packed (128).
     public static TheoryData<int, int, int, int, int, int, bool, int, float, string> Cases => new()
     {
         { 2, 17, 17, 3, 3, 5, false, 0, 0, "none" },
@@ -15,6 +16,12 @@ public class AttentionTests
         { 2, 9, 300, 6, 2, 8, true, 290, 2, "keys" },
         { 1, 5, 3, 2, 2, 4, true, 0, 0, "none" },          // the first queries see nothing
         { 3, 1, 40, 4, 4, 7, true, 0, 0, "queries" },
+        { 2, 170, 300, 16, 8, 20, true, 0, 0, "none" },
+        { 2, 165, 600, 16, 16, 9, true, 120, 0, "none" },
+        { 4, 197, 197, 8, 8, 33, false, 0, 0, "none" },
+        { 4, 90, 270, 8, 4, 12, true, 0, 5, "keys" },
+        { 1, 90, 100, 32, 32, 130, true, 0, 0, "none" },
+        { 4, 200, 7, 8, 8, 8, true, 0, 0, "none" },        // whole tiles of queries see nothing
         { 1, 9, 3, 2, 2, 4, false, int.MaxValue, 0, "none" },  // a place less the window is below the lowest int
     };
 

@@ -28,7 +28,7 @@ public class SoftExpTests
             row.AsSpan().Fill(float.NegativeInfinity);
             row[place] = float.NaN;
             var max = SoftExp.Max(row);
-            Assert.True(float.IsNaN(SoftExp.OfDifference(row, max == float.NegativeInfinity ? 0 : max, 1, row)));
+            Assert.True(float.IsNaN(SoftExp.OfDifference(row, 1, max == float.NegativeInfinity ? 0 : max, 1, row)));
             row.AsSpan().Fill(-3);
             row[place] = 2;
             Assert.Equal(2, SoftExp.Max(row));
