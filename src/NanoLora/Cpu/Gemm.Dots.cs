@@ -29,12 +29,12 @@ internal static unsafe partial class Gemm
         private readonly float* _a, _c;
         private readonly byte* _b;
         private readonly nint _lda, _ldb, _ldc;
-        private readonly bool _accumulate;
+        private readonly Plus _plus;
         private readonly DType _bType;
 
-        public Dots(int m, int n, int k, float* a, int lda, void* b, int ldb, DType bType, float* c, int ldc, bool accumulate)
+        public Dots(int m, int n, int k, float* a, int lda, void* b, int ldb, DType bType, float* c, int ldc, Plus plus)
         {
-            (_m, _n, _k, _lda, _ldb, _ldc, _bType, _accumulate) = (m, n, k, lda, ldb, ldc, bType, accumulate);
+            (_m, _n, _k, _lda, _ldb, _ldc, _bType, _plus) = (m, n, k, lda, ldb, ldc, bType, plus);
             _a = a;
             _b = (byte*)b;
             _c = c;
@@ -83,7 +83,8 @@ internal static unsafe partial class Gemm
                     for (var r = 0; r < rows; r++)
                     {
                         var c = _c + (i + r) * _ldc + j;
-                        for (var q = 0; q < cols; q++) c[q] = _accumulate ? c[q] + sums[4 * r + q] : sums[4 * r + q];
+                        var plus = _plus.At(i + r, j);
+                        for (var q = 0; q < cols; q++) c[q] = plus == null ? sums[4 * r + q] : plus[q] + sums[4 * r + q];
                     }
                 }
             }

@@ -4,7 +4,7 @@ namespace NanoLora;
 
 internal static unsafe partial class Gemm
 {
-    /// <summary>The triple loop; arguments as in <see cref="Multiply"/>.</summary>
+    /// <summary>The triple loop; arguments as in <c>Multiply</c>.</summary>
     public static void Plain(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
         float* c, int ldc, bool accumulate)
     {

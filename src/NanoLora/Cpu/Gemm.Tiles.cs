@@ -27,6 +27,8 @@ internal static unsafe partial class Gemm
         public float* B;          // the panel at the first p
         public nint StepB;        // floats from p to p + 1
         public int K;
+        public float* Plus;       // what is added to the tile, from its row 0 on; null for nothing
+        public nint RowPlus;      // floats from a row to the next
     }
 
     // How many rows of Tile8x3 are compiled in: a constant to the JIT, so that eight and four rows are one text.
@@ -35,14 +37,14 @@ internal static unsafe partial class Gemm
     private readonly struct Four : IRows { public static int Count => 4; }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile8x3<V, L, R>(in Tile t, float* c, nint ldc, int rows, bool add) where V : struct where L : ILanes<V> where R : IRows
+    private static void Tile8x3<V, L, R>(in Tile t, float* c, nint ldc, int rows) where V : struct where L : ILanes<V> where R : IRows
     {
+        if (t.K >= LongChain) FetchTile(c, ldc, rows, 3 * L.Width);
         float* a = t.A, b = t.B;
         nint ka = t.StepA, kb = t.StepB;
         nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA);
         nint r5 = Row(5, rows, t.RowA), r6 = Row(6, rows, t.RowA), r7 = Row(7, rows, t.RowA);
         Three<V> x0 = default, x1 = default, x2 = default, x3 = default, x4 = default, x5 = default, x6 = default, x7 = default;
-        FetchTile(c, ldc, rows, 3 * L.Width);
         var p = t.K;
         for (; p >= 4; p -= 4, a += 4 * ka, b += 4 * kb)
         {
@@ -52,14 +54,25 @@ internal static unsafe partial class Gemm
             Step(a + 3 * ka, b + 3 * kb, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
         }
         for (; p > 0; p--, a += ka, b += kb) Step(a, b, r1, r2, r3, r4, r5, r6, r7, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5, ref x6, ref x7);
-        x0.Put<L>(c, add);
-        if (rows > 1) x1.Put<L>(c + ldc, add);
-        if (rows > 2) x2.Put<L>(c + 2 * ldc, add);
-        if (rows > 3) x3.Put<L>(c + 3 * ldc, add);
-        if (rows > 4) x4.Put<L>(c + 4 * ldc, add);
-        if (rows > 5) x5.Put<L>(c + 5 * ldc, add);
-        if (rows > 6) x6.Put<L>(c + 6 * ldc, add);
-        if (rows > 7) x7.Put<L>(c + 7 * ldc, add);
+        if (t.Plus != null)
+        {
+            x0.Add<L>(t.Plus);
+            if (rows > 1) x1.Add<L>(t.Plus + t.RowPlus);
+            if (rows > 2) x2.Add<L>(t.Plus + 2 * t.RowPlus);
+            if (rows > 3) x3.Add<L>(t.Plus + 3 * t.RowPlus);
+            if (rows > 4) x4.Add<L>(t.Plus + 4 * t.RowPlus);
+            if (rows > 5) x5.Add<L>(t.Plus + 5 * t.RowPlus);
+            if (rows > 6) x6.Add<L>(t.Plus + 6 * t.RowPlus);
+            if (rows > 7) x7.Add<L>(t.Plus + 7 * t.RowPlus);
+        }
+        x0.Store<L>(c);
+        if (rows > 1) x1.Store<L>(c + ldc);
+        if (rows > 2) x2.Store<L>(c + 2 * ldc);
+        if (rows > 3) x3.Store<L>(c + 3 * ldc);
+        if (rows > 4) x4.Store<L>(c + 4 * ldc);
+        if (rows > 5) x5.Store<L>(c + 5 * ldc);
+        if (rows > 6) x6.Store<L>(c + 6 * ldc);
+        if (rows > 7) x7.Store<L>(c + 7 * ldc);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         static void Step(float* a, float* b, nint r1, nint r2, nint r3, nint r4, nint r5, nint r6, nint r7,
@@ -93,16 +106,22 @@ internal static unsafe partial class Gemm
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly void Put<L>(float* c, bool add) where L : ILanes<V>
+        public void Add<L>(float* plus) where L : ILanes<V>
         {
-            Gemm.Put<V, L>(c, add, _a);
-            Gemm.Put<V, L>(c + L.Width, add, _b);
-            Gemm.Put<V, L>(c + 2 * L.Width, add, _c);
+            Gemm.Add<V, L>(plus, ref _a, ref _b);
+            Gemm.Add<V, L>(plus + 2 * L.Width, ref _c);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public readonly void Store<L>(float* c) where L : ILanes<V>
+        {
+            Gemm.Store<V, L>(_a, _b, c);
+            L.Store(_c, c + 2 * L.Width);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile6x2<V, L>(in Tile t, float* c, nint ldc, int rows, bool add) where V : struct where L : ILanes<V>
+    private static void Tile6x2<V, L>(in Tile t, float* c, nint ldc, int rows) where V : struct where L : ILanes<V>
     {
         float* a = t.A, b = t.B;
         nint ka = t.StepA, kb = t.StepB;
@@ -125,16 +144,25 @@ internal static unsafe partial class Gemm
             a += ka;
             b += kb;
         }
-        Put<V, L>(c, add, x0a, x0b);
-        if (rows > 1) Put<V, L>(c + ldc, add, x1a, x1b);
-        if (rows > 2) Put<V, L>(c + 2 * ldc, add, x2a, x2b);
-        if (rows > 3) Put<V, L>(c + 3 * ldc, add, x3a, x3b);
-        if (rows > 4) Put<V, L>(c + 4 * ldc, add, x4a, x4b);
-        if (rows > 5) Put<V, L>(c + 5 * ldc, add, x5a, x5b);
+        if (t.Plus != null)
+        {
+            Add<V, L>(t.Plus, ref x0a, ref x0b);
+            if (rows > 1) Add<V, L>(t.Plus + t.RowPlus, ref x1a, ref x1b);
+            if (rows > 2) Add<V, L>(t.Plus + 2 * t.RowPlus, ref x2a, ref x2b);
+            if (rows > 3) Add<V, L>(t.Plus + 3 * t.RowPlus, ref x3a, ref x3b);
+            if (rows > 4) Add<V, L>(t.Plus + 4 * t.RowPlus, ref x4a, ref x4b);
+            if (rows > 5) Add<V, L>(t.Plus + 5 * t.RowPlus, ref x5a, ref x5b);
+        }
+        Store<V, L>(x0a, x0b, c);
+        if (rows > 1) Store<V, L>(x1a, x1b, c + ldc);
+        if (rows > 2) Store<V, L>(x2a, x2b, c + 2 * ldc);
+        if (rows > 3) Store<V, L>(x3a, x3b, c + 3 * ldc);
+        if (rows > 4) Store<V, L>(x4a, x4b, c + 4 * ldc);
+        if (rows > 5) Store<V, L>(x5a, x5b, c + 5 * ldc);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile12x1<V, L>(in Tile t, float* c, nint ldc, int rows, bool add) where V : struct where L : ILanes<V>
+    private static void Tile12x1<V, L>(in Tile t, float* c, nint ldc, int rows) where V : struct where L : ILanes<V>
     {
         float* a = t.A, d = rows > 6 ? a + 6 * t.RowA : a, b = t.B;              // rows 0..5 and rows 6..11: five offsets serve both
         nint ka = t.StepA, kb = t.StepB;
@@ -160,21 +188,38 @@ internal static unsafe partial class Gemm
             d += ka;
             b += kb;
         }
-        Put<V, L>(c, add, x0);
-        if (rows > 1) Put<V, L>(c + ldc, add, x1);
-        if (rows > 2) Put<V, L>(c + 2 * ldc, add, x2);
-        if (rows > 3) Put<V, L>(c + 3 * ldc, add, x3);
-        if (rows > 4) Put<V, L>(c + 4 * ldc, add, x4);
-        if (rows > 5) Put<V, L>(c + 5 * ldc, add, x5);
-        if (rows > 6) Put<V, L>(c + 6 * ldc, add, x6);
-        if (rows > 7) Put<V, L>(c + 7 * ldc, add, x7);
-        if (rows > 8) Put<V, L>(c + 8 * ldc, add, x8);
-        if (rows > 9) Put<V, L>(c + 9 * ldc, add, x9);
-        if (rows > 10) Put<V, L>(c + 10 * ldc, add, x10);
-        if (rows > 11) Put<V, L>(c + 11 * ldc, add, x11);
+        if (t.Plus != null)
+        {
+            Add<V, L>(t.Plus, ref x0);
+            if (rows > 1) Add<V, L>(t.Plus + t.RowPlus, ref x1);
+            if (rows > 2) Add<V, L>(t.Plus + 2 * t.RowPlus, ref x2);
+            if (rows > 3) Add<V, L>(t.Plus + 3 * t.RowPlus, ref x3);
+            if (rows > 4) Add<V, L>(t.Plus + 4 * t.RowPlus, ref x4);
+            if (rows > 5) Add<V, L>(t.Plus + 5 * t.RowPlus, ref x5);
+            if (rows > 6) Add<V, L>(t.Plus + 6 * t.RowPlus, ref x6);
+            if (rows > 7) Add<V, L>(t.Plus + 7 * t.RowPlus, ref x7);
+            if (rows > 8) Add<V, L>(t.Plus + 8 * t.RowPlus, ref x8);
+            if (rows > 9) Add<V, L>(t.Plus + 9 * t.RowPlus, ref x9);
+            if (rows > 10) Add<V, L>(t.Plus + 10 * t.RowPlus, ref x10);
+            if (rows > 11) Add<V, L>(t.Plus + 11 * t.RowPlus, ref x11);
+        }
+        L.Store(x0, c);
+        if (rows > 1) L.Store(x1, c + ldc);
+        if (rows > 2) L.Store(x2, c + 2 * ldc);
+        if (rows > 3) L.Store(x3, c + 3 * ldc);
+        if (rows > 4) L.Store(x4, c + 4 * ldc);
+        if (rows > 5) L.Store(x5, c + 5 * ldc);
+        if (rows > 6) L.Store(x6, c + 6 * ldc);
+        if (rows > 7) L.Store(x7, c + 7 * ldc);
+        if (rows > 8) L.Store(x8, c + 8 * ldc);
+        if (rows > 9) L.Store(x9, c + 9 * ldc);
+        if (rows > 10) L.Store(x10, c + 10 * ldc);
+        if (rows > 11) L.Store(x11, c + 11 * ldc);
     }
 
-    // C's lines come while the sums are made.
+    private const int LongChain = 64;
+
+    // C's lines come while the sums are made; those of a short chain would come too late, and in the way of its stores.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FetchTile(float* c, nint ldc, int rows, int cols)
     {
@@ -186,20 +231,21 @@ internal static unsafe partial class Gemm
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Row(int i, int rows, nint stride) => (i < rows ? i : rows - 1) * stride;
 
+    // x = plus + x
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put<V, L>(float* c, bool add, V x) where V : struct where L : ILanes<V> => L.Store(add ? L.Add(L.Load(c), x) : x, c);
+    private static void Add<V, L>(float* plus, ref V x) where V : struct where L : ILanes<V> => x = L.Add(L.Load(plus), x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put<V, L>(float* c, bool add, V x, V y) where V : struct where L : ILanes<V>
+    private static void Add<V, L>(float* plus, ref V x, ref V y) where V : struct where L : ILanes<V>
     {
-        Put<V, L>(c, add, x);
-        Put<V, L>(c + L.Width, add, y);
+        Add<V, L>(plus, ref x);
+        Add<V, L>(plus + L.Width, ref y);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put<V, L>(float* c, bool add, V x, V y, V z) where V : struct where L : ILanes<V>
+    private static void Store<V, L>(V x, V y, float* c) where V : struct where L : ILanes<V>
     {
-        Put<V, L>(c, add, x, y);
-        Put<V, L>(c + 2 * L.Width, add, z);
+        L.Store(x, c);
+        L.Store(y, c + L.Width);
     }
 }

@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace NanoLora;
 
-// The matrix product   C = op(A) op(B)  (+ C)   with C [m, n], op(A) [m, k], op(B) [k, n], all row-major.
+// The matrix product   C = op(A) op(B)  (+ C, or + a row for every row)   with C [m, n], op(A) [m, k], op(B) [k, n], all row-major.
 //
 //            n
 //        ┌──┬──┬──┬─┐     C is cut into blocks (the unit of work for a thread) and a block into panels, as wide as the tile of the micro-kernel.
@@ -35,34 +35,51 @@ internal static unsafe partial class Gemm
     /// stored [n, k] if <paramref name="transB"/>; ld* are the floats (elements, for B) from one stored row to the next.
     /// </summary>
     public static void Multiply(Threads threads, int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
-        float* c, int ldc, bool accumulate)
+        float* c, int ldc, bool accumulate) =>
+        Multiply(threads, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate ? new Plus(c, ldc) : default);
+
+    /// <summary>C [m, n] = op(A) op(B) + <paramref name="plus"/>, the sum of the first k block being the first to be added to it.</summary>
+    public static void Multiply(Threads threads, int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
+        float* c, int ldc, Plus plus)
     {
         if (m <= 0 || n <= 0) return;
         Check(k, n, bType);
-        if (2L * m * n * k < Alone)
+        var alone = 2L * m * n * k < Alone;
+        if (IsDots(m, k, transA, transB))
         {
-            MultiplySerial(m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
-        }
-        else if (IsDots(m, k, transA, transB))
-        {
-            var dots = new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, accumulate);
-            threads.For(dots.Blocks, dots);
+            var dots = new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, plus);
+            if (alone) dots.Whole();
+            else threads.For(dots.Blocks, dots);
         }
         else
         {
-            var tiles = new Tiles(threads.Count, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate);
-            threads.For(tiles.Blocks, tiles);
+            var tiles = new Tiles(alone ? 1 : threads.Count, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, plus);
+            if (alone) tiles.Whole();
+            else threads.For(tiles.Blocks, tiles);
         }
     }
 
-    /// <summary><see cref="Multiply"/> on the calling thread alone: for callers that are a block of work themselves.</summary>
+    /// <summary><c>Multiply</c> on the calling thread alone: for callers that are a block of work themselves.</summary>
     public static void MultiplySerial(int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
         float* c, int ldc, bool accumulate)
     {
         if (m <= 0 || n <= 0) return;
         Check(k, n, bType);
-        if (IsDots(m, k, transA, transB)) new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, accumulate).Whole();
-        else new Tiles(1, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, accumulate).Whole();
+        var plus = accumulate ? new Plus(c, ldc) : default;
+        if (IsDots(m, k, transA, transB)) new Dots(m, n, k, a, lda, b, ldb, bType, c, ldc, plus).Whole();
+        else new Tiles(1, m, n, k, a, lda, transA, b, ldb, transB, bType, c, ldc, plus).Whole();
+    }
+
+    /// <summary>What a product is added to: nothing, C itself, or a bias, one row for every row of C.</summary>
+    /// <param name="data">[m, n], or [n]; null for nothing.</param>
+    /// <param name="stride">The floats from one row to the next; 0 for a bias.</param>
+    public readonly struct Plus(float* data, nint stride)
+    {
+        public readonly float* Data = data;
+        public readonly nint Stride = stride;
+
+        /// <summary>What is added to element (i, j) and those after it in its row; null for nothing.</summary>
+        public float* At(nint i, nint j) => Data == null ? null : Data + i * Stride + j;
     }
 
     /// <summary>B [k, n], k at most <see cref="KC"/>, packed for <see cref="MultiplyPacked"/>.</summary>
@@ -94,7 +111,7 @@ internal static unsafe partial class Gemm
     /// <summary><see cref="MultiplySerial"/> with the first k rows and n columns of a B that is packed already; the same sums.</summary>
     public static void MultiplyPacked(int m, int n, int k, float* a, int lda, bool transA, Panels b, float* c, int ldc, bool accumulate)
     {
-        if (m > 0 && n > 0) new Tiles(m, n, k, a, lda, transA, b, c, ldc, accumulate).Whole();
+        if (m > 0 && n > 0) new Tiles(m, n, k, a, lda, transA, b, c, ldc, accumulate ? new Plus(c, ldc) : default).Whole();
     }
 
     private static void Check(int k, int n, DType bType)
@@ -109,26 +126,27 @@ internal static unsafe partial class Gemm
         private readonly float* _a, _c;
         private readonly void* _b;
         private readonly nint _rowA, _stepA, _ldb, _ldc;
-        private readonly bool _transB, _accumulate;
+        private readonly bool _transB;
+        private readonly Plus _plus;
         private readonly DType _bType;
 
         public Tiles(int threads, int m, int n, int k, float* a, int lda, bool transA, void* b, int ldb, bool transB, DType bType,
-            float* c, int ldc, bool accumulate)
+            float* c, int ldc, Plus plus)
         {
             (_m, _n, _k, _bType) = (m, n, k, bType);
             _a = a;
             _b = b;
             _c = c;
             (_rowA, _stepA) = transA ? (1, lda) : (lda, (nint)1);
-            (_ldb, _ldc, _transB, _accumulate) = (ldb, ldc, transB, accumulate);
+            (_ldb, _ldc, _transB, _plus) = (ldb, ldc, transB, plus);
 
             (_blockRows, _blockCols) = Cut(threads, m, n, least: !transB && bType == DType.F32 && m <= 384 ? 24 : 96);
             _blocksDown = (m + _blockRows - 1) / _blockRows;
             Blocks = _blocksDown * ((n + _blockCols - 1) / _blockCols);
         }
 
-        public Tiles(int m, int n, int k, float* a, int lda, bool transA, Panels b, float* c, int ldc, bool accumulate)
-            : this(1, m, n, k, a, lda, transA, (void*)b.Data, 0, false, DType.F32, c, ldc, accumulate) =>
+        public Tiles(int m, int n, int k, float* a, int lda, bool transA, Panels b, float* c, int ldc, Plus plus)
+            : this(1, m, n, k, a, lda, transA, (void*)b.Data, 0, false, DType.F32, c, ldc, plus) =>
             (_panelRows, _panelCols) = (b.Rows, b.Cols);
 
         // A block is two wide panels across, one if there are few rows, and at most 800 rows high, so that its part of A stays in the L2 cache. It is lower
@@ -158,7 +176,13 @@ internal static unsafe partial class Gemm
         {
             if (_k <= 0)
             {
-                if (!_accumulate) for (var i = i0; i < i1; i++) new Span<float>(_c + i * _ldc + j0, j1 - j0).Clear();
+                for (var i = i0; i < i1; i++)
+                {
+                    var row = new Span<float>(_c + i * _ldc + j0, j1 - j0);
+                    var plus = _plus.At(i, j0);
+                    if (plus == null) row.Clear();
+                    else new Span<float>(plus, row.Length).CopyTo(row);
+                }
                 return;
             }
             // A packed panel and a tile of C, 76 KB, live on the stack: nothing to allocate, lock or free, and the same warm pages for every product.
@@ -169,11 +193,12 @@ internal static unsafe partial class Gemm
             var kc = BlockOfK(_k);
             for (var p = 0; p < _k; p += kc)
             {
-                var add = _accumulate || p > 0;
+                var plus = p > 0 ? new Plus(_c, _ldc) : _plus;
                 Tile t;
                 t.RowA = _rowA;
                 t.StepA = _stepA;
                 t.K = Math.Min(kc, _k - p);
+                t.RowPlus = plus.Stride;
                 for (int j = j0, width; j < j1; j += width)
                 {
                     width = PanelWidth((_panelCols > 0 ? _panelCols : j1) - j);
@@ -201,12 +226,14 @@ internal static unsafe partial class Gemm
                         var c = _c + i * _ldc + j;
                         if (cols == width)
                         {
-                            RunTile(width, t, c, _ldc, rows, add);
+                            t.Plus = plus.At(i, j);
+                            RunTile(width, t, c, _ldc, rows);
                         }
                         else
                         {
-                            RunTile(width, t, edge, width, rows, add: false);
-                            PutEdge(edge, width, c, _ldc, rows, cols, add);
+                            t.Plus = null;
+                            RunTile(width, t, edge, width, rows);
+                            PutEdge(edge, width, c, _ldc, rows, cols, plus.At(i, j), plus.Stride);
                         }
                     }
                 }
@@ -255,28 +282,28 @@ internal static unsafe partial class Gemm
     private static int TileRows(int width, int left) => width < MachinePanel && left >= 12 ? 12 : Math.Min(left, width == WidestPanel ? 8 : 6);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void RunTile(int width, in Tile t, float* c, nint ldc, int rows, bool add)
+    private static void RunTile(int width, in Tile t, float* c, nint ldc, int rows)
     {
-        if (Wide512 && width == 48 && rows > 4) Tile8x3<Vector512<float>, Lanes512, Eight>(t, c, ldc, rows, add);
-        else if (Wide512 && width == 48) Tile8x3<Vector512<float>, Lanes512, Four>(t, c, ldc, rows, add);
-        else if (Wide512 && width == 16) Tile12x1<Vector512<float>, Lanes512>(t, c, ldc, rows, add);
-        else if (Wide256 && width == 16) Tile6x2<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
-        else if (Wide256 && width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows, add);
-        else if (Wide128 && width == 8) Tile6x2<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
-        else if (Wide128) Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows, add);
-        else if (width == 2) Tile6x2<float, Lane1>(t, c, ldc, rows, add);
-        else Tile12x1<float, Lane1>(t, c, ldc, rows, add);
+        if (Wide512 && width == 48 && rows > 4) Tile8x3<Vector512<float>, Lanes512, Eight>(t, c, ldc, rows);
+        else if (Wide512 && width == 48) Tile8x3<Vector512<float>, Lanes512, Four>(t, c, ldc, rows);
+        else if (Wide512 && width == 16) Tile12x1<Vector512<float>, Lanes512>(t, c, ldc, rows);
+        else if (Wide256 && width == 16) Tile6x2<Vector256<float>, Lanes256>(t, c, ldc, rows);
+        else if (Wide256 && width == 8) Tile12x1<Vector256<float>, Lanes256>(t, c, ldc, rows);
+        else if (Wide128 && width == 8) Tile6x2<Vector128<float>, Lanes128>(t, c, ldc, rows);
+        else if (Wide128) Tile12x1<Vector128<float>, Lanes128>(t, c, ldc, rows);
+        else if (width == 2) Tile6x2<float, Lane1>(t, c, ldc, rows);
+        else Tile12x1<float, Lane1>(t, c, ldc, rows);
     }
 
     // A tile that is wider than what is left of C was computed aside; its first columns are brought in.
-    private static void PutEdge(float* edge, int width, float* c, nint ldc, int rows, int cols, bool add)
+    private static void PutEdge(float* edge, int width, float* c, nint ldc, int rows, int cols, float* plus, nint rowPlus)
     {
         for (var i = 0; i < rows; i++, edge += width, c += ldc)
         {
             var x = new ReadOnlySpan<float>(edge, cols);
             var y = new Span<float>(c, cols);
-            if (add) System.Numerics.Tensors.TensorPrimitives.Add(y, x, y);
-            else x.CopyTo(y);
+            if (plus == null) x.CopyTo(y);
+            else System.Numerics.Tensors.TensorPrimitives.Add(new ReadOnlySpan<float>(plus + i * rowPlus, cols), x, y);
         }
     }
 }

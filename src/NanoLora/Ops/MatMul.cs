@@ -120,9 +120,8 @@ public partial class CpuBackend
     public override unsafe void Linear(Tensor x, Tensor weight, Tensor? bias, Tensor y)
     {
         int n = weight.Shape[0], k = weight.Shape[1];
-        if (bias is not null) SumMiddleBackward(bias, y, 1, y.Rows);
-        Gemm.Multiply(Threads, y.Rows, n, k, x.Pointer<float>(), k, false, weight.Pointer<byte>(), k, true, weight.DType, y.Pointer<float>(), n,
-            accumulate: bias is not null);
+        var plus = bias is null ? default : new Gemm.Plus(bias.Pointer<float>(), 0);
+        Gemm.Multiply(Threads, y.Rows, n, k, x.Pointer<float>(), k, false, weight.Pointer<byte>(), k, true, weight.DType, y.Pointer<float>(), n, plus);
     }
 
     // The batch axes of x as a stretched row per matrix of y: element = matrix number.

@@ -97,6 +97,26 @@ public unsafe class GemmTests
         }
     }
 
+    // A bias gives the bits of a C that is filled with it first and added to, at edges, without anything to sum, and for a few rows.
+    [Fact]
+    public void ABiasIsARowForEveryRow()
+    {
+        using var threads = new Threads(2);
+        var random = new Random(4);
+        foreach (var (m, n, k) in new[] { (1, 33, 64), (5, 50, 0), (13, 51, 40), (97, 197, 500), (300, 96, 800) })
+        {
+            using Operand a = new(m, k, k, DType.F32, random), b = new(n, k, k, DType.F32, random), bias = new(1, n, n, DType.F32, random);
+            float[] expected = new float[m * n], got = new float[m * n];
+            for (var i = 0; i < m; i++) bias.Floats().CopyTo(expected.AsSpan(i * n));
+            fixed (float* x = expected, y = got)
+            {
+                Gemm.Multiply(threads, m, n, k, (float*)a.Start, k, false, b.Start, k, true, DType.F32, x, n, true);
+                Gemm.Multiply(threads, m, n, k, (float*)a.Start, k, false, b.Start, k, true, DType.F32, y, n, new Gemm.Plus((float*)bias.Start, 0));
+            }
+            Assert.Equal(expected, got);
+        }
+    }
+
     // One problem against the sum in double precision. flags: bit 0 transA, bit 1 transB, bit 2 accumulate, then the type of B.
     // Every operand ends at a guard page where there are any; C has three columns of its own beyond n that must stay as they are.
     private static void Check(Threads threads, int m, int n, int k, int flags)
