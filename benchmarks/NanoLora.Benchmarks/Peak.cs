@@ -90,7 +90,8 @@ internal static class PeakShare
             {
                 var (m, k, n) = Shapes[i];
                 using var inner = one.Scope(grad: false);
-                Tensor x = one.Main.Zeros(new Shape(m, k)), w = one.Main.Zeros(new Shape(n, k)), y = one.Main.New(new Shape(m, n));
+                Tensor x = one.Main.From(QuickProtocol.Fill(m * k, 1), new Shape(m, k)), w = one.Main.From(QuickProtocol.Fill(n * k, 2), new Shape(n, k));
+                var y = one.Main.New(new Shape(m, n));
                 for (var team = 0; team < 2; team++)
                 {
                     var backend = team == 0 ? one : all;

@@ -71,7 +71,7 @@ internal static class QuickWorks
             {
                 Kind = QuickKind.Operation, Bytes = op.Bytes, Target = QuickTargets.Operation,
             };
-            yield return new((int)Math.Max(5, 1.2e9 / op.Bytes), (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
+            yield return new((int)Math.Max(3, 1.2e9 / op.Bytes), (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
         }
     }
 
@@ -93,7 +93,7 @@ internal static class QuickWorks
         yield return Step($"LoRA step, ViT-Ti/16, batch {SmallBatch}", $"vit lora {SmallBatch} 1 {tiny}", Lora(Tiny, SmallBatch), QuickTargets.TinyStep) with
         {
             Rounds = 7,
-            Seconds = 8,
+            Seconds = 6,
         };
         yield return Compositions(small, batch, beside);
         yield return Step($"LoRA step, ViT-B/16, batch {BaseBatch}", $"vit lora {BaseBatch} 1 {large}", Lora(Base, BaseBatch), QuickTargets.LargeStep);
@@ -102,14 +102,14 @@ internal static class QuickWorks
         yield return Step($"inference, ViT-B/16, batch {BaseBatch}", $"vit infer {BaseBatch} 0 {large}", QuickFlops.Forward(Base, BaseBatch),
             QuickTargets.Inference) with
         {
-            Seconds = 10,
+            Seconds = 8,
         };
         var threads = Ours($"vit lora {ThreadsBatch} 1 {small}");
         yield return Works(new QuickPair($"LoRA step, ViT-S/16, batch {ThreadsBatch}: one thread, beside two", threads, threads with { Threads = 1 })
         {
             Kind = QuickKind.Itself, Target = QuickTargets.TwoThreads,
         }) with
-        { Seconds = 6 };
+        { Seconds = 5 };
     }
 
     // The LoRA step and learned composition take turns together, so that one is told beside the other of the same round.
