@@ -46,6 +46,9 @@ internal sealed record QuickContest(int WarmUps, int Runs, int Rounds, double Se
     /// <summary>Whether each entrant has a new process, whose memory is told; otherwise it takes one that has done other work before.</summary>
     public bool OwnProcesses { get; init; }
 
+    /// <summary>Pauses, each followed by as many warm-ups again.</summary>
+    public int Pauses { get; init; }
+
     /// <summary>Each entrant once.</summary>
     public IEnumerable<QuickEntrant> Entrants => Pairs.SelectMany(pair => (QuickEntrant[])[pair.First, pair.Second]).Distinct();
 }

@@ -74,6 +74,9 @@ internal static class QuickProtocol
     /// <summary>The threads that each half has unless it is told another number.</summary>
     public const int Threads = 2;
 
+    // Milliseconds before a turn: the other's threads spin for a while after theirs, and each would have to share a core with one of them.
+    private const int Settle = 5;
+
     /// <summary>The rank of every LoRA module; its alpha is twice that, so that the scale is 2.</summary>
     public const int Rank = 8, Scale = 2;
 
@@ -110,6 +113,7 @@ internal static class QuickProtocol
                 work = Open(half, words);
                 return "ok";
             case "run":
+                Thread.Sleep(Settle);
                 var (count, start) = (int.Parse(words[1]), Stopwatch.GetTimestamp());
                 for (var i = 0; i < count; i++) Opened(work).Run();
                 var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;

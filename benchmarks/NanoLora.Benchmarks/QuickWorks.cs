@@ -58,7 +58,7 @@ internal static class QuickWorks
         static QuickContest Product(params QuickPair[] pairs)
         {
             var runs = 4e9 / pairs[0].Flops;
-            return new((int)Math.Clamp(runs / 2, 3, 40), (int)Math.Max(1, runs), 9, 1.5, pairs);
+            return new((int)Math.Clamp(runs / 2, 3, 40), (int)Math.Max(1, runs), 9, 1.2, pairs);
         }
     }
 
@@ -71,7 +71,7 @@ internal static class QuickWorks
             {
                 Kind = QuickKind.Operation, Bytes = op.Bytes, Target = QuickTargets.Operation,
             };
-            yield return new((int)Math.Max(3, 1.2e9 / op.Bytes), (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair);
+            yield return new((int)Math.Clamp(6e8 / op.Bytes, 2, 40), (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair) { Pauses = 3 };
         }
     }
 

@@ -174,7 +174,7 @@ internal static unsafe partial class Gemm
         if (cols < width) for (var p = 0; p < kc; p++) new Span<float>(packed + p * width + cols, width - cols).Clear();
     }
 
-    private const int Ahead = 8;
+    private const int Ahead = 8;                 // rows that are fetched early: one is too short for the processor to foresee the next
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackRows<F>(byte* b, nint row, float* packed, int width, int cols, int kc) where F : IFormat
@@ -182,7 +182,7 @@ internal static unsafe partial class Gemm
         for (var p = 0; p < kc; p++, b += row, packed += width)
         {
             var j = 0;
-            if (Sse.IsSupported) for (var ahead = 0; ahead < cols * F.Bytes; ahead += 64) Sse.Prefetch0(b + Ahead * row + ahead);   // a row is too short to be foreseen
+            if (Sse.IsSupported) for (var i = 0; i < cols * F.Bytes; i += 64) Sse.Prefetch0(b + Ahead * row + i);
             if (Avx2.IsSupported) for (; j <= cols - 8; j += 8) F.Eight(b + j * F.Bytes).Store(packed + j);
             if (Vector128.IsHardwareAccelerated) for (; j <= cols - 4; j += 4) F.Four(b + j * F.Bytes).Store(packed + j);
             for (; j < cols; j++) packed[j] = F.One(b + j * F.Bytes);
