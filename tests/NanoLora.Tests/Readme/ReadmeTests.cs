@@ -79,7 +79,7 @@ public sealed class ReadmeTests : IDisposable
     public void AddAModel() => Assert.Equal("24", Run("Add a model")[0]);
 
     [Fact]
-    public void AddAMixer() => Assert.Equal("0.111111104", Run("Add a mixer")[0]);
+    public void AddAMixer() => Assert.Equal("0.11111111", Run("Add a mixer")[0]);
 
     [Fact]
     public void HowToPagesAreShort()
