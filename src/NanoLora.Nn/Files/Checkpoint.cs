@@ -12,7 +12,7 @@ namespace NanoLora.Nn;
 /// </remarks>
 public abstract unsafe class Checkpoint : IDisposable
 {
-    private const int Chunk = 1 << 24;   // elements widened at a time: their bytes, at most 8 each, fit a span
+    private const int Chunk = 1 << 22;   // elements widened at a time: their bytes, at most 8 each, fit a span
 
     private readonly Dictionary<string, TensorEntry> _byName = new(StringComparer.Ordinal);
     private TensorEntry[] _entries = [];
@@ -84,16 +84,22 @@ public abstract unsafe class Checkpoint : IDisposable
         ArgumentNullException.ThrowIfNull(entry);
         if (entry.Count != destination.Length)
             throw Error(entry.Name, $"{entry} has {entry.Count} elements, the destination {destination.Length}; give one float for each.");
+        CopyTo(entry, 0, destination);
+    }
+
+    /// <summary>As <see cref="CopyTo(TensorEntry, Span{float})"/>, of the elements from <paramref name="start"/> that the destination has room for.</summary>
+    internal void CopyTo(TensorEntry entry, long start, Span<float> destination)
+    {
         if (!Widening.ToSingles(entry.DType))
             throw Error(entry.Name, $"{entry.DType.FileName()} has no float32 form here; convert the tensor to F32, F16 or BF16.");
-        var x = Find(entry);
         var size = entry.DType.Bits() / 8;
         for (var done = 0; done < destination.Length;)
         {
             var part = destination.Slice(done, Math.Min(Chunk, destination.Length - done));
-            var misfit = Widening.ToSingle(entry.DType, new(x + (long)done * size, part.Length * size), part);
+            using var window = Window(entry, (start + done) * size, (long)part.Length * size);
+            var misfit = Widening.ToSingle(entry.DType, window.First<byte>(part.Length * size), part);
             if (misfit >= 0)
-                throw Error(entry.Name, $"element {done + misfit} of {entry} does not fit float32; read integers with ReadInt64, or scale the tensor.");
+                throw Error(entry.Name, $"element {start + done + misfit} of {entry} does not fit float32; read integers with ReadInt64, or scale the tensor.");
             done += part.Length;
         }
     }
@@ -106,13 +112,13 @@ public abstract unsafe class Checkpoint : IDisposable
         if (!Widening.ToIntegers(entry.DType)) throw Error(entry.Name, $"{entry} does not hold integers; read it with CopyTo.");
         if (entry.Count > Array.MaxLength)
             throw Error(entry.Name, $"{entry} has more elements than an array; read it in parts with Bytes(entry, start, count).");
-        var x = Find(entry);
         var y = new long[entry.Count];
         var size = entry.DType.Bits() / 8;
         for (var done = 0; done < y.Length;)
         {
             var part = y.AsSpan(done, Math.Min(Chunk, y.Length - done));
-            var misfit = Widening.ToInt64(entry.DType, new(x + (long)done * size, part.Length * size), part);
+            using var window = Window(entry, (long)done * size, (long)part.Length * size);
+            var misfit = Widening.ToInt64(entry.DType, window.First<byte>(part.Length * size), part);
             if (misfit >= 0) throw Error(entry.Name, $"element {done + misfit} of {entry} is above {long.MaxValue}; read its bytes.");
             done += part.Length;
         }
@@ -148,6 +154,23 @@ public abstract unsafe class Checkpoint : IDisposable
         _ = Find(entry);
         return (nint)LocatePrivate(entry);
     }
+
+    /// <summary>
+    /// The <paramref name="count"/> bytes of the tensor from byte <paramref name="start"/>, for one look: read so, a file does not stand in memory beside what
+    /// was made of it.
+    /// </summary>
+    internal FileWindow Window(TensorEntry entry, long start, long count)
+    {
+        _ = Find(entry);
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start, entry.Length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, entry.Length - start);
+        return Look(entry, start, count);
+    }
+
+    /// <summary>As <see cref="Locate"/>, of bytes within the tensor, for one look.</summary>
+    private protected virtual FileWindow Look(TensorEntry entry, long start, long count) => new(Locate(entry) + start, null);
 
     /// <summary>As <see cref="Locate"/>, in memory that can be written to; null where there is none.</summary>
     private protected virtual byte* LocatePrivate(TensorEntry entry) => null;

@@ -85,6 +85,20 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    /// <summary>
+    /// As <see cref="At"/>, for one look: the bytes are mapped for it alone, and their pages are let go with it. A page that <see cref="At"/> has shown counts as
+    /// this process's memory until the file is closed.
+    /// </summary>
+    public FileWindow Window(long offset, long count)
+    {
+        var start = At(offset, count);
+        if (count == 0) return new FileWindow(start, null);
+        var view = _map!.CreateViewAccessor(offset, count, MemoryMappedFileAccess.Read);
+        byte* own = null;
+        view.SafeMemoryMappedViewHandle.AcquirePointer(ref own);
+        return new FileWindow(own + view.PointerOffset, view);
+    }
+
     /// <summary>The <paramref name="count"/> bytes from <paramref name="offset"/>.</summary>
     public ReadOnlySpan<byte> Span(long offset, int count) => new(At(offset, count), count);
 
@@ -125,5 +139,23 @@ internal sealed unsafe class MappedFile : IDisposable
         view.SafeMemoryMappedViewHandle.ReleasePointer();
         view.Dispose();
         map.Dispose();
+    }
+}
+
+/// <summary>Bytes of a file, valid until this is disposed.</summary>
+/// <param name="start">The first of them.</param>
+/// <param name="view">What was mapped for them alone, or null.</param>
+internal readonly unsafe ref struct FileWindow(byte* start, MemoryMappedViewAccessor? view) : IDisposable
+{
+    private readonly byte* _start = start;
+
+    /// <summary>The first <paramref name="count"/> elements.</summary>
+    public ReadOnlySpan<T> First<T>(int count) where T : unmanaged => new(_start, count);
+
+    public void Dispose()
+    {
+        if (view is null) return;
+        view.SafeMemoryMappedViewHandle.ReleasePointer();
+        view.Dispose();
     }
 }

@@ -80,6 +80,13 @@ public sealed unsafe partial class PyTorchFile : Checkpoint
         }
     }
 
+    private protected override FileWindow Look(TensorEntry entry, long start, long count)
+    {
+        var view = _views[entry];
+        if (entry.Length == 0 || !view.Contiguous || view.Storage.Packed is not null) return base.Look(entry, start, count);
+        return _file.Window(view.Storage.Offset + view.Tensor.Offset * (entry.DType.Bits() / 8) + start, count);
+    }
+
     private protected override void Close()
     {
         foreach (var block in _memory) NativeMemory.Free((void*)block);

@@ -31,6 +31,8 @@ public sealed unsafe class SafetensorsFile : Checkpoint
 
     private protected override byte* Locate(TensorEntry entry) => _file.At(entry.Offset, entry.Length);
 
+    private protected override FileWindow Look(TensorEntry entry, long start, long count) => _file.Window(entry.Offset + start, count);
+
     private protected override byte* LocatePrivate(TensorEntry entry) => _file.PrivateAt(entry.Offset, entry.Length);
 
     private protected override void Close() => _file.Dispose();

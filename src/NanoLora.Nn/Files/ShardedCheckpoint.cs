@@ -39,6 +39,8 @@ public sealed unsafe class ShardedCheckpoint : Checkpoint
 
     private protected override byte* Locate(TensorEntry entry) => (byte*)_shardOf[entry].Address(entry);
 
+    private protected override FileWindow Look(TensorEntry entry, long start, long count) => _shardOf[entry].Window(entry, start, count);
+
     private protected override byte* LocatePrivate(TensorEntry entry) => (byte*)_shardOf[entry].PrivateAddress(entry);
 
     private protected override void Close()

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 
 namespace NanoLora.Nn;
@@ -5,6 +6,8 @@ namespace NanoLora.Nn;
 /// <summary>The bridge between weight files and tensors.</summary>
 public static class TensorFiles
 {
+    private const int PartOf = 1 << 18;   // elements that are read at a time
+
     /// <summary>
     /// Reads a tensor into a workspace: floats as F32, 16-bit floats as they rest in the file if <paramref name="keepType"/> is set; integers must be
     /// exact in F32. A backend that <see cref="CpuBackend.BorrowsWeights"/> takes those of a safetensors file where they are, if they rest as they are wanted.
@@ -21,14 +24,23 @@ public static class TensorFiles
         ArgumentNullException.ThrowIfNull(workspace);
         var shape = ShapeOf(checkpoint, entry);
         if (Borrowed(checkpoint, entry, shape, workspace, keepType) is { } there) return there;
-        if (keepType && entry.DType == FileDType.BF16) return As<ushort>(checkpoint, entry, workspace.New(shape, DType.BF16));
-        if (keepType && entry.DType == FileDType.F16) return As<ushort>(checkpoint, entry, workspace.New(shape, DType.F16));
-        var x = workspace.New(shape);
-        if (entry.DType == FileDType.F32) return As<float>(checkpoint, entry, x);
-        var values = new float[shape.Count];
-        checkpoint.CopyTo(entry, values);
-        x.Backend.Upload<float>(values, x);
-        return x;
+        if (Resting(entry, keepType) is { } dtype)
+        {
+            var size = dtype.Bytes();
+            return InParts(workspace.New(shape, dtype), (start, part) =>
+            {
+                using var window = checkpoint.Window(entry, (long)start * size, (long)part.Count * size);
+                part.Backend.Upload(window.First<byte>(part.Count * size), part);
+            });
+        }
+        checkpoint.CopyTo(entry, 0, []);                                               // refuses a type without F32 form
+        return InParts(workspace.New(shape), (start, part) =>
+        {
+            var wide = ArrayPool<float>.Shared.Rent(part.Count);
+            checkpoint.CopyTo(entry, start, wide.AsSpan(0, part.Count));
+            part.Backend.Upload<float>(wide.AsSpan(0, part.Count), part);
+            ArrayPool<float>.Shared.Return(wide);
+        });
     }
 
     /// <summary>As <see cref="Load(Checkpoint, TensorEntry, Workspace, bool)"/>, for the tensor of a name.</summary>
@@ -102,24 +114,18 @@ public static class TensorFiles
     internal static Tensor LoadTransposed(this Checkpoint checkpoint, TensorEntry entry, Workspace workspace, bool keepType)
     {
         var shape = ShapeOf(checkpoint, entry);
-        var turned = new Shape(shape[1], shape[0]);
-        if (keepType && entry.DType is FileDType.BF16 or FileDType.F16)
-        {
-            var halves = Turn(MemoryMarshal.Cast<byte, ushort>(checkpoint.Bytes(entry)), shape[0], shape[1]);
-            var y = workspace.New(turned, entry.DType == FileDType.BF16 ? DType.BF16 : DType.F16);
-            y.Backend.Upload<ushort>(halves, y);
-            return y;
-        }
-        ReadOnlySpan<float> values;
-        if (entry.DType == FileDType.F32) values = MemoryMarshal.Cast<byte, float>(checkpoint.Bytes(entry));
-        else
+        var resting = Resting(entry, keepType);
+        var x = workspace.New(new Shape(shape[1], shape[0]), resting ?? DType.F32);
+        if (resting is null)
         {
             var wide = new float[shape.Count];
             checkpoint.CopyTo(entry, wide);
-            values = wide;
+            Turn<float>(wide, x);
+            return x;
         }
-        var x = workspace.New(turned);
-        x.Backend.Upload<float>(Turn(values, shape[0], shape[1]), x);
+        using var window = checkpoint.Window(entry, 0, entry.Length);
+        if (resting == DType.F32) Turn(window.First<float>(shape.Count), x);
+        else Turn(window.First<ushort>(shape.Count), x);
         return x;
     }
 
@@ -134,24 +140,72 @@ public static class TensorFiles
     {
         var all = new T[values.Count];
         values.Backend.Download(values, all.AsSpan());
-        stream.Write(MemoryMarshal.AsBytes(Turn<T>(all, values.Shape[0], values.Shape[1]).AsSpan()));
+        var turned = new T[all.Length];
+        Turn(all, values.Shape[0], values.Shape[1], 0, turned);
+        stream.Write(MemoryMarshal.AsBytes(turned.AsSpan()));
     }
 
-    // The transpose of [rows, cols], in tiles that stay in the first cache: each byte of the file is read once.
-    private static T[] Turn<T>(ReadOnlySpan<T> x, int rows, int cols)
+    // y = xᵀ for y [cols, rows], a few of its rows at a time.
+    private static void Turn<T>(ReadOnlySpan<T> x, Tensor y) where T : unmanaged
+    {
+        if (x.Length == 0) return;
+        var (cols, rows) = (y.Shape[0], y.Shape[1]);
+        var step = Math.Min(cols, Math.Max(1, PartOf / rows));
+        var part = ArrayPool<T>.Shared.Rent(step * rows);
+        using var scope = y.Workspace.Scope(grad: false);
+        for (var col = 0; col < cols; col += step)
+        {
+            var to = y.Slice(0, col, Math.Min(cols, col + step));
+            Turn(x, rows, cols, col, part.AsSpan(0, to.Count));
+            y.Backend.Upload<T>(part.AsSpan(0, to.Count), to);
+        }
+        ArrayPool<T>.Shared.Return(part);
+    }
+
+    // Columns of x [rows, cols] from one on, as rows of y, in tiles that stay in the first cache.
+    private static void Turn<T>(ReadOnlySpan<T> x, int rows, int cols, int first, Span<T> y)
     {
         const int side = 32;
-        var y = new T[x.Length];
+        var end = first + y.Length / rows;
         for (var top = 0; top < rows; top += side)
         {
-            for (var left = 0; left < cols; left += side)
+            for (var left = first; left < end; left += side)
             {
                 for (var row = top; row < Math.Min(rows, top + side); row++)
-                    for (var col = left; col < Math.Min(cols, left + side); col++) y[col * rows + row] = x[row * cols + col];
+                    for (var col = left; col < Math.Min(end, left + side); col++) y[(col - first) * rows + row] = x[row * cols + col];
             }
         }
-        return y;
     }
+
+    // Fills a tensor a part at a time, so that neither the file nor an array of all elements stands in memory beside it.
+    private static Tensor InParts(Tensor x, Action<int, Tensor> fill)
+    {
+        try
+        {
+            using var scope = x.Workspace.Scope(grad: false);
+            var flat = x.Reshape(x.Count);
+            for (var (start, end) = (0, 0); start < x.Count; start = end)
+            {
+                end = start + Math.Min(PartOf, x.Count - start);
+                fill(start, flat.Slice(0, start, end));
+            }
+            return x;
+        }
+        catch
+        {
+            x.Dispose();
+            throw;
+        }
+    }
+
+    // The type in which a tensor stays as the file has it, or null where it is widened.
+    private static DType? Resting(TensorEntry entry, bool keepType) => entry.DType switch
+    {
+        FileDType.F32 => DType.F32,
+        FileDType.BF16 when keepType => DType.BF16,
+        FileDType.F16 when keepType => DType.F16,
+        _ => null,
+    };
 
     private static Shape ShapeOf(Checkpoint checkpoint, TensorEntry entry)
     {
@@ -172,22 +226,9 @@ public static class TensorFiles
     private static Tensor? Borrowed(Checkpoint checkpoint, TensorEntry entry, Shape shape, Workspace workspace, bool keepType)
     {
         if (workspace.Backend is not CpuBackend { BorrowsWeights: true } cpu || OperatingSystem.IsWindows() || entry.Length == 0) return null;
-        DType? resting = entry.DType switch
-        {
-            FileDType.F32 => DType.F32,
-            FileDType.BF16 when keepType => DType.BF16,
-            FileDType.F16 when keepType => DType.F16,
-            _ => null,
-        };
-        if (resting is not { } dtype) return null;
+        if (Resting(entry, keepType) is not { } dtype) return null;
         var address = checkpoint.PrivateAddress(entry);
         return address == 0 || address % dtype.Bytes() != 0 ? null : cpu.Borrow(workspace, address, shape, dtype, checkpoint.Hold());
-    }
-
-    private static Tensor As<T>(Checkpoint checkpoint, TensorEntry entry, Tensor x) where T : unmanaged
-    {
-        x.Backend.Upload(MemoryMarshal.Cast<byte, T>(checkpoint.Bytes(entry)), x);
-        return x;
     }
 
     private static void WriteTo<T>(Stream stream, Tensor values) where T : unmanaged
