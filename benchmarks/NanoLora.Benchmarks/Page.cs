@@ -7,7 +7,7 @@ namespace NanoLora.Benchmarks;
 internal static class Page
 {
     /// <summary>The folder of benchmarks, above the program.</summary>
-    public static string Folder { get; } = Find();
+    public static string Folder => field ??= Find();
 
     /// <summary>
     /// Puts charts and tables between the lines of an area, <c>&lt;!-- name --&gt;</c> and <c>&lt;!-- /name --&gt;</c>, in the place of the last ones, the

@@ -79,7 +79,8 @@ internal sealed class QuickStep : IQuickWork
         _model = QuickLoading.Model(model, _backend);
         (_inputs, _targets) = QuickLoading.Batch(model, _backend.Main);
         var modules = QuickLoading.Modules(model, _model);
-        if (model.Method == "lora")
+        _backend.Main.RecomputeBlocks = model.Method == "recomputed";
+        if (model.Method is "lora" or "recomputed")
         {
             Attach.Module(_model, modules[0]);
             foreach (var update in modules[0].Updates.Values) update.Train();

@@ -12,7 +12,7 @@ namespace NanoLora.Benchmarks;
 //     lora M K N                          ok                     the same linear with a LoRA on it
 //     stack M K N MODULES                 ok                     y += the gated stack of MODULES frozen LoRAs
 //     op NAME                             ok                     NAME is one of QuickOps
-//     vit METHOD ROWS MODULES FOLDER      ok                     METHOD is infer, lora, learned or stacked
+//     vit METHOD ROWS MODULES FOLDER      ok                     METHOD is infer, lora, learned, stacked or recomputed
 //     gpt2 METHOD ROWS MODULES FOLDER     ok                     the same of a language model
 //     run COUNT                           ran SECONDS RESULT     the time of all COUNT, and the number that both halves must agree on
 //     peak                                peak BYTES             the most memory that the process has had
@@ -35,7 +35,9 @@ internal interface IQuickWork : IDisposable
 
 /// <summary>A model at work.</summary>
 /// <param name="Family">vit or gpt2.</param>
-/// <param name="Method">infer, lora, learned, or stacked, which TorchSharp does by hand.</param>
+/// <param name="Method">
+/// infer, lora, learned; stacked, which TorchSharp does by hand; or recomputed, which is lora with the activations of blocks made again, in NanoLora.
+/// </param>
 /// <param name="Rows">The first rows of the folder's batch that take part.</param>
 /// <param name="Modules">The first of its LoRA modules that take part.</param>
 /// <param name="Folder">Where the files are.</param>

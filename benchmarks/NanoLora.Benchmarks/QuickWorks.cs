@@ -96,9 +96,9 @@ internal static class QuickWorks
             Seconds = 6,
         };
         yield return Compositions(small, batch, beside);
-        yield return Step($"LoRA step, ViT-B/16, batch {BaseBatch}", $"vit lora {BaseBatch} 1 {large}", Lora(Base, BaseBatch), QuickTargets.LargeStep);
-        yield return Step($"LoRA step, GPT-2 of {Language.Parameters / 1e6:0}M parameters, {Language.Batch} x {Language.Tokens} tokens",
-            $"gpt2 lora {Language.Batch} 1 {language}", QuickFlops.Step(Language, QuickProtocol.Rank), QuickTargets.LargeStep);
+        yield return Large($"LoRA step, ViT-B/16, batch {BaseBatch}", "vit", $"{BaseBatch} 1 {large}", Lora(Base, BaseBatch));
+        yield return Large($"LoRA step, GPT-2 of {Language.Parameters / 1e6:0}M parameters, {Language.Batch} x {Language.Tokens} tokens",
+            "gpt2", $"{Language.Batch} 1 {language}", QuickFlops.Step(Language, QuickProtocol.Rank));
         yield return Step($"inference, ViT-B/16, batch {BaseBatch}", $"vit infer {BaseBatch} 0 {large}", QuickFlops.Forward(Base, BaseBatch),
             QuickTargets.Inference) with
         {
@@ -110,6 +110,18 @@ internal static class QuickWorks
             Kind = QuickKind.Itself, Target = QuickTargets.TwoThreads,
         }) with
         { Seconds = 5 };
+    }
+
+    // A step as it is, and one that recomputes its blocks, beside the same step of TorchSharp, which has no such thing of its own.
+    private static QuickContest Large(string title, string family, string what, double flops)
+    {
+        var theirs = Theirs($"{family} lora {what}");
+        return Works(
+            new(title, Ours(theirs.Request), theirs) { Kind = QuickKind.Work, Flops = flops, Target = QuickTargets.LargeStep },
+            new("the same, NanoLora recomputing its blocks", Ours($"{family} recomputed {what}"), theirs)
+            {
+                Kind = QuickKind.Work, Flops = flops, Target = QuickTargets.RecomputedStep,
+            });
     }
 
     // The LoRA step and learned composition take turns together, so that one is told beside the other of the same round.

@@ -118,6 +118,9 @@ public sealed record ModuleOptions
     /// <summary>How far images are moved.</summary>
     public Augment Augment { get; init; } = new(0.2f, 0.1f, 2);
 
+    /// <summary>As in <see cref="FitOptions.RecomputeBlocks"/>.</summary>
+    public bool RecomputeBlocks { get; init; }
+
     /// <summary>Told after every step.</summary>
     public Action<FitProgress>? Progress { get; init; }
 
@@ -159,7 +162,7 @@ public static class Upstream
     internal static FitOptions Fitting(ModuleOptions options) => new()
     {
         Steps = options.Steps, BatchSize = options.BatchSize, FactorRate = options.Rate, HeadRate = options.HeadRate, Seed = options.Seed,
-        Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
+        RecomputeBlocks = options.RecomputeBlocks, Progress = options.Progress, Cancellation = options.Cancellation, Resume = options.Resume,
         Checkpoint = options.Checkpoint, CheckpointEvery = options.CheckpointEvery,
     };
 }

@@ -137,7 +137,7 @@ internal sealed class BertBlock : Module
     public Tensor Forward(Tensor x, Tensor? mask)                                      // [B, T, D]
     {
         using var scope = x.Workspace.Scope();
-        x = _norm1.Forward(x + _o.Forward(_q.Forward(x).Attention(_k.Forward(x), _v.Forward(x), _heads, mask: mask)));
-        return scope.Keep(_norm2.Forward(x + _mlp.Forward(x)));
+        x = _norm1.Forward(x + _o.After(i => _q.Forward(i[0]!).Attention(_k.Forward(i[0]!), _v.Forward(i[0]!), _heads, mask: i[1]), x, mask));
+        return scope.Keep(_norm2.Forward(x + _mlp.HalfBlock(null, x)));
     }
 }

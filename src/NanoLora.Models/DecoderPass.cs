@@ -1,3 +1,5 @@
+using NanoLora.Nn;
+
 namespace NanoLora.Models;
 
 /// <summary>What the blocks of one pass through a decoder share: where its tokens stand, which of them are padding, and the cache if there is one.</summary>
@@ -45,6 +47,13 @@ internal sealed class DecoderPass
         _mask = w.From(mask, new Shape(batch, 1, 1, end));
     }
 
+    // The same pass with its tensors under other owners.
+    private DecoderPass(DecoderPass pass, Tensor? mask, (Tensor, Tensor) rotary)
+    {
+        (_cache, _tokens, _mask) = (pass._cache, pass._tokens, mask);
+        (Positions, Length, Rotary) = (pass.Positions, pass.Length, rotary);
+    }
+
     /// <summary>The tokens' places, I32 [B or 1, T]; 0 at padding.</summary>
     public Tensor Positions { get; }
 
@@ -53,6 +62,12 @@ internal sealed class DecoderPass
 
     /// <summary>Cosines and sines of the positions, for the layers that see all and for those with a window.</summary>
     public (Tensor Full, Tensor Local) Rotary { get; set; }
+
+    /// <summary>
+    /// o(f(x)) within this pass: half a block, recomputed where the workspace says so. The pass that f sees then holds tensors that are kept for it.
+    /// </summary>
+    public Tensor HalfBlock(Linear o, Tensor x, Func<Tensor, DecoderPass, Tensor> f) =>
+        o.After(kept => f(kept[0]!, new DecoderPass(this, kept[1], (kept[2]!, kept[3]!))), x, _mask, Rotary.Full, Rotary.Local);
 
     /// <summary>Causal attention of queries [B, T, H, D] over keys and values [B, T, G, D] and those in the cache: [B, T, H D].</summary>
     public Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, AttentionOptions options)

@@ -114,7 +114,7 @@ internal sealed class Gpt2Block : Module
     public Tensor Forward(Tensor x, DecoderPass pass)                                  // [B, T, D]
     {
         using var scope = x.Workspace.Scope();
-        x += _o.Forward(pass.AttendFused(_layer, _qkv.Forward(_norm1.Forward(x)), _heads, new AttentionOptions(Scale: _scale)));
-        return scope.Keep(x + _mlp.Forward(_norm2.Forward(x)));
+        x += pass.HalfBlock(_o, x, (x, pass) => pass.AttendFused(_layer, _qkv.Forward(_norm1.Forward(x)), _heads, new AttentionOptions(Scale: _scale)));
+        return scope.Keep(x + _mlp.HalfBlock(_norm2, x));
     }
 }

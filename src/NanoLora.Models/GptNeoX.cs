@@ -116,16 +116,17 @@ internal sealed class GptNeoXBlock : Module
     public Tensor Forward(Tensor x, DecoderPass pass)                                  // [B, T, D]
     {
         using var scope = x.Workspace.Scope();
-        var a = x + Attention(_norm1.Forward(x), pass);
-        return scope.Keep(a + _mlp.Forward(_norm2.Forward(_parallel ? x : a)));
+        var a = x + pass.HalfBlock(_o, x, Attention);
+        return scope.Keep(a + _mlp.HalfBlock(_norm2, _parallel ? x : a));
     }
 
-    private Tensor Attention(Tensor h, DecoderPass pass)
+    // What enters the output linear.
+    private Tensor Attention(Tensor x, DecoderPass pass)
     {
-        var qkv = _qkv.Forward(h);
+        var qkv = _qkv.Forward(_norm1.Forward(x));
         var size = qkv.Cols / 3 / _heads;
         qkv = qkv.Reshape(qkv.Shape[0], qkv.Shape[1], _heads, 3 * size);               // [B, T, H, q | k | v]
         Tensor q = qkv.Slice(-1, 0, size), k = qkv.Slice(-1, size, 2 * size), v = qkv.Slice(-1, 2 * size, 3 * size);
-        return _o.Forward(pass.Attend(_layer, q.Rope(pass.Rotary.Full), k.Rope(pass.Rotary.Full), v, default));
+        return pass.Attend(_layer, q.Rope(pass.Rotary.Full), k.Rope(pass.Rotary.Full), v, default);
     }
 }

@@ -155,21 +155,22 @@ internal sealed class LlamaBlock : Module
     public Tensor Forward(Tensor x, DecoderPass pass)                                  // [B, T, D]
     {
         using var scope = x.Workspace.Scope();
-        var a = Attention(_norm1.Forward(x), pass);
+        var a = pass.HalfBlock(_o, x, Attention);
         x += _after1?.Forward(a) ?? a;
-        var m = Mlp(_norm2.Forward(x));
+        var m = _down.After(Gated, x);
         return scope.Keep(x + (_after2?.Forward(m) ?? m));
     }
 
-    private Tensor Attention(Tensor h, DecoderPass pass)
+    // What enters the output linear.
+    private Tensor Attention(Tensor x, DecoderPass pass)
     {
         var c = _config;
-        var (q, k, v) = Qkv(h);                                                        // [B, T, H, d], [B, T, G, d] twice
+        var (q, k, v) = Qkv(_norm1.Forward(x));                                        // [B, T, H, d], [B, T, G, d] twice
         if (_qNorm is not null) (q, k) = (_qNorm.Forward(q), _kNorm!.Forward(k));
         var window = c.WindowOf(_layer);
         var table = window > 0 ? pass.Rotary.Local : pass.Rotary.Full;
         var options = new AttentionOptions(Window: window, Softcap: c.AttentionCap, Scale: c.AttentionScale);
-        return _o.Forward(pass.Attend(_layer, q.Rope(table), k.Rope(table), v, options));
+        return pass.Attend(_layer, q.Rope(table), k.Rope(table), v, options);
     }
 
     private (Tensor Q, Tensor K, Tensor V) Qkv(Tensor h)
@@ -184,12 +185,13 @@ internal sealed class LlamaBlock : Module
         static Tensor Heads(Tensor x, int heads) => DecoderPass.Heads(x, heads);
     }
 
-    private Tensor Mlp(Tensor m)
+    // What enters the linear down.
+    private Tensor Gated(Tensor x)
     {
-        var f = _config.Activation;
-        if (_gateUp is null) return _down.Forward(f.Gate(_gate!.Forward(m), _up!.Forward(m)));
+        var (m, f) = (_norm2.Forward(x), _config.Activation);
+        if (_gateUp is null) return f.Gate(_gate!.Forward(m), _up!.Forward(m));
         var both = _gateUp.Forward(m);
         var width = _config.IntermediateSize;
-        return _down.Forward(f.Gate(both.Slice(-1, 0, width), both.Slice(-1, width, 2 * width)));
+        return f.Gate(both.Slice(-1, 0, width), both.Slice(-1, width, 2 * width));
     }
 }

@@ -132,17 +132,18 @@ internal sealed class OptBlock : Module
     public Tensor Forward(Tensor x, DecoderPass pass)                                  // [B, T, D]
     {
         using var scope = x.Workspace.Scope();
-        if (!_before)
-        {
-            x = _norm1.Forward(x + Attention(x, pass));
-            return scope.Keep(_norm2.Forward(x + _mlp.Forward(x)));
-        }
-        x += Attention(_norm1.Forward(x), pass);
-        return scope.Keep(x + _mlp.Forward(_norm2.Forward(x)));
+        x += pass.HalfBlock(_o, x, Attention);
+        if (_before) return scope.Keep(x + _mlp.HalfBlock(_norm2, x));
+        x = _norm1.Forward(x);
+        return scope.Keep(_norm2.Forward(x + _mlp.HalfBlock(null, x)));
     }
 
-    private Tensor Attention(Tensor h, DecoderPass pass) =>
-        _o.Forward(pass.Attend(_layer, Heads(_q.Forward(h)), Heads(_k.Forward(h)), Heads(_v.Forward(h)), default));
+    // What enters the output linear.
+    private Tensor Attention(Tensor x, DecoderPass pass)
+    {
+        var h = _before ? _norm1.Forward(x) : x;
+        return pass.Attend(_layer, Heads(_q.Forward(h)), Heads(_k.Forward(h)), Heads(_v.Forward(h)), default);
+    }
 
     private Tensor Heads(Tensor x) => DecoderPass.Heads(x, _heads);
 }

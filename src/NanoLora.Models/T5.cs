@@ -294,26 +294,42 @@ internal sealed class T5Block : Module
     public Tensor Forward(Tensor x, Tensor bias, T5Memory? memory, KeyValueCache? cache)                   // [B, T, D]
     {
         using var scope = x.Workspace.Scope();
+        x += _self.Out.After(kept => ToItself(kept[0]!, kept[1]!, cache), x, bias);
+        if (Cross is not null)
+        {
+            var (keys, values) = memory!.Blocks[_layer];
+            x += Cross.Out.After(kept => ToMemory(kept[0]!, kept[1]!, kept[2]!, kept[3]), x, keys, values, memory.Padding).Reshape(x.Shape);
+        }
+        return scope.Keep(x + _down.After(Gated, x));
+    }
+
+    private Tensor ToItself(Tensor x, Tensor bias, KeyValueCache? cache)
+    {
         var h = _norm1.Forward(x);
         var (k, v) = _self.KeysAndValues(h);
         var (keys, values) = cache is null ? (HeadView.Of(k), HeadView.Of(v)) : cache.Extend(_layer, k, v);
-        x += _self.Forward(h, keys, values, bias, causal: Cross is not null);
-        if (Cross is not null)
-        {
-            var (ofKeys, ofValues) = memory!.Blocks[_layer];
-            var asked = _normCross!.Forward(x).Reshape(ofKeys.Shape[0], x.Rows / ofKeys.Shape[0], x.Cols);        // [B, N T, D]
-            x += Cross.Forward(asked, HeadView.Of(ofKeys), HeadView.Of(ofValues), memory.Padding, causal: false).Reshape(x.Shape);
-        }
+        return _self.Mixed(h, keys, values, bias, causal: Cross is not null);
+    }
+
+    private Tensor ToMemory(Tensor x, Tensor keys, Tensor values, Tensor? padding)
+    {
+        var asked = _normCross!.Forward(x).Reshape(keys.Shape[0], x.Rows / keys.Shape[0], x.Cols);        // [B, N T, D]
+        return Cross!.Mixed(asked, HeadView.Of(keys), HeadView.Of(values), padding, causal: false);
+    }
+
+    // What enters the linear down.
+    private Tensor Gated(Tensor x)
+    {
         var m = _norm2.Forward(x);
         var up = _up.Forward(m);
-        return scope.Keep(x + _down.Forward(_gate is null ? _activation.Apply(up) : _activation.Gate(_gate.Forward(m), up)));
+        return _gate is null ? _activation.Apply(up) : _activation.Gate(_gate.Forward(m), up);
     }
 }
 
 /// <summary>Attention without scaling, with a mask that holds the bias or the padding.</summary>
 internal sealed class T5Attention : Module
 {
-    private readonly Linear _q, _k, _v, _o;
+    private readonly Linear _q, _k, _v;
     private readonly int _heads;
 
     public T5Attention(WeightSource w, T5Config c, string at)
@@ -321,14 +337,18 @@ internal sealed class T5Attention : Module
         var inner = c.Heads * c.HeadSize;
         _heads = c.Heads;
         (_q, _k, _v) = (Wide("q"), Wide("k"), Wide("v"));
-        _o = Part("o", w.Linear($"{at}.o", c.HiddenSize, inner, bias: false));
+        Out = Part("o", w.Linear($"{at}.o", c.HiddenSize, inner, bias: false));
 
         Linear Wide(string name) => Part(name, w.Linear($"{at}.{name}", inner, c.HiddenSize, bias: false));
     }
 
+    /// <summary>The output linear.</summary>
+    public Linear Out { get; }
+
     /// <summary>Keys and values [B, T, H, D] of x.</summary>
     public (Tensor Keys, Tensor Values) KeysAndValues(Tensor x) => (DecoderPass.Heads(_k.Forward(x), _heads), DecoderPass.Heads(_v.Forward(x), _heads));
 
-    public Tensor Forward(Tensor h, HeadView keys, HeadView values, Tensor? mask, bool causal) =>
-        _o.Forward(Tensor.Attention(HeadView.SideBySide(_q.Forward(h), _heads), keys, values, new AttentionOptions(causal, Scale: 1), mask));
+    /// <summary>What enters the output linear.</summary>
+    public Tensor Mixed(Tensor h, HeadView keys, HeadView values, Tensor? mask, bool causal) =>
+        Tensor.Attention(HeadView.SideBySide(_q.Forward(h), _heads), keys, values, new AttentionOptions(causal, Scale: 1), mask);
 }

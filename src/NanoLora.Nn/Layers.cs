@@ -118,5 +118,10 @@ public sealed class Mlp : Module
     public Linear Fc2 { get; }
 
     /// <summary>fc2(f(fc1(x)))</summary>
-    public Tensor Forward(Tensor x) => Fc2.Forward(_activation.Apply(Fc1.Forward(x)));
+    public Tensor Forward(Tensor x) => Fc2.Forward(Hidden(x));
+
+    /// <summary>fc2(f(fc1(norm x))): half a block, recomputed where the workspace says so; without norm where it stands elsewhere.</summary>
+    internal Tensor HalfBlock(LayerNorm? norm, Tensor x) => Fc2.After(x => Hidden(norm?.Forward(x) ?? x), x);
+
+    private Tensor Hidden(Tensor x) => _activation.Apply(Fc1.Forward(x));
 }

@@ -50,6 +50,22 @@ public sealed class Linear : Module
         return Adapter is null ? y : Adapter.Apply(this, x, y);
     }
 
+    /// <summary>
+    /// This linear of f(inputs): half a block. Where the workspace recomputes blocks, f is run again in backward, and so nothing that f made is kept. The linear
+    /// itself is run again only if what enters it must be there for its own gradient; a frozen one keeps nothing.
+    /// </summary>
+    /// <param name="f">A function of these inputs and of parameters only.</param>
+    /// <param name="inputs">One to six, the first not null.</param>
+    internal Tensor After(Func<IReadOnlyList<Tensor?>, Tensor> f, params ReadOnlySpan<Tensor?> inputs)
+    {
+        if (!inputs[0]!.Workspace.RecomputeBlocks) return Forward(f(inputs.ToArray()));
+        var keepsInput = Adapter is not null || Weight.Trains;
+        return keepsInput ? Tensor.Recompute(x => Forward(f(x)), inputs) : Forward(Tensor.Recompute(f, inputs));
+    }
+
+    /// <summary>As <see cref="After(Func{IReadOnlyList{Tensor?}, Tensor}, ReadOnlySpan{Tensor?})"/>, of one input.</summary>
+    internal Tensor After(Func<Tensor, Tensor> f, Tensor x) => After(inputs => f(inputs[0]!), x);
+
     /// <summary>Puts the adapter into the weight. The old weight is kept, so that <see cref="Unmerge"/> gives it back bit for bit.</summary>
     internal void Merge()
     {

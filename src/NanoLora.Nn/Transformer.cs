@@ -38,14 +38,20 @@ public sealed class SelfAttention : Module
     public Linear O { get; }
 
     /// <summary>Mixes the tokens of each row of the batch.</summary>
-    public Tensor Forward(Tensor x)                                                    // [B, T, C]
+    public Tensor Forward(Tensor x) => O.Forward(Mixed(x));                            // [B, T, C]
+
+    /// <summary>o(attention(norm x)): half a block, recomputed where the workspace says so.</summary>
+    internal Tensor HalfBlock(LayerNorm norm, Tensor x) => O.After(x => Mixed(norm.Forward(x)), x);
+
+    // What enters the output linear.
+    private Tensor Mixed(Tensor x)
     {
-        if (Qkv is null) return O.Forward(Q!.Forward(x).Attention(K!.Forward(x), V!.Forward(x), _heads));
+        if (Qkv is null) return Q!.Forward(x).Attention(K!.Forward(x), V!.Forward(x), _heads);
         var qkv = Qkv.Forward(x);                                                      // [B, T, 3 H D]
-        if (_qNorm is null && _kNorm is null) return O.Forward(qkv.SelfAttention(_heads));
+        if (_qNorm is null && _kNorm is null) return qkv.SelfAttention(_heads);
         var width = Qkv.Out / 3;
         var (q, k, v) = (Split(qkv, 0, width), Split(qkv, width, width), Split(qkv, 2 * width, width));
-        return O.Forward((_qNorm?.Forward(q) ?? q).Attention(_kNorm?.Forward(k) ?? k, v).Reshape(x.Shape.With(-1, width)));
+        return (_qNorm?.Forward(q) ?? q).Attention(_kNorm?.Forward(k) ?? k, v).Reshape(x.Shape.With(-1, width));
     }
 
     // [B, T, H, D]
@@ -79,9 +85,9 @@ public sealed class TransformerBlock : Module
     public Tensor Forward(Tensor x)
     {
         using var scope = x.Workspace.Scope();
-        var a = Attention.Forward(_norm1.Forward(x));
+        var a = Attention.HalfBlock(_norm1, x);
         x += _scale1 is null ? a : a * _scale1!;
-        var m = Mlp is GatedMlp gated ? gated.Forward(_norm2.Forward(x)) : ((Mlp)Mlp).Forward(_norm2.Forward(x));
+        var m = Mlp is GatedMlp gated ? gated.HalfBlock(_norm2, x) : ((Mlp)Mlp).HalfBlock(_norm2, x);
         return scope.Keep(x + (_scale2 is null ? m : m * _scale2!));
     }
 }
@@ -99,10 +105,15 @@ public sealed class GatedMlp : Module
     public Linear Out { get; }
 
     /// <summary>Runs the MLP.</summary>
-    public Tensor Forward(Tensor x)
+    public Tensor Forward(Tensor x) => Out.Forward(Hidden(x));
+
+    /// <summary>Of norm x: half a block, recomputed where the workspace says so.</summary>
+    internal Tensor HalfBlock(LayerNorm norm, Tensor x) => Out.After(x => Hidden(norm.Forward(x)), x);
+
+    private Tensor Hidden(Tensor x)
     {
         var both = In.Forward(x);
         var width = In.Out / 2;
-        return Out.Forward(both.Slice(-1, 0, width).Swiglu(both.Slice(-1, width, 2 * width)));
+        return both.Slice(-1, 0, width).Swiglu(both.Slice(-1, width, 2 * width));
     }
 }

@@ -8,7 +8,8 @@ namespace NanoLora;
 /// </summary>
 public abstract class Node
 {
-    private const int Most = 6;
+    /// <summary>The most inputs, and the most saved tensors.</summary>
+    internal const int Most = 6;
 
     [InlineArray(Most)] private struct Nodes { private Node? _first; }
 
@@ -55,6 +56,9 @@ public abstract class Node
     {
         if (_inputs[i] is { } input) _given[i] = dx.Reshaped(input.Shape);
     }
+
+    /// <summary>The step that made input <paramref name="i"/>, or null where it wants no gradient.</summary>
+    internal Node? Input(int i) => _inputs[i];
 
     /// <summary>The shape of input <paramref name="i"/>, one that wants a gradient.</summary>
     protected Shape InputShape(int i) => _inputs[i]!.Shape;

@@ -40,6 +40,8 @@ internal static class TrainCommand
         var pissa = Inputs.Switch("--pissa", "Texts: start from the leading singular vectors of the weight (PiSSA); written as a LoRA of twice the rank.");
         var look = Inputs.OptionalWhole("--eval-every", "Texts: measure on the test samples after so many steps, too.");
         var sample = Inputs.Text("--sample", "PROMPT", "With --eval-every: show then how the model goes on with this.");
+        var recompute = Inputs.Switch("--recompute",
+            "Keep of each block only what enters it, and make the rest again in the backward pass: less memory, about a quarter more time, the same result.");
         var resume = Inputs.Switch("--resume", "Go on with a training in the same folder that was interrupted or killed.");
         var command = new ToolCommand("train", "Trains a LoRA module on a task.", """
             The module and a head of its own learn from the task's training images and are written as an adapter folder that the PEFT library reads, with a
@@ -53,7 +55,7 @@ internal static class TrainCommand
             "nanolora train models/nano-text --all-upstream --data data --out models/nano-text/modules",
             "nanolora train my-llama --task answers.jsonl --steps 500 --eval-every 100 --out answers",
             "nanolora train my-bert --task topics.csv --out topics")
-        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, device, every, resume };
+        { model, task, all, data, invert, share, output, rank, alpha, pattern, steps, batch, rate, dropout, seed, device, every, recompute, resume };
         texts.AddTo(command);
         Option[] ofTexts = [pack, accumulate, dora, pissa, look, sample];
         foreach (var option in ofTexts) command.Add(option);
@@ -77,6 +79,7 @@ internal static class TrainCommand
                     Rate = parsed.GetValue(rate) ?? usual.Rate,
                     Seed = parsed.GetValue(seed),
                     Pack = parsed.GetValue(pack),
+                    RecomputeBlocks = parsed.GetValue(recompute),
                     CheckpointEvery = parsed.GetValue(every),
                     EvalEvery = parsed.GetValue(look),
                     Sample = parsed.GetValue(sample),
@@ -100,6 +103,7 @@ internal static class TrainCommand
                 BatchSize = parsed.GetValue(batch) ?? options.BatchSize,
                 Rate = parsed.GetValue(rate) ?? options.Rate,
                 Seed = parsed.GetValue(seed),
+                RecomputeBlocks = parsed.GetValue(recompute),
                 CheckpointEvery = parsed.GetValue(every),
             };
             var trainer = new ModuleTraining(session, parsed.GetValue(model)!, options, parsed.GetValue(device)!, parsed.GetValue(resume));

@@ -23,6 +23,7 @@ internal sealed record TextTrainingOptions
     public double HeadRate { get; init; } = 3e-3;
     public ulong Seed { get; init; } = 1;
     public bool Pack { get; init; }
+    public bool RecomputeBlocks { get; init; }
     public int? CheckpointEvery { get; init; }
 
     /// <summary>Steps from one look at the test samples to the next, or null for none before the end.</summary>
@@ -73,7 +74,8 @@ internal sealed class TextTraining(Session session, string modelFolder, TextTask
         return Trainer.Fit(work.Model, data, new FitOptions
         {
             Steps = options.Steps, BatchSize = options.BatchSize, Accumulation = options.Accumulation, FactorRate = options.Rate, HeadRate = options.HeadRate,
-            Seed = options.Seed, Resume = state, Checkpoint = training.Save, CheckpointEvery = options.CheckpointEvery, Cancellation = session.Cancellation,
+            Seed = options.Seed, RecomputeBlocks = options.RecomputeBlocks, Resume = state, Checkpoint = training.Save,
+            CheckpointEvery = options.CheckpointEvery, Cancellation = session.Cancellation,
             Progress = step =>
             {
                 progress.Advance(1, string.Create(CultureInfo.InvariantCulture, $"loss {step.Loss:0.000}"));

@@ -63,6 +63,10 @@ public static partial class OpTable
 
         new(nameof(Tensor.Recompute), "", [Input.Normal], [Of(S(3, 5)), Of(S(129, 257))], static x => x[0].Recompute(static x => x.Silu() * x),
             static x => x[0].Map(static x => Silu(x) * x)),
+        new(nameof(Tensor.Recompute), "of several inputs", [Input.Normal, Input.Normal, Input.Frozen],
+            [Of(S(3, 5), S(3, 5), S(3, 5)), Of(S(9, 33), S(9, 33), S(9, 33))],
+            static x => Tensor.Recompute(static x => x[0]!.Silu() * x[1]! + x[3]!, x[0], x[1], null, x[2]),
+            static x => Dense.Zip(Dense.Zip(x[0].Map(Silu), x[1], static (a, b) => a * b), x[2], static (a, b) => a + b)),
 
         new(nameof(Tensor.Cast), "to bf16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.BF16).Cast(DType.F32),
             static x => x[0].Map(BFloat16)) { Tolerance = 0, HasGradient = false },

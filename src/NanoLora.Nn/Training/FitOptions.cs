@@ -15,6 +15,9 @@ public sealed record FitOptions
     /// <summary>Batches whose gradients add up before a step.</summary>
     public int Accumulation { get; init; } = 1;
 
+    /// <summary>Whether blocks are recomputed in backward (<see cref="Workspace.RecomputeBlocks"/>): less memory, more time, the same bits.</summary>
+    public bool RecomputeBlocks { get; init; }
+
     /// <summary>The rate of mixing weights.</summary>
     public double MixingRate { get; init; } = 0.1;
 

@@ -60,7 +60,8 @@ public static class Trainer
         if (options.Resume is { } state) first = state.Restore(optimiser, run.Value);
         var checkpoints = new Checkpoints(options);
         var (seed, streams, training, checks) = (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite);
-        (workspace.Seed, workspace.Training) = (options.Seed, true);
+        var recompute = workspace.RecomputeBlocks;
+        (workspace.Seed, workspace.Training, workspace.RecomputeBlocks) = (options.Seed, true, recompute || options.RecomputeBlocks);
         try
         {
             for (var step = first; step < steps; step++)
@@ -88,6 +89,7 @@ public static class Trainer
         {
             optimiser.ClearGradients();
             (workspace.Seed, workspace.Streams, workspace.Training, workspace.CheckFinite) = (seed, streams, training, checks);
+            workspace.RecomputeBlocks = recompute;
         }
 
         History End(TrainingState? state) => new(history, state is null, clock.Elapsed.TotalSeconds, trained.Sum(t => (long)t.Parameter.Value.Count), state);

@@ -81,7 +81,7 @@ public abstract partial class Backend
     /// <summary>The loss of each row times the factor, and of each row its maximum and 1 / Σ exp(x - max).</summary>
     public abstract void CrossEntropy(Tensor x, Tensor targets, Tensor? weight, Tensor losses, Tensor statistics, CrossEntropyKind kind);
 
-    /// <summary>dx from dy, which has one element or one for each row.</summary>
+    /// <summary>dx from dy, which has one element or one for each row; dx may be x itself.</summary>
     public abstract void CrossEntropyBackward(Tensor x, Tensor targets, Tensor? weight, Tensor statistics, Tensor dy, Tensor dx, CrossEntropyKind kind);
 }
 

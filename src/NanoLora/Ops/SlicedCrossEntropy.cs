@@ -12,7 +12,8 @@ namespace NanoLora;
 
 public partial class Tensor
 {
-    private const int RowsOfSlice = 256;
+    // Fewer where memory is dear: the head's weights then pass twice as often.
+    private int RowsOfSlice => Workspace.RecomputeBlocks ? 128 : 256;
 
     /// <summary>
     /// Cross entropy of the logits that a head makes of these rows, a slice of rows at a time: for many classes, whose logits would take more memory
@@ -66,7 +67,7 @@ public partial class Tensor
             if (dx is null) return;
             var one = New(new Shape());
             Backend.Fill(one, 1);
-            var dlogits = New(logits.Shape);
+            var dlogits = logits.Storage.IsSole ? logits : New(logits.Shape);         // over the logits, where only this slice looks at them
             Backend.CrossEntropyBackward(logits, t, null, statistics, one, dlogits, kind);
             logits.Backward(dlogits, floor);
             Backend.Copy(leaf.Gradient!, dx.Slice(0, start, end));
