@@ -51,8 +51,8 @@ public sealed class Linear : Module
     }
 
     /// <summary>
-    /// This linear of f(inputs): half a block. Where the workspace recomputes blocks, f is run again in backward, and so nothing that f made is kept. The linear
-    /// itself is run again only if what enters it must be there for its own gradient; a frozen one keeps nothing.
+    /// This linear of f(inputs): half a block. Where the workspace recomputes blocks, f is run again in backward, and so nothing that f made is kept. The
+    /// linear itself is run again only if what enters it must be there for its own gradient; a frozen one keeps nothing.
     /// </summary>
     /// <param name="f">A function of these inputs and of parameters only.</param>
     /// <param name="inputs">One to six, the first not null.</param>

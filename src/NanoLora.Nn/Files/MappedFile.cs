@@ -86,8 +86,8 @@ internal sealed unsafe class MappedFile : IDisposable
     }
 
     /// <summary>
-    /// As <see cref="At"/>, for one look: the bytes are mapped for it alone, and their pages are let go with it. A page that <see cref="At"/> has shown counts as
-    /// this process's memory until the file is closed.
+    /// As <see cref="At"/>, for one look: the bytes are mapped for it alone, and their pages are let go with it. A page that <see cref="At"/> has shown
+    /// counts as this process's memory until the file is closed.
     /// </summary>
     public FileWindow Window(long offset, long count)
     {

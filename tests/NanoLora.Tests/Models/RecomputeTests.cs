@@ -39,7 +39,8 @@ public sealed class RecomputeTests : EngineTest
             var (kept, keptBytes) = Step(model, recompute: false);
             var (again, againBytes) = Step(model, recompute: true);
             Assert.NotEmpty(kept);
-            foreach (var (path, gradient) in kept) Assert.True(gradient.AsSpan().SequenceEqual(again[path]), $"{name}, {trained}: {path} has another gradient.");
+            foreach (var (path, gradient) in kept)
+                Assert.True(gradient.AsSpan().SequenceEqual(again[path]), $"{name}, {trained}: {path} has another gradient.");
             Assert.Equal(kept.Count, again.Count);
             Assert.True(againBytes < keptBytes, $"{name}, {trained}: recomputation keeps {againBytes} bytes, without it {keptBytes}.");
         }
