@@ -122,7 +122,7 @@ internal static unsafe partial class Gemm
 
     private readonly struct Tiles : IBlocks
     {
-        private readonly int _m, _n, _k, _blockRows, _blockCols, _blocksDown, _panelRows, _panelCols;
+        private readonly int _m, _n, _k, _blockRows, _blockCols, _blocksAcross, _panelRows, _panelCols;
         private readonly float* _a, _c;
         private readonly void* _b;
         private readonly nint _rowA, _stepA, _ldb, _ldc;
@@ -141,8 +141,8 @@ internal static unsafe partial class Gemm
             (_ldb, _ldc, _transB, _plus) = (ldb, ldc, transB, plus);
 
             (_blockRows, _blockCols) = Cut(threads, m, n, least: !transB && bType == DType.F32 && m <= 384 ? 24 : 96);
-            _blocksDown = (m + _blockRows - 1) / _blockRows;
-            Blocks = _blocksDown * ((n + _blockCols - 1) / _blockCols);
+            _blocksAcross = (n + _blockCols - 1) / _blockCols;
+            Blocks = (m + _blockRows - 1) / _blockRows * _blocksAcross;
         }
 
         public Tiles(int m, int n, int k, float* a, int lda, bool transA, Panels b, float* c, int ldc, Plus plus)
@@ -165,7 +165,8 @@ internal static unsafe partial class Gemm
 
         public void Run(int block)
         {
-            int i = block % _blocksDown * _blockRows, j = block / _blocksDown * _blockCols;
+            // Across first: so a thread's share of blocks is a share of rows, as in the loops before and after, and those of A and C are in its own caches.
+            int i = block / _blocksAcross * _blockRows, j = block % _blocksAcross * _blockCols;
             Compute(i, Math.Min(i + _blockRows, _m), j, Math.Min(j + _blockCols, _n));
         }
 

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+
 namespace NanoLora.Tests.Cpu;
 
 public class ThreadsTests
@@ -26,12 +28,29 @@ public class ThreadsTests
         }
     }
 
-    private readonly struct NoteThread(HashSet<int> ids) : IBlocks
+    // Nobody ends a block before all of so many threads have begun one.
+    private readonly struct NoteFirst(int threads, ConcurrentDictionary<int, int> first) : IBlocks
     {
         public void Run(int block)
         {
-            lock (ids) ids.Add(Environment.CurrentManagedThreadId);
-            Thread.Sleep(20);
+            first.TryAdd(Environment.CurrentManagedThreadId, block);
+            var (seen, count) = (first, threads);
+            SpinWait.SpinUntil(() => seen.Count >= count, TimeSpan.FromSeconds(30));
+        }
+    }
+
+    [Theory]
+    [InlineData(2, 8, new[] { 0, 4 })]
+    [InlineData(3, 10, new[] { 0, 3, 6 })]
+    [InlineData(3, 3, new[] { 0, 1, 2 })]
+    public void EachThreadBeginsWithItsOwnShare(int count, int blocks, int[] begins)
+    {
+        using var threads = new Threads(count);
+        for (var launch = 0; launch < 20; launch++)
+        {
+            var first = new ConcurrentDictionary<int, int>();
+            threads.For(blocks, new NoteFirst(count, first));
+            Assert.Equal(begins, first.Values.Order());
         }
     }
 
@@ -61,9 +80,9 @@ public class ThreadsTests
         for (var i = 0; i < 5; i++)
         {
             Thread.Sleep(20);                                            // far longer than workers spin
-            var ids = new HashSet<int>();
-            threads.For(4, new NoteThread(ids));
-            Assert.Equal(2, ids.Count);
+            var first = new ConcurrentDictionary<int, int>();
+            threads.For(4, new NoteFirst(2, first));
+            Assert.Equal(2, first.Count);
         }
     }
 

@@ -103,8 +103,10 @@ public sealed class ResumeTests : EngineTest
         checkpoints.Take(Middle());
         Assert.False(checkpoints.IsDue(1));                                 // not for 5 seconds
         var free = new Checkpoints(options with { Checkpoint = _ => { } });
-        free.Take(Middle());
-        Thread.Sleep(500);
+        var state = Middle();
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        free.Take(state);
+        Thread.Sleep(100 * clock.Elapsed + TimeSpan.FromMilliseconds(50));  // a hundred times as long as it took, however busy the machine
         Assert.True(free.IsDue(1));
         Assert.False(new Checkpoints(options with { Resume = Middle(), CheckpointInterval = TimeSpan.FromHours(1) }).IsDue(0));
         Assert.False(new Checkpoints(Short).IsDue(0));
