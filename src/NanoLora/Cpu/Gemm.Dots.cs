@@ -14,8 +14,8 @@ namespace NanoLora;
 //
 // Two weights of 16 bits lie in 32; the even and the odd ones of 2w neighbours are widened where they lie, by shifts, and x is parted likewise: less work
 // than spreading w of them over a whole vector. w is 8 on every machine with AVX2 and FMA (with AVX-512 too: the same bits) and 4 on the others. Four steps
-// of w are done at a time: they fetch what the next four rows have at these places, and see whether the weights let themselves be widened by the short cut
-// of their format. What is left of a row is copied, with zeros behind it.
+// of w are done at a time: they fetch what the next four rows have at these places, and see whether all weights are finite, which are widened in a shorter
+// way. What is left of a row is copied, with zeros behind it. With AVX-512 weights in F16 are taken two rows to a vector, Gemm.Pairs.
 
 internal static unsafe partial class Gemm
 {
@@ -50,7 +50,8 @@ internal static unsafe partial class Gemm
 
         private void Compute(int j0, int j1)
         {
-            if (Wide256) Compute<Vector256<float>, Lanes256>(j0, j1);
+            if (Wide512 && _bType == DType.F16) Walk<F16, Pairs>(j0, j1);
+            else if (Wide256) Compute<Vector256<float>, Lanes256>(j0, j1);
             else Compute<Vector128<float>, Lanes128>(j0, j1);
         }
 
@@ -58,15 +59,15 @@ internal static unsafe partial class Gemm
         {
             switch (_bType)
             {
-                case DType.F32: Compute<V, L, F32>(j0, j1); break;
-                case DType.BF16: Compute<V, L, BF16>(j0, j1); break;
-                default: Compute<V, L, F16>(j0, j1); break;
+                case DType.F32: Walk<F32, Single<V, L, F32>>(j0, j1); break;
+                case DType.BF16: Walk<BF16, Single<V, L, BF16>>(j0, j1); break;
+                default: Walk<F16, Single<V, L, F16>>(j0, j1); break;
             }
         }
 
         // Two rows of x and four of W at a time; a row that is not there is its neighbour again, and not stored.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Compute<V, L, F>(int j0, int j1) where V : struct where L : ILanes<V> where F : IFormat
+        private void Walk<F, D>(int j0, int j1) where F : IFormat where D : IDot
         {
             var sums = stackalloc float[8];
             var row = _ldb * F.Bytes;
@@ -78,8 +79,8 @@ internal static unsafe partial class Gemm
                 {
                     var rows = Math.Min(2, _m - i);
                     var x = _a + i * _lda;
-                    if (rows == 2) Dot<V, L, F, Two>(x, x + _lda, w, _k, 4 * row, sums);
-                    else Dot<V, L, F, One>(x, x, w, _k, 4 * row, sums);
+                    if (rows == 2) D.Run<Two>(x, x + _lda, w, _k, 4 * row, sums);
+                    else D.Run<One>(x, x, w, _k, 4 * row, sums);
                     for (var r = 0; r < rows; r++)
                     {
                         var c = _c + (i + r) * _ldc + j;
@@ -89,6 +90,18 @@ internal static unsafe partial class Gemm
                 }
             }
         }
+    }
+
+    // One or two rows of x times four rows of W, whose next four begin so many bytes later: eight sums, four for each row of x.
+    private interface IDot
+    {
+        static abstract void Run<R>(float* x, float* y, FourRows w, int k, nint next, float* sums) where R : IRows;
+    }
+
+    private readonly struct Single<V, L, F> : IDot where V : struct where L : ILanes<V> where F : IFormat
+    {
+        public static void Run<R>(float* x, float* y, FourRows w, int k, nint next, float* sums) where R : IRows =>
+            Dot<V, L, F, R>(x, y, w, k, next, sums);
     }
 
     private readonly struct Two : IRows { public static int Count => 2; }
@@ -123,7 +136,7 @@ internal static unsafe partial class Gemm
         {
             var v = w + p * F.Bytes;
             Fetch<F>(v + next);
-            if (AreSimple<V, F>(v))
+            if (AreFinite<V, F>(v))
             {
                 Step<V, L, F, R>(x + p, y + p, v, true, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
                 Step<V, L, F, R>(x + p + step, y + p + step, v + bytes, true, ref s0, ref s1, ref s2, ref s3, ref t0, ref t1, ref t2, ref t3);
@@ -152,23 +165,23 @@ internal static unsafe partial class Gemm
 
     // 2w terms of each sum.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Step<V, L, F, R>(float* x, float* y, FourRows w, bool simple,
+    private static void Step<V, L, F, R>(float* x, float* y, FourRows w, bool finite,
         ref V s0, ref V s1, ref V s2, ref V s3, ref V t0, ref V t1, ref V t2, ref V t3)
         where V : struct where L : ILanes<V> where F : IFormat where R : IRows
     {
         V c = default, d = default;
         Part<V, L, F>(x, out var a, out var b);
         if (R.Count > 1) Part<V, L, F>(y, out c, out d);
-        Widen<V, F>(w.W0, simple, out var u, out var v);
+        Widen<V, F>(w.W0, finite, out var u, out var v);
         s0 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s0));
         if (R.Count > 1) t0 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t0));
-        Widen<V, F>(w.W1, simple, out u, out v);
+        Widen<V, F>(w.W1, finite, out u, out v);
         s1 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s1));
         if (R.Count > 1) t1 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t1));
-        Widen<V, F>(w.W2, simple, out u, out v);
+        Widen<V, F>(w.W2, finite, out u, out v);
         s2 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s2));
         if (R.Count > 1) t2 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t2));
-        Widen<V, F>(w.W3, simple, out u, out v);
+        Widen<V, F>(w.W3, finite, out u, out v);
         s3 = L.MultiplyAdd(b, v, L.MultiplyAdd(a, u, s3));
         if (R.Count > 1) t3 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t3));
     }
@@ -186,17 +199,17 @@ internal static unsafe partial class Gemm
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool AreSimple<V, F>(FourRows w) where F : IFormat =>
-        typeof(V) == typeof(Vector256<float>) && F.AreSimple(w.W0, w.W1, w.W2, w.W3);
+    private static bool AreFinite<V, F>(FourRows w) where F : IFormat =>
+        typeof(V) == typeof(Vector256<float>) && F.AreFinite(w.W0, w.W1, w.W2, w.W3);
 
     // 2w weights as f32: the first and the second w of them, or the even and the odd ones. The JIT keeps one of the branches.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Widen<V, F>(byte* p, bool simple, out V first, out V second) where V : struct where F : IFormat
+    private static void Widen<V, F>(byte* p, bool finite, out V first, out V second) where V : struct where F : IFormat
     {
         if (typeof(V) == typeof(Vector256<float>))
         {
             Vector256<float> u, v;
-            if (simple) F.SixteenSimple(p, out u, out v);
+            if (finite) F.SixteenFinite(p, out u, out v);
             else F.Sixteen(p, out u, out v);
             (first, second) = (Unsafe.BitCast<Vector256<float>, V>(u), Unsafe.BitCast<Vector256<float>, V>(v));
         }

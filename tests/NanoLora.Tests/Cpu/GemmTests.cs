@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
@@ -205,6 +206,33 @@ public unsafe class GemmTests
                     sum += chain;
                 }
                 Assert.Equal(BitConverter.SingleToInt32Bits(sum), BitConverter.SingleToInt32Bits(c.Floats()[i * n + j]));
+            }
+        }
+    }
+
+    // A few rows times a stored-transposed B of 16 bits: lane l of eight adds p = 2l, 2l + 1, 2l + 16, ..., with AVX2 and with AVX-512.
+    [Theory]
+    [InlineData(DType.BF16)]
+    [InlineData(DType.F16)]
+    public void ADotProductHasEightLanesOnEveryWidthOfMachine(DType type)
+    {
+        if (!Fma.IsSupported || !Avx2.IsSupported) return;                             // narrower machines have four
+        var random = new Random(4);
+        foreach (var k in (int[])[16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 770])
+        {
+            const int m = 3, n = 7;
+            using Operand a = new(m, k, k, DType.F32, random), b = new(n, k, k, type, random), c = new(m, n, n, DType.F32, random);
+            Gemm.MultiplySerial(m, n, k, (float*)a.Start, k, false, b.Start, k, true, type, (float*)c.Start, n, false);
+            for (var i = 0; i < m; i++)
+            {
+                for (var j = 0; j < n; j++)
+                {
+                    var lanes = new float[8];
+                    for (var p = 0; p < k; p++)
+                        lanes[p % 16 / 2] = MathF.FusedMultiplyAdd((float)a.At(i, p), (float)b.At(j, p), lanes[p % 16 / 2]);
+                    var sum = Vector256.Sum(Vector256.Create(lanes.AsSpan()));
+                    Assert.Equal(BitConverter.SingleToInt32Bits(sum), BitConverter.SingleToInt32Bits(c.Floats()[i * n + j]));
+                }
             }
         }
     }
