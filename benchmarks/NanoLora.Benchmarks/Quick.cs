@@ -73,7 +73,7 @@ internal sealed class Quick : IDisposable
         if (missed.Count > 0) Console.WriteLine($"\nMissed:\n  {string.Join("\n  ", missed)}");
         if (_reason is not null)
         {
-            Console.WriteLine($"\nNo TorchSharp: {_reason}.");
+            Console.WriteLine($"\nNo TorchSharp: {_reason.TrimEnd('.')}.");
             return QuickProtocol.Unavailable;
         }
         if (_differs) return 1;

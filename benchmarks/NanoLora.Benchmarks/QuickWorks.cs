@@ -112,13 +112,13 @@ internal static class QuickWorks
         { Seconds = 5 };
     }
 
-    // A step as it is, and one that recomputes its blocks, beside the same step of TorchSharp, which has no such thing of its own.
+    // A step as it is, and one that recomputes its blocks, both beside the same step of TorchSharp, which has no such thing of its own.
     private static QuickContest Large(string title, string family, string what, double flops)
     {
         var theirs = Theirs($"{family} lora {what}");
         return Works(
             new(title, Ours(theirs.Request), theirs) { Kind = QuickKind.Work, Flops = flops, Target = QuickTargets.LargeStep },
-            new("the same, NanoLora recomputing its blocks", Ours($"{family} recomputed {what}"), theirs)
+            new($"{title}, recomputing", Ours($"{family} recomputed {what}"), theirs)
             {
                 Kind = QuickKind.Work, Flops = flops, Target = QuickTargets.RecomputedStep,
             });

@@ -93,10 +93,17 @@ internal sealed unsafe class MappedFile : IDisposable
     {
         var start = At(offset, count);
         if (count == 0) return new FileWindow(start, null);
-        var view = _map!.CreateViewAccessor(offset, count, MemoryMappedFileAccess.Read);
-        byte* own = null;
-        view.SafeMemoryMappedViewHandle.AcquirePointer(ref own);
-        return new FileWindow(own + view.PointerOffset, view);
+        try
+        {
+            var view = _map!.CreateViewAccessor(offset, count, MemoryMappedFileAccess.Read);
+            byte* own = null;
+            view.SafeMemoryMappedViewHandle.AcquirePointer(ref own);
+            return new FileWindow(own + view.PointerOffset, view);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or OutOfMemoryException)
+        {
+            return new FileWindow(start, null);        // a system has only so many mappings; the file's own is there
+        }
     }
 
     /// <summary>The <paramref name="count"/> bytes from <paramref name="offset"/>.</summary>

@@ -126,6 +126,8 @@ public sealed class Threads : IDisposable
         t_inside = false;
     }
 
+    private bool HasBlocks(int member) => Volatile.Read(ref _shares[member].Open) > 0;
+
     // The first block of a member's share.
     private int Start(int member) => (int)((long)member * _blocks / Count);
 
@@ -144,8 +146,8 @@ public sealed class Threads : IDisposable
         var patience = (long)(SpinSeconds * Stopwatch.Frequency);
         while (!_stop)
         {
-            for (var until = Stopwatch.GetTimestamp() + patience; Volatile.Read(ref _shares[member].Open) <= 0 && Stopwatch.GetTimestamp() < until;) Thread.SpinWait(8);
-            if (Volatile.Read(ref _shares[member].Open) <= 0) Sleep(member);
+            for (var until = Stopwatch.GetTimestamp() + patience; !HasBlocks(member) && Stopwatch.GetTimestamp() < until;) Thread.SpinWait(8);
+            if (!HasBlocks(member)) Sleep(member);
             Take(member);
         }
     }
@@ -157,7 +159,7 @@ public sealed class Threads : IDisposable
         lock (_bed)
         {
             Interlocked.Increment(ref _asleep);
-            while (Volatile.Read(ref _shares[member].Open) <= 0 && !_stop) Monitor.Wait(_bed);
+            while (!HasBlocks(member) && !_stop) Monitor.Wait(_bed);
             Interlocked.Decrement(ref _asleep);
         }
     }
