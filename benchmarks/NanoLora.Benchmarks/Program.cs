@@ -11,9 +11,9 @@ using NanoLora.Benchmarks;
 switch (args)
 {
     case ["quick", .. var options]:
-        if (!QuickOptions.Parse(options, out var keep, out var measured))
-            return Refuse("there are --no-keep, which leaves benchmarks/README.md as it is, and --json FILE");
-        return Try(() => Quick.Run(keep, measured));
+        if (!QuickOptions.Parse(options, out var keep, out var measured, out var only))
+            return Refuse("there are --no-keep, which leaves benchmarks/README.md as it is, --json FILE, and --only WORDS, which measures rows of that title");
+        return Try(() => Quick.Run(keep, measured, only));
     case ["llama", .. var options]:
         if (!LlamaOptions.Parse(options, out var rounds, out var json)) return Refuse("there are --rounds N (9 if not given) and --json FILE");
         return Try(() => LlamaBench.Run(rounds, json));

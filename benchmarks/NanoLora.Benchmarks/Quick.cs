@@ -31,12 +31,13 @@ internal sealed class Quick : IDisposable
     /// </summary>
     /// <param name="keep">Whether to keep the tables in benchmarks/README.md, and the chart beside it.</param>
     /// <param name="json">A file to write all measurements to, or null.</param>
-    public static int Run(bool keep, string? json)
+    /// <param name="only">What the title of a row must contain to be measured, with those of its rounds; empty for all.</param>
+    public static int Run(bool keep, string? json, string only)
     {
         using var quick = new Quick();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, _ => quick.Dispose());
         using var end = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => quick.Dispose());
-        return quick.All(keep, json);
+        return quick.All(keep, json, only);
     }
 
     /// <summary>Removes the files that both halves loaded; also where the run is broken off.</summary>
@@ -45,7 +46,7 @@ internal sealed class Quick : IDisposable
         if (Directory.Exists(_files)) Directory.Delete(_files, recursive: true);
     }
 
-    private int All(bool keep, string? json)
+    private int All(bool keep, string? json, string only)
     {
         FindTorchSharp();
         var (clock, before) = (Stopwatch.StartNew(), QuickMachine.Work());                     // after the build and its download
@@ -53,14 +54,17 @@ internal sealed class Quick : IDisposable
         QuickWorks.WriteFiles(_files);
         _machine.MeasurePeak();
         _machine.MeasureBandwidth();
-        List<QuickRow> rows = [.. QuickWorks.Products().Concat(QuickWorks.Operations()).SelectMany(Hold)];
+        List<QuickRow> rows = [.. QuickWorks.Products().Concat(QuickWorks.Operations()).Where(IsAsked).SelectMany(Hold)];
         _machine.MeasureBandwidth();
         foreach (var process in _idle) process.Dispose();
         var batch = 16;
         while (batch > 1 && MemoryOfCompositions(batch) > QuickMachine.FreeMemory()) batch /= 2;
-        foreach (var contest in QuickWorks.Models(_files, batch, _torchSharp is not null)) rows.AddRange(Hold(contest));
+        foreach (var contest in QuickWorks.Models(_files, batch, _torchSharp is not null).Where(IsAsked)) rows.AddRange(Hold(contest));
+        if (rows.Count == 0) throw new QuickException($"quick: no row has \"{only}\" in its title; benchmarks/README.md has all titles.");
         var seconds = clock.Elapsed.TotalSeconds;
         return Tell(new QuickResults(rows, _machine, _who, _nothing, Others(before, seconds), seconds, _torchSharp is not null), keep, json);
+
+        bool IsAsked(QuickContest contest) => contest.Pairs.Any(pair => pair.Title.Contains(only, StringComparison.OrdinalIgnoreCase));
     }
 
     private int Tell(QuickResults results, bool keep, string? json)

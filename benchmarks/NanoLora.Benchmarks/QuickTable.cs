@@ -58,26 +58,27 @@ internal static class QuickTable
 
     private static void Notes(StringBuilder text, QuickResults results)
     {
-        List<QuickRow> works = [.. results.Of(QuickKind.Work)];
-        text.Append($"Rounds: {Rounds(QuickKind.Product)} of the products, {Rounds(QuickKind.Operation)} of the operations, ");
-        text.Append($"{Rounds(QuickKind.Work)} of the works. ");
+        (string Name, List<QuickRow> Rows)[] kinds = [.. new[]
+        {
+            ("the products", results.Of(QuickKind.Product)), ("the operations", results.Of(QuickKind.Operation)), ("the works", results.Of(QuickKind.Work)),
+        }.Where(kind => kind.Item2.Any()).Select(kind => (kind.Item1, kind.Item2.ToList()))];
+        text.Append($"Rounds: {string.Join(", ", kinds.Select(kind => $"{Rounds(kind.Rows)} of {kind.Name}"))}. ");
         text.Append($"Memory is the most that a process of its own had; one that has done nothing: {results.Nothing} MiB.");
         if (results.Beside)
         {
             text.AppendLine();
-            text.Append($"Relative differences of results: products {Most(results.Of(QuickKind.Product)):0.0e+0}, operations ");
-            text.Append($"{Most(results.Of(QuickKind.Operation)):0.0e+0}, first losses and logits {Most(works):0.0e+0}, losses after up to ");
-            text.Append($"{works.Max(r => r.First.Runs)} steps of training {works.Max(r => r.LaterDifference):0.0e+0}.");
+            text.Append($"Relative differences of results: {string.Join(", ", kinds.Select(kind => $"{kind.Rows.Max(r => r.Difference):0.0e+0} of {kind.Name}"))}");
+            var steps = results.Of(QuickKind.Work).ToList();
+            if (steps.Count > 0) text.Append($"; after up to {steps.Max(r => r.First.Runs)} steps of training {steps.Max(r => r.LaterDifference):0.0e+0}");
+            text.Append('.');
         }
         foreach (var row in results.Rows) if (row.Lost is { } reason) text.Append($"\nTorchSharp did not finish \"{row.Pair.Title}\": {reason}.");
 
-        string Rounds(QuickKind kind)
+        static string Rounds(List<QuickRow> rows)
         {
-            var (least, most) = (results.Of(kind).Min(r => r.First.Seconds.Count), results.Of(kind).Max(r => r.First.Seconds.Count));
+            var (least, most) = (rows.Min(r => r.First.Seconds.Count), rows.Max(r => r.First.Seconds.Count));
             return least == most ? $"{most}" : $"{least} to {most}";
         }
-
-        static double Most(IEnumerable<QuickRow> rows) => rows.Select(r => r.Difference).DefaultIfEmpty(double.NaN).Max();    // NaN is the smallest
     }
 
     private static string Verdict(string text, bool? met) => met is null ? text : $"{text} {(met.Value ? "ok" : "**missed**")}";
@@ -95,10 +96,11 @@ internal static class QuickTable
 
     private static string Memory(QuickRow row) => double.IsNaN(row.Memory) ? "–" : $"{row.Memory:0.00}";
 
-    // The first column to the left, numbers to the right.
+    // The first column to the left, numbers to the right; none without rows.
     private static void Table(StringBuilder text, string[] head, IEnumerable<string[]> rows)
     {
         List<string[]> all = [head, .. rows];
+        if (all.Count == 1) return;
         var widths = Enumerable.Range(0, head.Length).Select(c => all.Max(r => r[c].Length)).ToArray();
         for (var r = 0; r < all.Count; r++)
         {

@@ -85,13 +85,16 @@ internal static class QuickWorks
             large = Path.Combine(folder, "base"), language = Path.Combine(folder, "language");
         yield return Step("LoRA step, nano ViT, batch 32", $"vit lora 32 1 {nano}", Lora(Nano, 32), QuickTargets.NanoStep) with
         {
-            WarmUps = 30,
+            WarmUps = 15,
+            Pauses = 3,
             Runs = 10,
             Rounds = 15,
             Seconds = 6,
         };
         yield return Step($"LoRA step, ViT-Ti/16, batch {SmallBatch}", $"vit lora {SmallBatch} 1 {tiny}", Lora(Tiny, SmallBatch), QuickTargets.TinyStep) with
         {
+            WarmUps = 1,
+            Pauses = 2,
             Rounds = 7,
             Seconds = 6,
         };
