@@ -157,7 +157,7 @@ internal sealed class LlamaBlock : Module
         using var scope = x.Workspace.Scope();
         var a = pass.HalfBlock(_o, x, Attention);
         x += _after1?.Forward(a) ?? a;
-        var m = _down.After(Gated, x);
+        var m = _down.AfterRows(Gated, x);
         return scope.Keep(x + (_after2?.Forward(m) ?? m));
     }
 

@@ -300,7 +300,7 @@ internal sealed class T5Block : Module
             var (keys, values) = memory!.Blocks[_layer];
             x += Cross.Out.After(kept => ToMemory(kept[0]!, kept[1]!, kept[2]!, kept[3]), x, keys, values, memory.Padding).Reshape(x.Shape);
         }
-        return scope.Keep(x + _down.After(Gated, x));
+        return scope.Keep(x + _down.AfterRows(Gated, x));
     }
 
     private Tensor ToItself(Tensor x, Tensor bias, KeyValueCache? cache)

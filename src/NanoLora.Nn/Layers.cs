@@ -121,7 +121,7 @@ public sealed class Mlp : Module
     public Tensor Forward(Tensor x) => Fc2.Forward(Hidden(x));
 
     /// <summary>fc2(f(fc1(norm x))): half a block, recomputed where the workspace says so; without norm where it stands elsewhere.</summary>
-    internal Tensor HalfBlock(LayerNorm? norm, Tensor x) => Fc2.After(x => Hidden(norm?.Forward(x) ?? x), x);
+    internal Tensor HalfBlock(LayerNorm? norm, Tensor x) => Fc2.AfterRows(x => Hidden(norm?.Forward(x) ?? x), x);
 
     private Tensor Hidden(Tensor x) => _activation.Apply(Fc1.Forward(x));
 }

@@ -108,7 +108,7 @@ public sealed class GatedMlp : Module
     public Tensor Forward(Tensor x) => Out.Forward(Hidden(x));
 
     /// <summary>Of norm x: half a block, recomputed where the workspace says so.</summary>
-    internal Tensor HalfBlock(LayerNorm norm, Tensor x) => Out.After(x => Hidden(norm.Forward(x)), x);
+    internal Tensor HalfBlock(LayerNorm norm, Tensor x) => Out.AfterRows(x => Hidden(norm.Forward(x)), x);
 
     private Tensor Hidden(Tensor x)
     {

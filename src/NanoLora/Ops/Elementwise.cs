@@ -95,7 +95,13 @@ file sealed class UnaryNode<T>(Tensor x, Tensor y) : Node([x], [T.SlopeOfOutput 
 {
     protected override void Backward(Tensor dy)
     {
-        if (Wants(0, out var dx)) dy.Backend.UnaryBackward<T>(Saved(0), dy, dx);
+        if (!Wants(0)) return;
+        if (dy.Storage.IsSole)                                                        // over dy, where nobody else looks at it
+        {
+            dy.Backend.UnaryBackward<T>(Saved(0), dy, dy);
+            Give(0, dy);
+        }
+        else if (Wants(0, out var dx)) dy.Backend.UnaryBackward<T>(Saved(0), dy, dx);
     }
 }
 

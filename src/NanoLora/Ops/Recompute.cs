@@ -3,6 +3,10 @@ namespace NanoLora;
 // Recomputation: y = f(x, ..), where f's activations are not kept but made again when the gradient comes back.
 // Gradient: run f on the inputs once more with a tape, then backward through that tape. Costs f's forward pass once more, keeps the inputs alone.
 // Random numbers: the streams that f drew are drawn again, so dropout is the same (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+//
+// Where f takes each row alone, nothing of it trains, and a frozen linear follows, y = f(x) Wᵀ + b (the MLP of a block), rows go through in slices, both ways:
+// what f makes of a slice is gone before the next one begins. No sum runs over rows, so the slices change no bit.
+// Gradient of a slice: f runs again with a tape, which takes dy W; of the linear only this is run twice, not its product.
 
 public partial class Tensor
 {
@@ -35,6 +39,37 @@ public partial class Tensor
             y = recorded.Detach().Keep();
         }
         return y.By(needsGrad ? new RecomputeNode(block, inputs, streams) : null);
+    }
+
+    /// <summary>
+    /// <c>block(x).Linear(weight, bias)</c> without keeping what the block makes: backward makes it again, a slice of rows at a time. Where something of the
+    /// block or the linear trains, or the block draws random numbers, it is made again as a whole.
+    /// </summary>
+    /// <param name="block">A function of this tensor and of parameters only, of each row alone; it may be given some rows, as [rows, D].</param>
+    /// <param name="weight">[out, in]</param>
+    /// <param name="bias">[out], or null.</param>
+    public Tensor RecomputeRows(Func<Tensor, Tensor> block, Tensor weight, Tensor? bias = null)
+    {
+        ArgumentNullException.ThrowIfNull(block);
+        if (weight.Node is not null) return Recompute(x => block(x).Linear(weight, bias));
+        if (Rows <= RecomputeRowsNode.MostRows || bias?.Node is not null || !IsFixed(block)) return Recompute(block).Linear(weight, bias);
+        var y = New(Shape.With(-1, weight.Shape[0]));
+        foreach (var (start, end) in RowSlice.Bounds(Rows, RecomputeRowsNode.MostRows))
+        {
+            using var scope = Workspace.Scope(grad: false);
+            Backend.Linear(block(Flat().Slice(0, start, end)), weight, bias, y.Flat().Slice(0, start, end));
+        }
+        return y.By(NeedsGrad ? new RecomputeRowsNode(block, this, weight) : null);
+    }
+
+    // Whether nothing trains in a function of rows, and it draws no random numbers.
+    private bool IsFixed(Func<Tensor, Tensor> f)
+    {
+        var streams = Workspace.Streams;
+        var trains = TrainsInside(f);
+        var draws = Workspace.Streams != streams;
+        Workspace.Streams = streams;
+        return !trains && !draws;
     }
 }
 
@@ -69,6 +104,27 @@ file sealed class RecomputeNode(Func<IReadOnlyList<Tensor?>, Tensor> block, Read
         finally
         {
             workspace.Streams = drawn;
+        }
+    }
+}
+
+file sealed class RecomputeRowsNode(Func<Tensor, Tensor> block, Tensor x, Tensor weight) : Node([x], [x, weight])
+{
+    public const int MostRows = 512;                                                  // of a slice: enough for products to pack a weight in vain but little
+
+    protected override void Backward(Tensor dy)
+    {
+        if (!Wants(0, out var dx)) return;
+        foreach (var (start, end) in RowSlice.Bounds(dy.Rows, MostRows))
+        {
+            using var slice = new RowSlice(Saved(0), start, end);
+            var h = block(slice.X);
+            var last = h.Node!;
+            var dh = dy.Workspace.Loose(h.Shape);
+            h.Dispose();                                                              // run for its tape alone
+            dy.Backend.MatMul(dy.Flat().Slice(0, start, end), Saved(1), dh, false, false, accumulate: false);
+            last.Accumulate(dh);
+            slice.Backward(dx);
         }
     }
 }

@@ -34,15 +34,13 @@ public partial class Tensor
         if (reduction == Reduction.None) throw new ArgumentException("CrossEntropy: a head in slices gives the mean or the sum of the losses, not each.");
         if (Shape.Rank == 0 || targets.DType != DType.I32 || targets.Count != Rows)
             throw new ArgumentException($"CrossEntropy: rows {Shape} want {Rows} targets in I32, one a row, not {targets.DType} {targets.Shape}.");
-        if (Rows <= rowsOfSlice || (Workspace.Records && HasTrainedHead(head)))
+        if (Rows <= rowsOfSlice || (Workspace.Records && TrainsInside(head)))
             return head(Reshape(Rows, Cols)).CrossEntropy(targets.Reshape(Rows), reduction, ignoreIndex, smoothing);
 
         var kind = CrossEntropyKind.Of(reduction, ignoreIndex, smoothing, targets, null);
         var losses = New(new Shape(Rows));
         var dx = NeedsGrad ? New(new Shape(Rows, Cols)) : null;
-        var slices = (Rows + rowsOfSlice - 1) / rowsOfSlice;
-        for (var i = 0; i < slices; i++)
-            Lose(head, targets, (int)((long)i * Rows / slices), (int)((long)(i + 1) * Rows / slices), losses, dx, kind);
+        foreach (var (start, end) in RowSlice.Bounds(Rows, rowsOfSlice)) Lose(head, targets, start, end, losses, dx, kind);
         var y = New(new Shape());
         Backend.SumMiddle(losses, y, 1, losses.Count);
         return y.By(dx is null ? null : new SlicedCrossEntropyNode(this, dx));
@@ -51,38 +49,20 @@ public partial class Tensor
     // The losses of some rows, and their dx.
     private void Lose(Func<Tensor, Tensor> head, Tensor targets, int start, int end, Tensor losses, Tensor? dx, CrossEntropyKind kind)
     {
-        var floor = Workspace.TapeLength;
-        using var scope = Workspace.Open(records: dx is not null);
-        var leaf = new Leaf(new Shape(end - start, Cols));
-        try
-        {
-            var x = Flat().Slice(0, start, end).Detach();
-            if (dx is not null) x.Node = leaf;
-            var logits = head(x);
-            if (logits.Rows != x.Rows) throw new ArgumentException($"CrossEntropy: the head makes {logits.Shape} of {x.Shape}, not logits of each row.");
-            var t = targets.Reshape(Rows).Slice(0, start, end);
-            logits.RequireClasses(t, kind.IgnoreIndex, start);
-            var statistics = New(new Shape(end - start, 2));
-            Backend.CrossEntropy(logits, t, null, losses.Slice(0, start, end), statistics, kind);
-            if (dx is null) return;
-            var one = New(new Shape());
-            Backend.Fill(one, 1);
-            var dlogits = logits.Storage.IsSole ? logits : New(logits.Shape);         // over the logits, where only this slice looks at them
-            Backend.CrossEntropyBackward(logits, t, null, statistics, one, dlogits, kind);
-            logits.Backward(dlogits, floor);
-            Backend.Copy(leaf.Gradient!, dx.Slice(0, start, end));
-        }
-        finally
-        {
-            leaf.Clear();
-        }
-    }
-
-    // Whether a head leads to something that trains: asked of one row.
-    private bool HasTrainedHead(Func<Tensor, Tensor> head)
-    {
-        using var scope = Workspace.Scope();
-        return head(Flat().Slice(0, 0, 1).Detach()).NeedsGrad;
+        using var slice = new RowSlice(this, start, end, records: dx is not null);
+        var logits = head(slice.X);
+        if (logits.Rows != end - start) throw new ArgumentException($"CrossEntropy: the head makes {logits.Shape} of {slice.X.Shape}, not logits of each row.");
+        var t = targets.Reshape(Rows).Slice(0, start, end);
+        logits.RequireClasses(t, kind.IgnoreIndex, start);
+        var statistics = New(new Shape(end - start, 2));
+        Backend.CrossEntropy(logits, t, null, losses.Slice(0, start, end), statistics, kind);
+        if (dx is null) return;
+        var one = New(new Shape());
+        Backend.Fill(one, 1);
+        var dlogits = logits.Storage.IsSole ? logits : New(logits.Shape);             // over the logits, where only this slice looks at them
+        Backend.CrossEntropyBackward(logits, t, null, statistics, one, dlogits, kind);
+        logits.Node!.Accumulate(dlogits.Alias());
+        slice.Backward(dx);
     }
 }
 

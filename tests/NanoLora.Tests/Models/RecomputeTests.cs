@@ -77,6 +77,53 @@ public sealed class RecomputeTests : EngineTest
         Assert.Equal(Train(recompute: false), Train(recompute: true));
     }
 
+    [Theory]
+    [InlineData("nothing", 1100, 3)]
+    [InlineData("nothing", 512, 1)]
+    [InlineData("the block", 1100, 1)]
+    [InlineData("the weight", 1100, 1)]
+    [InlineData("the bias", 1100, 1)]
+    [InlineData("nothing, and the block draws", 1100, 1)]
+    public void Rows_go_through_in_slices_only_where_that_changes_no_bit(string trains, int rows, int passes)
+    {
+        Parameter New(string name, ulong seed, params int[] sizes)
+        {
+            var shape = new Shape(sizes);
+            using var value = Workspace.From(Tiny.Normal(shape.Count, seed, 0.3f), shape);
+            return new Parameter(value) { Trains = trains == name };
+        }
+
+        using Parameter inner = New("the block", 1, 12, 5), weight = New("the weight", 2, 4, 12), bias = New("the bias", 3, 4), x = New("", 4, rows / 2, 2, 5);
+        x.Trains = true;
+        List<int> seen = [];
+        Tensor Block(Tensor x)
+        {
+            seen.Add(x.Rows);
+            var h = x.Linear(inner).Gelu();
+            return trains.EndsWith("draws") ? h.Dropout(0.5f) : h;
+        }
+
+        float[][] Step(bool recompute)
+        {
+            (Workspace.Training, Workspace.Streams) = (true, 0);
+            using var scope = Workspace.Scope();
+            Tensor input = x;
+            var y = recompute ? input.RecomputeRows(Block, weight, bias) : Block(input).Linear(weight, bias);
+            Assert.Equal(new Shape(rows / 2, 2, 4), y.Shape);
+            y.Square().Sum().Backward();
+            float[][] results = [y.ToArray(), .. new[] { x, inner, weight, bias }.Select(static p => p.Gradient?.ToArray() ?? [])];
+            foreach (var parameter in new[] { x, inner, weight, bias }) parameter.ClearGradient();
+            return results;
+        }
+
+        var plain = Step(recompute: false);
+        seen.Clear();
+        var again = Step(recompute: true);
+        for (var i = 0; i < plain.Length; i++) Assert.True(plain[i].AsSpan().SequenceEqual(again[i]), $"result {i} differs");
+        List<int> slices = [.. Enumerable.Range(0, passes).Select(i => (i + 1) * rows / passes - i * rows / passes)];
+        Assert.Equal([.. slices, .. slices], seen.Where(static n => n > 1));                          // forward and backward; one row is the question
+    }
+
     private (Dictionary<string, float[]> Gradients, long Saved) Step(Model model, bool recompute)
     {
         (Workspace.Training, Workspace.Streams, Workspace.RecomputeBlocks) = (true, 0, recompute);
@@ -95,7 +142,7 @@ public sealed class RecomputeTests : EngineTest
 
     private Tensor Loss(Model model)
     {
-        const int rows = 3, tokens = 7;
+        const int rows = 80, tokens = 7;                                    // 560 tokens: more than one slice of rows
         if (model is Vit vit)
         {
             var c = vit.Images;
@@ -103,7 +150,8 @@ public sealed class RecomputeTests : EngineTest
             return vit.Features(images).Square().Mean();
         }
         var ids = Enumerable.Range(0, rows * tokens).Select(static i => 5 + i * i % 11).ToArray();
-        var batch = new Batch(Workspace.From(ids, new Shape(rows, tokens)), Workspace.From(ids, new Shape(rows, tokens))) { Lengths = [7, 4, 6] };
+        var lengths = Enumerable.Range(0, rows).Select(static i => 4 + i % 4).ToArray();
+        var batch = new Batch(Workspace.From(ids, new Shape(rows, tokens)), Workspace.From(ids, new Shape(rows, tokens))) { Lengths = lengths };
         return model is Classifier classifier ? classifier.Features(batch).Square().Mean() : model.Loss(batch);
     }
 }
