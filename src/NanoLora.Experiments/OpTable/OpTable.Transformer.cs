@@ -67,12 +67,20 @@ public static partial class OpTable
             [Of(S(3, 5), S(3, 5), S(3, 5)), Of(S(9, 33), S(9, 33), S(9, 33))],
             static x => Tensor.Recompute(static x => x[0]!.Silu() * x[1]! + x[3]!, x[0], x[1], null, x[2]),
             static x => Dense.Zip(Dense.Zip(x[0].Map(Silu), x[1], static (a, b) => a * b), x[2], static (a, b) => a + b)),
+        Again("frozen linear, in slices", Input.Frozen),
+        Again("as a whole", Input.Normal),
 
         new(nameof(Tensor.Cast), "to bf16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.BF16).Cast(DType.F32),
             static x => x[0].Map(BFloat16)) { Tolerance = 0, HasGradient = false },
         new(nameof(Tensor.Cast), "to f16 and back", [Input.Frozen], Lengths, static x => x[0].Cast(DType.F16).Cast(DType.F32),
             static x => x[0].Map(static x => (double)(Half)x)) { Tolerance = 0, HasGradient = false },
     ];
+
+    private static OpRow Again(string setting, Input linear) =>
+        new(nameof(Tensor.RecomputeRows), setting, [Input.Normal, linear, linear], [Of(S(3, 5), S(4, 5), S(4)), Of(S(2, 550, 7), S(9, 7), S(9))],
+            static x => x[0].RecomputeRows(static x => x.Silu() * x, x[1], x[2]),
+            static x => Dense.Zip(MatMul(x[0].Map(static x => Silu(x) * x), x[1], false, true), x[2], static (y, b) => y + b))
+        { Tolerance = 1e-5, GradientTolerance = 2e-5 };
 
     private static OpRow Entropy(string setting, Reduction reduction, float smoothing, int ignore = -100) =>
         new(nameof(Tensor.CrossEntropy), setting, [Input.Wide, Input.Ids(4)], [Of(S(3, 4), S(3)), Of(S(2, 5, 7), S(2, 5)), Of(S(700, 33), S(700))],
