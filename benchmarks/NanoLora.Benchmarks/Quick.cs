@@ -126,20 +126,20 @@ internal sealed class Quick : IDisposable
             .Select(entrant => new QuickSeat(entrant, Process(entrant.Side, contest.OwnProcesses))).ToList();
         List<QuickRow> rows = [.. contest.Pairs.Select(pair => new QuickRow(pair, Seat(pair.First)!, Seat(pair.Second)))];
         foreach (var seat in seats) seat.Open();
-        Turns(seats, 1, timed: false);
+        Turns(seats, seat => seat.Run(1));
         Same(rows, row => row.Difference, Parity);
-        if (contest.WarmUps > 0) Turns(seats, contest.WarmUps, timed: false);
+        if (contest.WarmUps > 0) Turns(seats, seat => seat.Run(contest.WarmUps));
         // The JIT counts calls only after a pause of 100 ms, and compiles a loop twice more: before it has, a loop is not what it will be.
         for (var pause = 0; pause < contest.Pauses; pause++)
         {
             Thread.Sleep(150);
-            Turns(seats, contest.WarmUps, timed: false);
+            Turns(seats, seat => seat.Run(contest.WarmUps));
         }
         if (contest.OwnProcesses) foreach (var seat in seats) seat.Begin();
         var clock = Stopwatch.StartNew();
         for (var round = 0; round < contest.Rounds && (round < 3 || clock.Elapsed.TotalSeconds < contest.Seconds); round++)
         {
-            Turns(round % 2 == 0 ? seats : Enumerable.Reverse(seats), contest.Runs, timed: true);
+            Turns(round % 2 == 0 ? seats : Enumerable.Reverse(seats), seat => seat.Time(contest.First, contest.Runs));
             _machine.MeasurePeak();
         }
         Same(rows, row => row.LaterDifference, LaterParity);
@@ -154,9 +154,9 @@ internal sealed class Quick : IDisposable
         QuickSeat? Seat(QuickEntrant entrant) => seats.Find(seat => seat.Entrant == entrant);
     }
 
-    private static void Turns(IEnumerable<QuickSeat> seats, int runs, bool timed)
+    private static void Turns(IEnumerable<QuickSeat> seats, Action<QuickSeat> turn)
     {
-        foreach (var seat in seats) seat.Run(runs, timed);
+        foreach (var seat in seats) turn(seat);
     }
 
     // Times of different work are worth nothing.

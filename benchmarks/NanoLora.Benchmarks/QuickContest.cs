@@ -46,6 +46,12 @@ internal sealed record QuickContest(int WarmUps, int Runs, int Rounds, double Se
     /// <summary>Whether each entrant has a new process, whose memory is told; otherwise it takes one that has done other work before.</summary>
     public bool OwnProcesses { get; init; }
 
+    /// <summary>
+    /// Runs in a turn before those that are timed: some 20 ms. Some kernels put a thread that wakes on the core of the one that woke it, where both wait
+    /// for each other until the system moves one: with 5 ms of pause before, two threads were no faster than one in half of all turns of 5 ms.
+    /// </summary>
+    public int First { get; init; }
+
     /// <summary>Pauses, each followed by as many warm-ups again.</summary>
     public int Pauses { get; init; }
 
@@ -56,7 +62,7 @@ internal sealed record QuickContest(int WarmUps, int Runs, int Rounds, double Se
 /// <summary>An entrant at its process, and what has been measured of it.</summary>
 internal sealed class QuickSeat(QuickEntrant entrant, QuickProcess process)
 {
-    private (long Native, long Managed) _before;
+    private (int Runs, long Native, long Managed) _before;
 
     public QuickEntrant Entrant => entrant;
 
@@ -80,7 +86,7 @@ internal sealed class QuickSeat(QuickEntrant entrant, QuickProcess process)
     /// <summary>Runs so far.</summary>
     public int Runs { get; private set; }
 
-    /// <summary>Those that were timed.</summary>
+    /// <summary>Those between <see cref="Begin"/> and <see cref="End"/>.</summary>
     public int Steps { get; private set; }
 
     /// <summary>Why it did not finish, or null.</summary>
@@ -92,25 +98,31 @@ internal sealed class QuickSeat(QuickEntrant entrant, QuickProcess process)
         process.Open(entrant.Request);
     });
 
-    public void Run(int runs, bool timed) => Try(() =>
-    {
-        var (seconds, result) = process.Run(runs);
-        Results.Add(result);
-        Runs += runs;
-        if (!timed) return;
-        Seconds.Add(seconds);
-        Steps += runs;
-    });
+    public void Run(int runs) => Try(() => Note(process.Run(0, runs), runs));
+
+    public void Time(int first, int runs) => Try(() => Seconds.Add(Note(process.Run(first, runs), first + runs)));
 
     /// <summary>Notes what the process holds before the timed runs.</summary>
-    public void Begin() => Try(() => _before = process.Held());
+    public void Begin() => Try(() =>
+    {
+        var (native, managed) = process.Held();
+        _before = (Runs, native, managed);
+    });
 
     /// <summary>Notes what the process held in the end.</summary>
     public void End() => Try(() =>
     {
         var (native, managed) = process.Held();
-        (Peak, Growth, Managed) = (process.Peak(), native - _before.Native, (managed - _before.Managed) / (double)Steps);
+        (Peak, Steps, Growth) = (process.Peak(), Runs - _before.Runs, native - _before.Native);
+        Managed = (managed - _before.Managed) / (double)Steps;
     });
+
+    private double Note((double Seconds, double Result) run, int runs)
+    {
+        Results.Add(run.Result);
+        Runs += runs;
+        return run.Seconds;
+    }
 
     // Where TorchSharp fails, NanoLora goes on.
     private void Try(Action turn)

@@ -73,9 +73,11 @@ internal sealed class QuickProcess : IDisposable
     public void Open(string request) => Ask(request, "ok");
 
     /// <summary>Runs the open work: seconds of one run, and the number that both halves must agree on.</summary>
-    public (double Seconds, double Result) Run(int count)
+    /// <param name="first">Runs before, in the same turn, that are not timed.</param>
+    /// <param name="count">Those that are.</param>
+    public (double Seconds, double Result) Run(int first, int count)
     {
-        var words = Ask($"run {count}", "ran ").Split(' ');
+        var words = Ask($"run {first} {count}", "ran ").Split(' ');
         return (double.Parse(words[1], CultureInfo.InvariantCulture) / count, double.Parse(words[2], CultureInfo.InvariantCulture));
     }
 

@@ -14,7 +14,7 @@ namespace NanoLora.Benchmarks;
 //     op NAME                             ok                     NAME is one of QuickOps
 //     vit METHOD ROWS MODULES FOLDER      ok                     METHOD is infer, lora, learned, stacked or recomputed
 //     gpt2 METHOD ROWS MODULES FOLDER     ok                     the same of a language model
-//     run COUNT                           ran SECONDS RESULT     the time of all COUNT, and the number that both halves must agree on
+//     run FIRST COUNT                     ran SECONDS RESULT     FIRST times, then the time of COUNT, and the number that both halves must agree on
 //     peak                                peak BYTES             the most memory that the process has had
 //     held                                held NATIVE MANAGED    bytes that the work's engine has from the system, and managed ones allocated so far
 //
@@ -116,8 +116,9 @@ internal static class QuickProtocol
                 return "ok";
             case "run":
                 Thread.Sleep(Settle);
-                var (count, start) = (int.Parse(words[1]), Stopwatch.GetTimestamp());
-                for (var i = 0; i < count; i++) Opened(work).Run();
+                for (var i = int.Parse(words[1]); i > 0; i--) Opened(work).Run();
+                var start = Stopwatch.GetTimestamp();
+                for (var i = int.Parse(words[2]); i > 0; i--) Opened(work).Run();
                 var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
                 return string.Create(CultureInfo.InvariantCulture, $"ran {seconds:R} {Opened(work).Result:R}");
             case "peak":

@@ -58,7 +58,7 @@ internal static class QuickWorks
         static QuickContest Product(params QuickPair[] pairs)
         {
             var runs = 4e9 / pairs[0].Flops;
-            return new((int)Math.Clamp(runs / 2, 3, 40), (int)Math.Max(1, runs), 9, 1.2, pairs);
+            return new((int)Math.Clamp(runs / 2, 3, 40), (int)Math.Max(1, runs), 9, 2, pairs) { First = (int)Math.Max(1, runs) };
         }
     }
 
@@ -71,7 +71,10 @@ internal static class QuickWorks
             {
                 Kind = QuickKind.Operation, Bytes = op.Bytes, Target = QuickTargets.Operation,
             };
-            yield return new((int)Math.Clamp(6e8 / op.Bytes, 2, 40), (int)Math.Max(1, 2e8 / op.Bytes), 9, 1, pair) { Pauses = 3 };
+            yield return new((int)Math.Clamp(6e8 / op.Bytes, 2, 40), (int)Math.Max(1, 2e8 / op.Bytes), 9, 2, pair)
+            {
+                First = (int)Math.Max(1, 4e8 / op.Bytes), Pauses = 3,
+            };
         }
     }
 
@@ -87,6 +90,7 @@ internal static class QuickWorks
         {
             WarmUps = 15,
             Pauses = 3,
+            First = 3,
             Runs = 10,
             Rounds = 15,
             Seconds = 6,

@@ -81,10 +81,10 @@ internal sealed class Scaling : IDisposable
                 processes.Add(process);
                 process.Threads(point.Threads);
                 process.Open(point.Request);
-                process.Run(2);
+                process.Run(0, 2);
             }
             for (var round = 0; round < Rounds; round++)
-                for (var i = 0; i < processes.Count; i++) curve.Points[i].Seconds.Add(processes[i].Run(1).Seconds);
+                for (var i = 0; i < processes.Count; i++) curve.Points[i].Seconds.Add(processes[i].Run(0, 1).Seconds);
             for (var i = 0; i < processes.Count; i++) curve.Points[i].Memory = processes[i].Peak();
         }
         finally

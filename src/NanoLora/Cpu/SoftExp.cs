@@ -9,7 +9,7 @@ namespace NanoLora;
 /// </summary>
 internal static class SoftExp
 {
-    private const float Least = -87.3f;                                        // e^x is 2^-126 at -87.34
+    private const float Least = -88.02f;                                       // n is -127 there, which as an exponent is the number 0
     private const float Log2E = 1.44269504f, Ln2High = 0.693359375f, Ln2Low = -2.12194440e-4f;
     private const float Rounder = 12582912f;                                   // 1.5 · 2^23: adding and taking it away rounds to an integer
 
@@ -19,8 +19,7 @@ internal static class SoftExp
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Of(Vector<float> x)
     {
-        var vanishes = Vector.LessThan(x, new Vector<float>(Least));
-        var c = Vector.ConditionalSelect(vanishes, new Vector<float>(Least), x);
+        var c = Vector.MaxNative(new Vector<float>(Least), x);                                                   // x where it is not a number
         var rounded = Vector.MultiplyAddEstimate(c, new Vector<float>(Log2E), new Vector<float>(Rounder));
         var n = rounded - new Vector<float>(Rounder);
         var r = Vector.MultiplyAddEstimate(n, new Vector<float>(-Ln2Low), Vector.MultiplyAddEstimate(n, new Vector<float>(-Ln2High), c));
@@ -31,7 +30,7 @@ internal static class SoftExp
         p = Vector.MultiplyAddEstimate(p, r, new Vector<float>(5.0000001201e-1f));
         var y = Vector.MultiplyAddEstimate(p, r * r, r + Vector<float>.One);
         var power = Vector.AsVectorSingle((Vector.AsVectorInt32(rounded) << 23) + new Vector<int>(127 << 23));   // n stands in the lowest bits of rounded
-        return Vector.ConditionalSelect(vanishes, default, y * power);
+        return y * power;
     }
 
     /// <summary>The largest element; -∞ of none. A NaN may be passed over, and shows in the sum of exponentials.</summary>
@@ -81,11 +80,8 @@ internal static class SoftExp
 
     // Rounded once, scale x may come out above a maximum that was rounded before: not above 0, where Of ends. NaN stays NaN.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector<float> Exponent(Vector<float> x, Vector<float> scale, Vector<float> shift)
-    {
-        var e = Vector.MultiplyAddEstimate(x, scale, shift);
-        return Vector.ConditionalSelect(Vector.GreaterThan(e, default), default, e);
-    }
+    private static Vector<float> Exponent(Vector<float> x, Vector<float> scale, Vector<float> shift) =>
+        Vector.MinNative(default, Vector.MultiplyAddEstimate(x, scale, shift));
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static Vector<float> Rest(ReadOnlySpan<float> x, int i, float scale, float shift, float factor, Span<float> y)
