@@ -123,42 +123,68 @@ internal static unsafe partial class Gemm
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile6x2<V, L>(in Tile t, float* c, nint ldc, int rows) where V : struct where L : ILanes<V>
     {
+        if (t.K >= LongChain) FetchTile(c, ldc, rows, 2 * L.Width);
         float* a = t.A, b = t.B;
         nint ka = t.StepA, kb = t.StepB;
         nint r1 = Row(1, rows, t.RowA), r2 = Row(2, rows, t.RowA), r3 = Row(3, rows, t.RowA), r4 = Row(4, rows, t.RowA), r5 = Row(5, rows, t.RowA);
-        V x0a = default, x0b = default;
-        V x1a = default, x1b = default;
-        V x2a = default, x2b = default;
-        V x3a = default, x3b = default;
-        V x4a = default, x4b = default;
-        V x5a = default, x5b = default;
-        for (var p = t.K; p > 0; p--)
+        Two<V> x0 = default, x1 = default, x2 = default, x3 = default, x4 = default, x5 = default;
+        var p = t.K;
+        for (; p >= 4; p -= 4, a += 4 * ka, b += 4 * kb)
         {
-            V b0 = L.Load(b), b1 = L.Load(b + L.Width);
-            V y = L.Spread(*a); x0a = L.MultiplyAdd(y, b0, x0a); x0b = L.MultiplyAdd(y, b1, x0b);
-            y = L.Spread(a[r1]); x1a = L.MultiplyAdd(y, b0, x1a); x1b = L.MultiplyAdd(y, b1, x1b);
-            y = L.Spread(a[r2]); x2a = L.MultiplyAdd(y, b0, x2a); x2b = L.MultiplyAdd(y, b1, x2b);
-            y = L.Spread(a[r3]); x3a = L.MultiplyAdd(y, b0, x3a); x3b = L.MultiplyAdd(y, b1, x3b);
-            y = L.Spread(a[r4]); x4a = L.MultiplyAdd(y, b0, x4a); x4b = L.MultiplyAdd(y, b1, x4b);
-            y = L.Spread(a[r5]); x5a = L.MultiplyAdd(y, b0, x5a); x5b = L.MultiplyAdd(y, b1, x5b);
-            a += ka;
-            b += kb;
+            Step(a, b, r1, r2, r3, r4, r5, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5);
+            Step(a + ka, b + kb, r1, r2, r3, r4, r5, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5);
+            Step(a + 2 * ka, b + 2 * kb, r1, r2, r3, r4, r5, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5);
+            Step(a + 3 * ka, b + 3 * kb, r1, r2, r3, r4, r5, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5);
         }
+        for (; p > 0; p--, a += ka, b += kb) Step(a, b, r1, r2, r3, r4, r5, ref x0, ref x1, ref x2, ref x3, ref x4, ref x5);
         if (t.Plus != null)
         {
-            Add<V, L>(t.Plus, ref x0a, ref x0b);
-            if (rows > 1) Add<V, L>(t.Plus + t.RowPlus, ref x1a, ref x1b);
-            if (rows > 2) Add<V, L>(t.Plus + 2 * t.RowPlus, ref x2a, ref x2b);
-            if (rows > 3) Add<V, L>(t.Plus + 3 * t.RowPlus, ref x3a, ref x3b);
-            if (rows > 4) Add<V, L>(t.Plus + 4 * t.RowPlus, ref x4a, ref x4b);
-            if (rows > 5) Add<V, L>(t.Plus + 5 * t.RowPlus, ref x5a, ref x5b);
+            x0.Add<L>(t.Plus);
+            if (rows > 1) x1.Add<L>(t.Plus + t.RowPlus);
+            if (rows > 2) x2.Add<L>(t.Plus + 2 * t.RowPlus);
+            if (rows > 3) x3.Add<L>(t.Plus + 3 * t.RowPlus);
+            if (rows > 4) x4.Add<L>(t.Plus + 4 * t.RowPlus);
+            if (rows > 5) x5.Add<L>(t.Plus + 5 * t.RowPlus);
         }
-        Store<V, L>(x0a, x0b, c);
-        if (rows > 1) Store<V, L>(x1a, x1b, c + ldc);
-        if (rows > 2) Store<V, L>(x2a, x2b, c + 2 * ldc);
-        if (rows > 3) Store<V, L>(x3a, x3b, c + 3 * ldc);
-        if (rows > 4) Store<V, L>(x4a, x4b, c + 4 * ldc);
-        if (rows > 5) Store<V, L>(x5a, x5b, c + 5 * ldc);
+        x0.Store<L>(c);
+        if (rows > 1) x1.Store<L>(c + ldc);
+        if (rows > 2) x2.Store<L>(c + 2 * ldc);
+        if (rows > 3) x3.Store<L>(c + 3 * ldc);
+        if (rows > 4) x4.Store<L>(c + 4 * ldc);
+        if (rows > 5) x5.Store<L>(c + 5 * ldc);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Step(float* a, float* b, nint r1, nint r2, nint r3, nint r4, nint r5,
+            ref Two<V> x0, ref Two<V> x1, ref Two<V> x2, ref Two<V> x3, ref Two<V> x4, ref Two<V> x5)
+        {
+            V b0 = L.Load(b), b1 = L.Load(b + L.Width);
+            x0.Add<L>(*a, b0, b1);
+            x1.Add<L>(a[r1], b0, b1);
+            x2.Add<L>(a[r2], b0, b1);
+            x3.Add<L>(a[r3], b0, b1);
+            x4.Add<L>(a[r4], b0, b1);
+            x5.Add<L>(a[r5], b0, b1);
+        }
+    }
+
+    // A row of Tile6x2's sums.
+    private struct Two<V> where V : struct
+    {
+        private V _a, _b;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add<L>(float a, V b0, V b1) where L : ILanes<V>
+        {
+            var y = L.Spread(a);
+            _a = L.MultiplyAdd(y, b0, _a);
+            _b = L.MultiplyAdd(y, b1, _b);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add<L>(float* plus) where L : ILanes<V> => Gemm.Add<V, L>(plus, ref _a, ref _b);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public readonly void Store<L>(float* c) where L : ILanes<V> => Gemm.Store<V, L>(_a, _b, c);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
