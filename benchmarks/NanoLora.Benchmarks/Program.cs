@@ -1,7 +1,7 @@
 using BenchmarkDotNet.Running;
 using NanoLora.Benchmarks;
 
-// quick      NanoLora beside TorchSharp, interleaved, in some minutes; keeps tables and charts in benchmarks/README.md (not with --no-keep)
+// quick      NanoLora beside TorchSharp, interleaved, in some minutes; keeps tables and charts in benchmarks/README.md (not with --no-keep, --only)
 // llama      NanoLora beside llama.cpp's llama-bench
 // scaling    how time and memory of a training step grow with its size; keeps them, too
 // peak       products beside the machine's peak of fused multiply-adds, in seconds

@@ -5,7 +5,7 @@ namespace NanoLora;
 // Random numbers: the streams that f drew are drawn again, so dropout is the same (Chen et al. 2016, "Training deep nets with sublinear memory cost").
 //
 // Where f takes each row alone, nothing of it trains, and a frozen linear follows, y = f(x) Wᵀ + b (the MLP of a block), rows go through in slices, both ways:
-// what f makes of a slice is gone before the next one begins. No sum runs over rows, so the slices change no bit.
+// what f makes of a slice is gone before the next one begins. No sum runs over rows, so slices change no bit.
 // Gradient of a slice: f runs again with a tape, which takes dy W; of the linear only this is run twice, not its product.
 
 public partial class Tensor
@@ -48,16 +48,21 @@ public partial class Tensor
     /// <param name="block">A function of this tensor and of parameters only, of each row alone; it may be given some rows, as [rows, D].</param>
     /// <param name="weight">[out, in]</param>
     /// <param name="bias">[out], or null.</param>
+    /// <exception cref="ArgumentException">The shapes do not fit, or the block makes another number of rows.</exception>
     public Tensor RecomputeRows(Func<Tensor, Tensor> block, Tensor weight, Tensor? bias = null)
     {
         ArgumentNullException.ThrowIfNull(block);
-        if (weight.Node is not null) return Recompute(x => block(x).Linear(weight, bias));
-        if (Rows <= RecomputeRowsNode.MostRows || bias?.Node is not null || !IsFixed(block)) return Recompute(block).Linear(weight, bias);
+        Tensor Whole(Tensor x) => block(x).Linear(weight, bias);
+        if (weight.Node is not null) return Recompute(Whole);
+        if (Rows <= RecomputeRowsNode.MostRows || !IsFixed(Whole)) return Recompute(block).Linear(weight, bias);
         var y = New(Shape.With(-1, weight.Shape[0]));
         foreach (var (start, end) in RowSlice.Bounds(Rows, RecomputeRowsNode.MostRows))
         {
             using var scope = Workspace.Scope(grad: false);
-            Backend.Linear(block(Flat().Slice(0, start, end)), weight, bias, y.Flat().Slice(0, start, end));
+            var h = block(Flat().Slice(0, start, end));
+            if (h.Rows != end - start)
+                throw new ArgumentException($"RecomputeRows: the block makes {h.Shape} of {end - start} rows; it must make a row of each.");
+            Backend.Linear(h, weight, bias, y.Flat().Slice(0, start, end));
         }
         return y.By(NeedsGrad ? new RecomputeRowsNode(block, this, weight) : null);
     }
@@ -119,12 +124,11 @@ file sealed class RecomputeRowsNode(Func<Tensor, Tensor> block, Tensor x, Tensor
         {
             using var slice = new RowSlice(Saved(0), start, end);
             var h = block(slice.X);
-            var last = h.Node!;
+            var last = h.Node;
             var dh = dy.Workspace.Loose(h.Shape);
             h.Dispose();                                                              // run for its tape alone
             dy.Backend.MatMul(dy.Flat().Slice(0, start, end), Saved(1), dh, false, false, accumulate: false);
-            last.Accumulate(dh);
-            slice.Backward(dx);
+            slice.Backward(last, dh, dx);
         }
     }
 }

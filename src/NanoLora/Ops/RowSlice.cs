@@ -23,11 +23,21 @@ internal readonly struct RowSlice : IDisposable
     /// <summary>The rows, [end - start, D].</summary>
     public Tensor X { get; }
 
-    /// <summary>Sends the gradients that have been handed to steps of the slice's tape back, and writes what reaches the rows into those of dx.</summary>
-    public void Backward(Tensor dx)
+    /// <summary>Sends the gradient of what a step of the slice's tape made back, and writes what reaches the rows into those of dx.</summary>
+    /// <param name="step">The step; null where it does not depend on the rows.</param>
+    /// <param name="dy">The gradient, which is taken over.</param>
+    /// <param name="dx">[.., D], of all rows.</param>
+    public void Backward(Node? step, Tensor dy, Tensor dx)
     {
-        X.Workspace.Rewind(_floor);
-        dx.Backend.Copy(_leaf.Gradient!, dx.Flat().Slice(0, _start, _end));
+        var rows = dx.Flat().Slice(0, _start, _end);
+        if (step is null) dy.Dispose();
+        else
+        {
+            step.Accumulate(dy);
+            dx.Workspace.Rewind(_floor);
+        }
+        if (_leaf.Gradient is { } gradient) dx.Backend.Copy(gradient, rows);
+        else dx.Backend.Fill(rows, 0);
     }
 
     /// <inheritdoc/>

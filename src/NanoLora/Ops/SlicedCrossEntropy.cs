@@ -61,8 +61,7 @@ public partial class Tensor
         Backend.Fill(one, 1);
         var dlogits = logits.Storage.IsSole ? logits : New(logits.Shape);             // over the logits, where only this slice looks at them
         Backend.CrossEntropyBackward(logits, t, null, statistics, one, dlogits, kind);
-        logits.Node!.Accumulate(dlogits.Alias());
-        slice.Backward(dx);
+        slice.Backward(logits.Node, dlogits.Alias(), dx);
     }
 }
 
