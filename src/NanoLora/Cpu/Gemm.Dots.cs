@@ -14,7 +14,7 @@ namespace NanoLora;
 //
 // Two weights of 16 bits lie in 32; the even and the odd ones of 2w neighbours are widened where they lie, by shifts, and x is parted likewise: less work
 // than spreading w of them over a whole vector. w is 8 on every machine with AVX2 and FMA (with AVX-512 too: the same bits) and 4 on the others. Four steps
-// of w are done at a time: they fetch what four rows ahead have at these places, and see whether all weights are finite, which are widened in a shorter
+// of w are done at a time: they fetch what the next four rows have at these places, and see whether all weights are finite, which are widened in a shorter
 // way. What is left of a row is copied, with zeros behind it. With AVX-512 weights in F16 are taken two rows to a vector, Gemm.Pairs.
 
 internal static unsafe partial class Gemm
@@ -24,7 +24,6 @@ internal static unsafe partial class Gemm
     private readonly struct Dots : IBlocks
     {
         private const int BlockWeights = 32 * 1024;        // enough for a thread to be worth waking
-        private const int RowsAhead = 6;                   // whose weights are fetched: what comes from memory is there when their turn comes
 
         private readonly int _m, _n, _k, _blockCols;
         private readonly float* _a, _c;
@@ -80,8 +79,8 @@ internal static unsafe partial class Gemm
                 {
                     var rows = Math.Min(2, _m - i);
                     var x = _a + i * _lda;
-                    if (rows == 2) D.Run<Two>(x, x + _lda, w, _k, RowsAhead * row, sums);
-                    else D.Run<One>(x, x, w, _k, RowsAhead * row, sums);
+                    if (rows == 2) D.Run<Two>(x, x + _lda, w, _k, 4 * row, sums);
+                    else D.Run<One>(x, x, w, _k, 4 * row, sums);
                     for (var r = 0; r < rows; r++)
                     {
                         var c = _c + (i + r) * _ldc + j;
@@ -93,7 +92,7 @@ internal static unsafe partial class Gemm
         }
     }
 
-    // One or two rows of x times four rows of W, while four are fetched that begin so many bytes later: eight sums, four for each row of x.
+    // One or two rows of x times four rows of W, whose next four begin so many bytes later: eight sums, four for each row of x.
     private interface IDot
     {
         static abstract void Run<R>(float* x, float* y, FourRows w, int k, nint next, float* sums) where R : IRows;
@@ -187,7 +186,7 @@ internal static unsafe partial class Gemm
         if (R.Count > 1) t3 = L.MultiplyAdd(d, v, L.MultiplyAdd(c, u, t3));
     }
 
-    // What four rows ahead have at these places: a row is too short for the processor to foresee where the next begins. To the L2 cache: a core waits for
+    // What the next four rows have at these places: a row is too short for the processor to foresee where the next begins. To the L2 cache: a core waits for
     // fewer lines at once on behalf of L1, and two threads of a Zen 4 passed F32 at 22 GB/s with lines asked for there, at 30 so, where reading alone does 32.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Fetch<F>(FourRows w) where F : IFormat
