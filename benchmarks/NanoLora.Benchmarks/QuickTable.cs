@@ -58,18 +58,18 @@ internal static class QuickTable
 
     private static void Notes(StringBuilder text, QuickResults results)
     {
-        (string Name, List<QuickRow> Rows)[] kinds = [.. new[]
-        {
-            ("the products", results.Of(QuickKind.Product)), ("the operations", results.Of(QuickKind.Operation)), ("the works", results.Of(QuickKind.Work)),
-        }.Where(kind => kind.Item2.Any()).Select(kind => (kind.Item1, kind.Item2.ToList()))];
+        List<QuickRow> works = [.. results.Of(QuickKind.Work)];
+        List<(string Name, List<QuickRow> Rows)> kinds =
+            [("the products", [.. results.Of(QuickKind.Product)]), ("the operations", [.. results.Of(QuickKind.Operation)]), ("the works", works)];
+        kinds.RemoveAll(kind => kind.Rows.Count == 0);
         text.Append($"Rounds: {string.Join(", ", kinds.Select(kind => $"{Rounds(kind.Rows)} of {kind.Name}"))}. ");
         text.Append($"Memory is the most that a process of its own had; one that has done nothing: {results.Nothing} MiB.");
         if (results.Beside)
         {
             text.AppendLine();
-            text.Append($"Relative differences of results: {string.Join(", ", kinds.Select(kind => $"{kind.Rows.Max(r => r.Difference):0.0e+0} of {kind.Name}"))}");
-            var steps = results.Of(QuickKind.Work).ToList();
-            if (steps.Count > 0) text.Append($"; after up to {steps.Max(r => r.First.Runs)} steps of training {steps.Max(r => r.LaterDifference):0.0e+0}");
+            var differences = string.Join(", ", kinds.Select(kind => $"{kind.Rows.Max(r => r.Difference):0.0e+0} of {kind.Name}"));
+            text.Append($"Relative differences of results: {differences}");
+            if (works.Count > 0) text.Append($"; after up to {works.Max(r => r.First.Runs)} steps of training {works.Max(r => r.LaterDifference):0.0e+0}");
             text.Append('.');
         }
         foreach (var row in results.Rows) if (row.Lost is { } reason) text.Append($"\nTorchSharp did not finish \"{row.Pair.Title}\": {reason}.");

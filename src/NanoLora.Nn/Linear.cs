@@ -66,7 +66,7 @@ public sealed class Linear : Module
     /// <summary>As <see cref="After(Func{IReadOnlyList{Tensor?}, Tensor}, ReadOnlySpan{Tensor?})"/>, of one input.</summary>
     internal Tensor After(Func<Tensor, Tensor> f, Tensor x) => After(inputs => f(inputs[0]!), x);
 
-    /// <summary>As <see cref="After(Func{Tensor, Tensor}, Tensor)"/>, of an f that takes each row alone: rows go through in slices where nothing trains.</summary>
+    /// <summary>As <see cref="After(Func{Tensor, Tensor}, Tensor)"/>, of an f of each row alone: rows go through in slices where nothing trains.</summary>
     internal Tensor AfterRows(Func<Tensor, Tensor> f, Tensor x) =>
         x.Workspace.RecomputeBlocks && Adapter is null ? x.RecomputeRows(f, Weight, Bias) : After(f, x);
 
