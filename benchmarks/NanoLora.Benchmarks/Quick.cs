@@ -48,6 +48,8 @@ internal sealed class Quick : IDisposable
 
     private int All(bool keep, string? json, string only)
     {
+        if (!QuickWorks.Products().Concat(QuickWorks.Operations()).Concat(QuickWorks.Models(_files, 16, beside: true)).Any(IsAsked))
+            throw new QuickException($"quick: no row has \"{only}\" in its title; benchmarks/README.md has all titles.");
         FindTorchSharp();
         var (clock, before) = (Stopwatch.StartNew(), QuickMachine.Work());                     // after the build and its download
         Console.Error.WriteLine("writing the models that both halves load");
@@ -60,7 +62,6 @@ internal sealed class Quick : IDisposable
         var batch = 16;
         while (batch > 1 && MemoryOfCompositions(batch) > QuickMachine.FreeMemory()) batch /= 2;
         foreach (var contest in QuickWorks.Models(_files, batch, _torchSharp is not null).Where(IsAsked)) rows.AddRange(Hold(contest));
-        if (rows.Count == 0) throw new QuickException($"quick: no row has \"{only}\" in its title; benchmarks/README.md has all titles.");
         var seconds = clock.Elapsed.TotalSeconds;
         return Tell(new QuickResults(rows, _machine, _who, _nothing, Others(before, seconds), seconds, _torchSharp is not null), keep, json);
 

@@ -48,7 +48,7 @@ internal sealed record QuickContest(int WarmUps, int Runs, int Rounds, double Se
 
     /// <summary>
     /// Runs in a turn before those that are timed: some 20 ms. Some kernels put a thread that wakes on the core of the one that woke it, where both wait
-    /// for each other until the system moves one: with 5 ms of pause before, two threads were no faster than one in half of all turns of 5 ms.
+    /// for each other until the system moves one: with 5 ms of pause before, two threads were no faster than one in most turns of 5 ms.
     /// </summary>
     public int First { get; init; }
 

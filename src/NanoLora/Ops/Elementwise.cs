@@ -81,7 +81,7 @@ public abstract partial class Backend
     /// <summary>y = f(x)</summary>
     public abstract void Unary<T>(Tensor x, Tensor y) where T : unmanaged, IUnary;
 
-    /// <summary>dx = dy ∘ slope(x)</summary>
+    /// <summary>dx = dy ∘ slope(x); dx may be dy itself.</summary>
     public abstract void UnaryBackward<T>(Tensor x, Tensor dy, Tensor dx) where T : unmanaged, IUnary;
 
     /// <summary>y = f(a, b), a and b stretched to y's shape.</summary>

@@ -124,6 +124,22 @@ public sealed class RecomputeTests : EngineTest
         Assert.Equal([.. slices, .. slices], seen.Where(static n => n > 1));                          // forward and backward; one row is the question
     }
 
+    [Fact]
+    public void A_block_of_rows_that_does_not_fit_is_refused_and_one_that_ignores_them_has_a_gradient_of_zero()
+    {
+        using var scope = Workspace.Scope();
+        Tensor New(ulong seed, params int[] sizes) => Workspace.From(Tiny.Normal(new Shape(sizes).Count, seed, 1), new Shape(sizes));
+        using var x = new Parameter(New(1, 600, 5)) { Trains = true };
+        Tensor input = x, weight = New(2, 4, 5);
+        var wide = Assert.Throws<ArgumentException>(() => input.RecomputeRows(static x => x.Gelu(), New(3, 4, 6)));
+        Assert.Contains("[4, 6]", wide.Message);
+        var fewer = Assert.Throws<ArgumentException>(() => input.RecomputeRows(static x => x.Slice(0, 0, 1).Gelu(), weight));
+        Assert.Contains("it must make a row of each", fewer.Message);
+
+        input.RecomputeRows(x => Workspace.Zeros(x.Shape), weight).Sum().Backward();
+        Assert.Equal(new float[600 * 5], x.Gradient!.ToArray());
+    }
+
     private (Dictionary<string, float[]> Gradients, long Saved) Step(Model model, bool recompute)
     {
         (Workspace.Training, Workspace.Streams, Workspace.RecomputeBlocks) = (true, 0, recompute);
